@@ -1,0 +1,2 @@
+//! The procmon agent.
+fn main() {}

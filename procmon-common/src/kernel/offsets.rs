@@ -1,0 +1,105 @@
+//! Where the fields of kernel structures are on the running kernel: resolved from its BTF by the agent, frozen into the
+//! programs before they are verified.
+
+use bytemuck::{Pod, Zeroable};
+
+macro_rules! offsets {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Byte offsets, unless a field says otherwise.
+        #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+        #[repr(C)]
+        pub struct Offsets {
+            $($(#[$doc])* pub $name: u32,)*
+        }
+    };
+}
+
+offsets! {
+    task_pid,
+    task_tgid,
+    task_real_parent,
+    task_group_leader,
+    task_start_boottime,
+    task_exit_code,
+    task_real_cred,
+    task_cred,
+    task_mm,
+    task_signal,
+    task_thread_pid,
+    task_cgroups,
+    task_utime,
+    task_stime,
+    task_sum_exec_runtime,
+    task_comm,
+    task_flags,
+    task_ioac,
+    task_nvcsw,
+    task_nivcsw,
+    task_min_flt,
+    task_maj_flt,
+
+    signal_live,
+    signal_flags,
+    signal_group_exit_code,
+    signal_maxrss,
+    signal_utime,
+    signal_stime,
+    signal_sum_sched_runtime,
+    signal_ioac,
+    signal_nvcsw,
+    signal_nivcsw,
+    signal_min_flt,
+    signal_maj_flt,
+
+    mm_arg_start,
+    mm_arg_end,
+    mm_hiwater_rss,
+    mm_rss_stat,
+
+    cred_uid,
+    cred_euid,
+    cred_gid,
+
+    css_set_dfl_cgrp,
+    cgroup_kn,
+    kernfs_node_id,
+
+    pid_level,
+    pid_numbers,
+    upid_nr,
+    upid_ns,
+    /// Size of `struct upid`.
+    upid_size,
+    pid_namespace_inum,
+
+    ioac_rchar,
+    ioac_wchar,
+    ioac_syscr,
+    ioac_syscw,
+    ioac_read_bytes,
+    ioac_write_bytes,
+
+    bprm_filename,
+
+    request_q,
+    request_cmd_flags,
+    request_data_len,
+    request_queue_disk,
+    gendisk_major,
+    gendisk_first_minor,
+
+    percpu_counter_count,
+    percpu_counter_counters,
+    /// Size of `struct percpu_counter`.
+    percpu_counter_size,
+
+    /// 1: `rss_stat` is an array of `percpu_counter` (6.2 and later); 0: an array of `atomic_long_t`.
+    rss_is_percpu,
+    /// 1: `sched_process_exit` has the argument `group_dead`.
+    exit_has_group_dead,
+    /// CPUs whose RSS deltas are to be added; 0 where `__per_cpu_offset` is not known.
+    rss_cpus,
+    /// Address of `__per_cpu_offset`, low and high half.
+    per_cpu_offset_low,
+    per_cpu_offset_high,
+}

@@ -1,0 +1,14 @@
+//! What the eBPF programs, the agent and the server share: the records that cross the kernel boundary, identities, and
+//! the wire format. Nothing here depends on aya, sysinfo, sqlx or axum, and nothing here does I/O.
+#![cfg_attr(not(feature = "std"), no_std)]
+
+pub mod kernel;
+
+#[cfg(feature = "wire")]
+pub mod columns;
+#[cfg(feature = "wire")]
+pub mod frame;
+#[cfg(feature = "std")]
+pub mod ids;
+#[cfg(feature = "wire")]
+pub mod wire;

@@ -1,0 +1,2 @@
+//! The procmon server.
+fn main() {}

@@ -1,0 +1,47 @@
+//! `cargo xtask`: the one command surface for building, running, testing and measuring procmon.
+//!
+//! Each command is a file of its own. Nothing here is part of the product: the agent and the server build with a
+//! plain `cargo build --release`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod build_ebpf;
+mod command;
+mod prerequisites;
+mod workspace;
+
+/// Build, run, test and measure procmon.
+///
+/// `cargo xtask run` shows this machine's processes in a browser; `cargo xtask test` runs every test there is.
+/// Both install what they need when they run as root on Debian, and otherwise name the command that does.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    BuildEbpf(build_ebpf::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::BuildEbpf(options) => build_ebpf::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The chain of causes on one line each, without a backtrace: these errors are for people.
+            eprintln!("error: {error}");
+            error
+                .chain()
+                .skip(1)
+                .for_each(|cause| eprintln!("  because: {cause}"));
+            ExitCode::FAILURE
+        }
+    }
+}

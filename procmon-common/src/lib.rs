@@ -1,11 +1,13 @@
 //! What the eBPF programs, the agent and the server share: the records that cross the kernel boundary, identities, and
-//! the wire format. Nothing here depends on aya, sysinfo, sqlx or axum, and nothing here does I/O.
+//! the wire format. Nothing here depends on aya, sysinfo, sqlx or axum, and only `config` does I/O (it reads one file).
 #![cfg_attr(not(feature = "std"), no_std)]
 
 pub mod kernel;
 
 #[cfg(feature = "wire")]
 pub mod columns;
+#[cfg(feature = "config")]
+pub mod config;
 #[cfg(feature = "wire")]
 pub mod frame;
 #[cfg(feature = "std")]

@@ -44,12 +44,13 @@ pub(crate) fn output(command: &mut Command) -> Result<Output> {
 pub(crate) fn describe(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words
-        .map(|word| quote(&word.to_string_lossy()))
+        .map(|word| shell_quote(&word.to_string_lossy()))
         .collect::<Vec<_>>()
         .join(" ")
 }
 
-fn quote(word: &str) -> String {
+/// A word as a shell would read it back.
+pub(crate) fn shell_quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:+,@%^".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

@@ -9,7 +9,9 @@ use clap::{Parser, Subcommand};
 
 mod build_ebpf;
 mod command;
+mod guest;
 mod prerequisites;
+mod qemu;
 mod workspace;
 
 /// Build, run, test and measure procmon.
@@ -26,11 +28,13 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     BuildEbpf(build_ebpf::Options),
+    Guest(guest::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::BuildEbpf(options) => build_ebpf::run(&options),
+        Task::Guest(options) => guest::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

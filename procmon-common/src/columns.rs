@@ -31,10 +31,13 @@ pub enum Column {
     MajorFaults = 15,
     /// 1 when `RssKib` is exact, 0 when the kernel keeps an approximation.
     RssExact = 16,
+    /// Share of the host's memory in thousandths of a percent, as an uploaded list gives it. procmon's own agent sends
+    /// host totals instead.
+    MemoryMillipercent = 17,
 }
 
 /// All columns, in the order of their numbers.
-pub const COLUMNS: [Column; 16] = [
+pub const COLUMNS: [Column; 17] = [
     Column::Status,
     Column::Ppid,
     Column::CpuCentipercent,
@@ -51,6 +54,7 @@ pub const COLUMNS: [Column; 16] = [
     Column::MinorFaults,
     Column::MajorFaults,
     Column::RssExact,
+    Column::MemoryMillipercent,
 ];
 
 pub const COLUMN_COUNT: usize = COLUMNS.len();
@@ -108,7 +112,7 @@ mod tests {
             assert_eq!(Column::from_id(column.id()), Some(*column));
         }
         assert_eq!(Column::from_id(0), None);
-        assert_eq!(Column::from_id(17), None);
+        assert_eq!(Column::from_id(18), None);
     }
 
     #[test]

@@ -15,6 +15,10 @@ pub use generated::*;
 pub const CONTENT_TYPE: &str = "application/x-protobuf";
 pub const CONTENT_ENCODING: &str = "zstd";
 
+/// Request header with the host's clock when the batch was sent, Unix milliseconds. With it the server tells a batch that
+/// waited in the spool from a clock that is off.
+pub const SENT_HEADER: &str = "procmon-sent-unix-ms";
+
 /// Largest request body the server takes, and what it may grow to.
 pub const MAX_BODY_BYTES: usize = 8 << 20;
 pub const MAX_DECODED_BYTES: usize = 64 << 20;

@@ -1,2 +1,31 @@
+//! The programs that procmon loads into the kernel: one hook per file, no policy. They run unchanged on Linux 6.1 and
+//! later because every offset is a frozen constant that the agent resolved from the running kernel's BTF (`offsets`).
 #![no_std]
 #![no_main]
+#![expect(
+    unsafe_code,
+    reason = "every load from kernel memory is unsafe; the verifier proves each of them"
+)]
+#![expect(
+    unsafe_op_in_unsafe_fn,
+    reason = "the functions here are sequences of kernel loads, each bounded by the same verifier proof"
+)]
+
+mod block;
+mod emit;
+mod exec;
+mod exit;
+mod fork;
+mod maps;
+mod offsets;
+mod task;
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    // The verifier rejects any program that could get here.
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

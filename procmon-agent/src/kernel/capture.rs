@@ -1,0 +1,170 @@
+//! The loaded programs: attach, wait, drain, count.
+
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::programs::BtfTracePoint;
+use aya::{Btf as AyaBtf, Ebpf, EbpfLoader};
+use procmon_common::kernel::{COUNTERS, Counter, KINDS, Kind, Settings};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::btf::Btf;
+use super::offsets::resolve;
+use super::program_info::program_info;
+
+/// The committed object. `cargo xtask build-ebpf` makes it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../procmon-ebpf/prebuilt/procmon-ebpf.o");
+
+/// Another object to load in its place, for tests of a rebuilt one.
+const OBJECT_VARIABLE: &str = "PROCMON_EBPF_OBJECT";
+
+/// Program, tracepoint, and the kind of record that a miss of it loses.
+const PROGRAMS: [(&str, &str, Kind); 6] = [
+    ("process_free", "sched_process_free", Kind::Free),
+    ("process_exit", "sched_process_exit", Kind::Exit),
+    ("process_exec", "sched_process_exec", Kind::Exec),
+    ("process_fork", "sched_process_fork", Kind::Fork),
+    ("block_complete", "block_rq_complete", Kind::SlowIo),
+    ("block_issue", "block_rq_issue", Kind::SlowIo),
+];
+
+#[derive(Clone, Copy, Debug)]
+pub struct CaptureOptions {
+    pub io_slow_threshold: Duration,
+    /// A power of two and a multiple of the page size.
+    pub ring_bytes: u32,
+    pub wakeup_bytes: u64,
+}
+
+impl Default for CaptureOptions {
+    fn default() -> Self {
+        Self { io_slow_threshold: Duration::from_millis(100), ring_bytes: 1 << 20, wakeup_bytes: 64 << 10 }
+    }
+}
+
+/// Programs that are attached, and the consumer's end of their ring.
+pub struct Capture {
+    ring: RingBuf<MapData>,
+    counters: PerCpuArray<MapData, u64>,
+    /// Keeps the programs attached.
+    ebpf: Ebpf,
+}
+
+/// What the programs count, since they were loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelCounters {
+    /// (kind, reason or `emitted`, count); zero counts are left out.
+    pub counts: Vec<(Kind, &'static str, u64)>,
+}
+
+/// Run time of one program, where `kernel.bpf_stats_enabled` is 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramRun {
+    pub program: &'static str,
+    pub run_count: u64,
+    pub run_time_ns: u64,
+}
+
+impl Capture {
+    /// Loads and attaches all programs. After this returns nothing is missed: take the baseline now.
+    pub fn start(options: CaptureOptions) -> Result<Self> {
+        let offsets = resolve(&Btf::of_this_kernel()?)?;
+        let settings = Settings {
+            io_slow_threshold_ns: options.io_slow_threshold.as_nanos() as u64,
+            wakeup_bytes: options.wakeup_bytes,
+        };
+        let object = std::env::var_os(OBJECT_VARIABLE)
+            .map(|path| std::fs::read(&path).with_context(|| format!("cannot read {}", path.display())))
+            .transpose()?;
+        let mut ebpf = EbpfLoader::new()
+            .override_global("OFFSETS", bytemuck::bytes_of(&offsets), true)
+            .override_global("SETTINGS", bytemuck::bytes_of(&settings), true)
+            .map_max_entries("EVENTS", options.ring_bytes)
+            .load(object.as_deref().unwrap_or(OBJECT))
+            .context("the kernel did not accept the eBPF object")?;
+        let btf = AyaBtf::from_sys_fs().context("cannot read the kernel's BTF")?;
+        for (program, tracepoint, _) in PROGRAMS {
+            attach(&mut ebpf, program, tracepoint, &btf)?;
+        }
+        let ring = ebpf.take_map("EVENTS").context("the object has no map EVENTS")?;
+        let counters = ebpf.take_map("COUNTERS").context("the object has no map COUNTERS")?;
+        Ok(Self { ring: ring.try_into()?, counters: counters.try_into()?, ebpf })
+    }
+
+    /// Returns when the programs call for the reader, or after `timeout`.
+    pub fn wait(&self, timeout: Duration) {
+        let Ok(timeout) = Timespec::try_from(timeout) else { return };
+        // An interrupted or failed wait is an early wake-up: the drain after it is harmless.
+        let _ = poll(&mut [PollFd::new(&self.ring, PollFlags::IN)], Some(&timeout));
+    }
+
+    /// Hands over pending records in order until there is none or `take` returns false; how many there were.
+    pub fn drain(&mut self, mut take: impl FnMut(&[u8]) -> bool) -> usize {
+        let mut drained = 0;
+        while let Some(record) = self.ring.next() {
+            drained += 1;
+            if !take(&record) {
+                break;
+            }
+        }
+        drained
+    }
+
+    /// Sums over CPUs, and the hooks that the kernel itself skipped.
+    pub fn counters(&self) -> Result<KernelCounters> {
+        let mut counts = Vec::new();
+        for counter in COUNTERS {
+            for kind in KINDS {
+                let values = self.counters.get(&counter.slot(kind), 0)?;
+                let count = values.iter().sum();
+                if count > 0 {
+                    counts.push((kind, counter.name(), count));
+                }
+            }
+        }
+        for (program, _, kind) in PROGRAMS {
+            let misses = self.info(program)?.recursion_misses;
+            if misses > 0 {
+                counts.push((kind, "recursion", misses));
+            }
+        }
+        Ok(KernelCounters { counts })
+    }
+
+    /// Run times of all programs.
+    pub fn program_runs(&self) -> Result<Vec<ProgramRun>> {
+        let runs = PROGRAMS.iter().map(|(program, ..)| {
+            let info = self.info(program)?;
+            Ok(ProgramRun { program, run_count: info.run_count, run_time_ns: info.run_time_ns })
+        });
+        runs.collect()
+    }
+
+    fn info(&self, program: &str) -> Result<super::program_info::ProgramInfo> {
+        let fd = self.ebpf.program(program).with_context(|| format!("no program {program}"))?.fd()?;
+        Ok(program_info(fd.as_fd())?)
+    }
+}
+
+impl AsRawFd for Capture {
+    fn as_raw_fd(&self) -> RawFd {
+        self.ring.as_raw_fd()
+    }
+}
+
+impl KernelCounters {
+    /// Records lost, by kind and reason.
+    pub fn lost(&self) -> impl Iterator<Item = (Kind, &'static str, u64)> + '_ {
+        self.counts.iter().copied().filter(|(_, reason, _)| *reason != Counter::Emitted.name())
+    }
+}
+
+fn attach(ebpf: &mut Ebpf, program: &str, tracepoint: &str, btf: &AyaBtf) -> Result<()> {
+    let loaded = ebpf.program_mut(program).with_context(|| format!("the object has no program {program}"))?;
+    let loaded: &mut BtfTracePoint = loaded.try_into()?;
+    loaded.load(tracepoint, btf).with_context(|| format!("the kernel's verifier refused {program}"))?;
+    loaded.attach().with_context(|| format!("cannot attach {program} to {tracepoint}"))?;
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! The kernel's side of the agent: resolves offsets, loads and attaches the programs, reads their ring and counters.
+//! Nothing outside this folder imports aya, and nothing in here interprets what a record means.
+
+pub mod btf;
+mod capture;
+mod offsets;
+pub mod probe;
+mod program_info;
+
+pub use capture::{Capture, CaptureOptions, KernelCounters, ProgramRun};
+pub use offsets::resolve as resolve_offsets;

@@ -1,0 +1,73 @@
+//! Fills `Offsets` from the running kernel's BTF, with the differences between kernels that procmon supports.
+
+use anyhow::{Context, Result};
+use procmon_common::kernel::Offsets;
+
+use super::btf::{Btf, KIND_ARRAY};
+
+/// Offsets for the running kernel. An error names the first field that this kernel does not have.
+pub fn resolve(btf: &Btf) -> Result<Offsets> {
+    let of = |name: &str, path: &str| {
+        btf.offset(name, path).with_context(|| format!("this kernel's BTF has no {name}.{path}"))
+    };
+    let size = |name: &str| btf.size(name).with_context(|| format!("this kernel's BTF has no struct {name}"));
+    let mut offsets = Offsets::default();
+    macro_rules! fields {
+        ($name:literal: $($field:ident = $path:literal),* $(,)?) => { $(offsets.$field = of($name, $path)?;)* };
+    }
+    fields!("task_struct": task_pid = "pid", task_tgid = "tgid", task_real_parent = "real_parent",
+        task_group_leader = "group_leader", task_exit_code = "exit_code", task_real_cred = "real_cred",
+        task_cred = "cred", task_mm = "mm", task_signal = "signal", task_thread_pid = "thread_pid",
+        task_cgroups = "cgroups", task_utime = "utime", task_stime = "stime",
+        task_sum_exec_runtime = "se.sum_exec_runtime", task_comm = "comm", task_flags = "flags", task_ioac = "ioac",
+        task_nvcsw = "nvcsw", task_nivcsw = "nivcsw", task_min_flt = "min_flt", task_maj_flt = "maj_flt");
+    // Renamed in 5.5.
+    offsets.task_start_boottime =
+        of("task_struct", "start_boottime").or_else(|_| of("task_struct", "real_start_time"))?;
+    fields!("signal_struct": signal_live = "live.counter", signal_flags = "flags",
+        signal_group_exit_code = "group_exit_code", signal_maxrss = "maxrss", signal_utime = "utime",
+        signal_stime = "stime", signal_sum_sched_runtime = "sum_sched_runtime", signal_ioac = "ioac",
+        signal_nvcsw = "nvcsw", signal_nivcsw = "nivcsw", signal_min_flt = "min_flt", signal_maj_flt = "maj_flt");
+    fields!("mm_struct": mm_arg_start = "arg_start", mm_arg_end = "arg_end", mm_hiwater_rss = "hiwater_rss",
+        mm_rss_stat = "rss_stat");
+    fields!("cred": cred_uid = "uid", cred_euid = "euid", cred_gid = "gid");
+    fields!("css_set": css_set_dfl_cgrp = "dfl_cgrp");
+    fields!("cgroup": cgroup_kn = "kn");
+    fields!("kernfs_node": kernfs_node_id = "id");
+    fields!("pid": pid_level = "level", pid_numbers = "numbers");
+    fields!("upid": upid_nr = "nr", upid_ns = "ns");
+    offsets.upid_size = size("upid")?;
+    fields!("pid_namespace": pid_namespace_inum = "ns.inum");
+    fields!("task_io_accounting": ioac_rchar = "rchar", ioac_wchar = "wchar", ioac_syscr = "syscr",
+        ioac_syscw = "syscw", ioac_read_bytes = "read_bytes", ioac_write_bytes = "write_bytes");
+    fields!("linux_binprm": bprm_filename = "filename");
+    fields!("request": request_q = "q", request_cmd_flags = "cmd_flags", request_data_len = "__data_len");
+    fields!("request_queue": request_queue_disk = "disk");
+    fields!("gendisk": gendisk_major = "major", gendisk_first_minor = "first_minor");
+    fields!("percpu_counter": percpu_counter_count = "count", percpu_counter_counters = "counters");
+    offsets.percpu_counter_size = size("percpu_counter")?;
+    // A struct before 6.2, an array of per-CPU counters since.
+    offsets.rss_is_percpu = u32::from(btf.member_kind("mm_struct", "rss_stat") == Some(KIND_ARRAY));
+    offsets.exit_has_group_dead = u32::from(btf.tracepoint_arguments("sched_process_exit") == Some(2));
+    if let Some(address) = per_cpu_offset() {
+        offsets.per_cpu_offset_low = address as u32;
+        offsets.per_cpu_offset_high = (address >> 32) as u32;
+        offsets.rss_cpus = possible_cpus();
+    }
+    Ok(offsets)
+}
+
+/// Address of `__per_cpu_offset`; kallsyms shows it to root only.
+fn per_cpu_offset() -> Option<u64> {
+    let symbols = std::fs::read_to_string("/proc/kallsyms").ok()?;
+    let line = symbols.lines().find(|line| line.ends_with(" __per_cpu_offset"))?;
+    let address = u64::from_str_radix(line.split(' ').next()?, 16).ok()?;
+    (address != 0).then_some(address)
+}
+
+/// Highest possible CPU number + 1.
+fn possible_cpus() -> u32 {
+    let text = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
+    let last = text.trim().rsplit([',', '-']).next().and_then(|cpu| cpu.parse::<u32>().ok());
+    last.map_or(0, |cpu| cpu + 1)
+}

@@ -1,0 +1,7 @@
+//! The procmon agent: sees every process of one host from its exec to its exit, and ships what it saw to a server.
+//!
+//! `kernel` reads the ring, `decode` its records, `table` knows the live processes, `sample` their metrics; batches go
+//! through `spool` to `ship`. `main` wires them; nothing here creates tasks.
+
+pub mod decode;
+pub mod kernel;

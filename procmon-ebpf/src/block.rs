@@ -1,0 +1,87 @@
+//! `block_rq_issue` and `block_rq_complete`: the latency of a block request, with its issuer remembered, because the
+//! completion runs in whatever task the interrupt met.
+
+use aya_ebpf::helpers::{bpf_get_current_task_btf, bpf_ktime_get_boot_ns};
+use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
+use procmon_common::kernel::{ABI_VERSION, BlockRequest, Counter, Kind, SlowIoRecord};
+
+use crate::emit::{count, emit};
+use crate::maps::REQUESTS;
+use crate::offsets::{Object, load_object, load_u32, load_u64, offset, setting};
+use crate::task::write_comm;
+
+#[btf_tracepoint(function = "block_rq_issue")]
+pub(crate) fn block_issue(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: argument 0 is the request; `current` is who issues it.
+    unsafe {
+        let request = *ctx.as_ptr().cast::<Object>();
+        let task = bpf_get_current_task_btf() as Object;
+        let leader = load_object(task, offset!(task_group_leader));
+        let parent = load_object(leader, offset!(task_real_parent));
+        let mut issued = core::mem::MaybeUninit::<BlockRequest>::uninit();
+        let issue = issued.as_mut_ptr();
+        (*issue).issued_boot_ns = bpf_ktime_get_boot_ns();
+        (*issue).issuer_start_boot_ns = load_u64(leader, offset!(task_start_boottime));
+        (*issue).issuer_pid = load_u32(task, offset!(task_tgid));
+        (*issue).issuer_ppid = load_u32(parent, offset!(task_tgid));
+        (*issue).issuer_flags = load_u32(task, offset!(task_flags));
+        (*issue).bytes = load_u32(request, offset!(request_data_len));
+        write_comm(&raw mut (*issue).issuer_comm, leader);
+        if REQUESTS.insert(request as u64, &*issue, 0).is_err() {
+            count(Counter::TableFull, Kind::SlowIo);
+        }
+    }
+    0
+}
+
+#[btf_tracepoint(function = "block_rq_complete")]
+pub(crate) fn block_complete(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: argument 0 is the request, which lives until this hook returns.
+    unsafe {
+        let request = *ctx.as_ptr().cast::<Object>();
+        let key = request as u64;
+        let Some(issue) = REQUESTS.get_ptr(key) else {
+            return 0;
+        };
+        let now = bpf_ktime_get_boot_ns();
+        let latency_ns = now.saturating_sub((*issue).issued_boot_ns);
+        if latency_ns >= setting!(io_slow_threshold_ns) {
+            emit::<SlowIoRecord>(Kind::SlowIo, |record| {
+                write_slow(record, issue, request, now, latency_ns)
+            });
+        }
+        let _ = REQUESTS.remove(key);
+    }
+    0
+}
+
+#[inline(always)]
+fn write_slow(
+    record: *mut SlowIoRecord,
+    issue: *const BlockRequest,
+    request: Object,
+    now: u64,
+    latency_ns: u64,
+) {
+    // SAFETY: the record is reserved in the ring; the issue entry is removed only after this.
+    unsafe {
+        let header = &raw mut (*record).header;
+        (*header).abi = ABI_VERSION;
+        (*header).kind = Kind::SlowIo as u16;
+        (*header).len = size_of::<SlowIoRecord>() as u32;
+        (*header).pid = (*issue).issuer_pid;
+        (*header).ppid = (*issue).issuer_ppid;
+        (*header).ts_boot_ns = now;
+        (*header).start_boot_ns = (*issue).issuer_start_boot_ns;
+        (*record).latency_ns = latency_ns;
+        let queue = load_object(request, offset!(request_q));
+        let disk = load_object(queue, offset!(request_queue_disk));
+        (*record).device_major = load_u32(disk, offset!(gendisk_major));
+        (*record).device_minor = load_u32(disk, offset!(gendisk_first_minor));
+        (*record).command_flags = load_u32(request, offset!(request_cmd_flags));
+        (*record).bytes = (*issue).bytes;
+        (*record).issuer_flags = (*issue).issuer_flags;
+        (*record).padding = 0;
+        (*record).issuer_comm = (*issue).issuer_comm;
+    }
+}

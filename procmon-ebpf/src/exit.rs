@@ -1,0 +1,151 @@
+//! The end of a thread group, in two records: `sched_process_exit` of its last thread tells that and how it ended, with
+//! provisional totals; `sched_process_free` of its leader tells the final ones.
+
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
+use procmon_common::kernel::{ExitRecord, FreeRecord, Kind};
+
+use crate::emit::emit;
+use crate::offsets::{Object, load_object, load_u32, load_u64, offset, probe_u64};
+use crate::task::{add_thread_totals, cgroup_id, write_comm, write_header, write_signal_totals};
+
+/// `SIGNAL_GROUP_EXIT`: `group_exit_code` is the status of the whole group.
+const SIGNAL_GROUP_EXIT: u32 = 4;
+/// CPUs whose counters are added at most: the loop must be bounded for the verifier.
+const MAX_CPUS: usize = 512;
+const PAGES_FILE: usize = 0;
+const PAGES_ANON: usize = 1;
+const PAGES_SHMEM: usize = 3;
+
+#[btf_tracepoint(function = "sched_process_exit")]
+pub(crate) fn process_exit(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: argument 0 is the exiting task; argument 1, where the kernel has it, is `group_dead`.
+    unsafe {
+        let arguments = ctx.as_ptr().cast::<Object>();
+        let task = *arguments;
+        let signal = load_object(task, offset!(task_signal));
+        let last = if offset!(exit_has_group_dead) != 0 {
+            *arguments.add(1) as u64 & 1 != 0
+        } else {
+            // Two threads may both see 0 here: the agent keeps the first record of a life.
+            load_u32(signal, offset!(signal_live)) == 0
+        };
+        if last {
+            emit::<ExitRecord>(Kind::Exit, |record| write_exit(record, task, signal));
+        }
+    }
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_free")]
+pub(crate) fn process_free(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: argument 0 is the task, which still holds its `signal`.
+    unsafe {
+        let task = *ctx.as_ptr().cast::<Object>();
+        if load_u32(task, offset!(task_pid)) == load_u32(task, offset!(task_tgid)) {
+            emit::<FreeRecord>(Kind::Free, |record| write_free(record, task));
+        }
+    }
+    0
+}
+
+#[inline(always)]
+fn write_free(record: *mut FreeRecord, task: Object) {
+    // SAFETY: the record is reserved in the ring.
+    unsafe {
+        write_header(
+            &raw mut (*record).header,
+            Kind::Free,
+            size_of::<FreeRecord>() as u32,
+            task,
+        );
+        write_signal_totals(
+            &raw mut (*record).totals,
+            load_object(task, offset!(task_signal)),
+        );
+    }
+}
+
+#[inline(always)]
+fn write_exit(record: *mut ExitRecord, task: Object, signal: Object) {
+    // SAFETY: the record is reserved in the ring; the group's leader outlives its last thread.
+    unsafe {
+        let leader = load_object(task, offset!(task_group_leader));
+        write_header(
+            &raw mut (*record).header,
+            Kind::Exit,
+            size_of::<ExitRecord>() as u32,
+            leader,
+        );
+        let cred = load_object(task, offset!(task_real_cred));
+        (*record).uid = load_u32(cred, offset!(cred_uid));
+        (*record).wait_status = if load_u32(signal, offset!(signal_flags)) & SIGNAL_GROUP_EXIT != 0
+        {
+            load_u32(signal, offset!(signal_group_exit_code))
+        } else {
+            load_u32(leader, offset!(task_exit_code))
+        };
+        (*record).cgroup_id = cgroup_id(task);
+        (*record).max_rss_pages = load_u64(signal, offset!(signal_maxrss));
+        (*record).own_rss_pages = own_rss_pages(task);
+        let totals = &raw mut (*record).totals;
+        write_signal_totals(totals, signal);
+        add_thread_totals(totals, task);
+        if load_u32(task, offset!(task_pid)) != load_u32(task, offset!(task_tgid)) {
+            // The leader died earlier and is a zombie: it is in nobody's sum yet.
+            add_thread_totals(totals, leader);
+        }
+        write_comm(&raw mut (*record).comm, leader);
+    }
+}
+
+/// The high-water mark of the memory that is exiting; 0 where the kernel let go of it before this hook (before 6.16).
+#[inline(always)]
+unsafe fn own_rss_pages(task: Object) -> u64 {
+    let mm = load_object(task, offset!(task_mm));
+    if mm.is_null() || offset!(rss_is_percpu) == 0 {
+        return 0;
+    }
+    let stat = offset!(mm_rss_stat);
+    let size = offset!(percpu_counter_size);
+    let count = stat + offset!(percpu_counter_count);
+    let mut pages = load_u64(mm, count + PAGES_FILE * size)
+        .wrapping_add(load_u64(mm, count + PAGES_ANON * size))
+        .wrapping_add(load_u64(mm, count + PAGES_SHMEM * size));
+    pages = pages.wrapping_add(rss_deltas(
+        mm,
+        stat + offset!(percpu_counter_counters),
+        size,
+    ));
+    let highest = load_u64(mm, offset!(mm_hiwater_rss));
+    // A sum below zero is a race with another CPU.
+    if pages as i64 <= 0 || highest > pages {
+        highest
+    } else {
+        pages
+    }
+}
+
+/// What the CPUs have not added to the shared counters yet. The four counters are one block per CPU since 6.6.
+#[inline(always)]
+unsafe fn rss_deltas(mm: Object, counters: usize, size: usize) -> u64 {
+    let first = probe_u64(mm as usize + counters + PAGES_FILE * size) as usize;
+    let last = probe_u64(mm as usize + counters + PAGES_SHMEM * size) as usize;
+    if last.wrapping_sub(first) != PAGES_SHMEM * size_of::<i32>() {
+        return 0;
+    }
+    let per_cpu_offset = offset!(per_cpu_offset_low) | offset!(per_cpu_offset_high) << 32;
+    let cpus = offset!(rss_cpus);
+    let mut sum = 0_i64;
+    let mut cpu = 0;
+    while cpu < cpus && cpu < MAX_CPUS {
+        let base = probe_u64(per_cpu_offset + cpu * size_of::<u64>()) as usize;
+        if let Ok(deltas) = bpf_probe_read_kernel(first.wrapping_add(base) as *const [i32; 4]) {
+            sum += i64::from(deltas[PAGES_FILE])
+                + i64::from(deltas[PAGES_ANON])
+                + i64::from(deltas[PAGES_SHMEM]);
+        }
+        cpu += 1;
+    }
+    sum as u64
+}

@@ -1,0 +1,56 @@
+//! Constants that the agent freezes before the verifier runs, and the loads that use them.
+
+use core::ptr::read_volatile;
+
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use procmon_common::kernel::{Offsets, Settings};
+
+#[unsafe(no_mangle)]
+pub(crate) static OFFSETS: Offsets = unsafe { core::mem::zeroed() };
+#[unsafe(no_mangle)]
+pub(crate) static SETTINGS: Settings = unsafe { core::mem::zeroed() };
+
+/// An offset as the verifier sees it: a known constant.
+macro_rules! offset {
+    ($field:ident) => {
+        core::ptr::read_volatile(&raw const $crate::offsets::OFFSETS.$field) as usize
+    };
+}
+pub(crate) use offset;
+
+/// A setting as the verifier sees it.
+macro_rules! setting {
+    ($field:ident) => {
+        core::ptr::read_volatile(&raw const $crate::offsets::SETTINGS.$field)
+    };
+}
+pub(crate) use setting;
+
+/// Address of a kernel object. Loads through it are fault-safe: the verifier knows its type from BTF.
+pub(crate) type Object = *const u8;
+
+#[inline(always)]
+pub(crate) unsafe fn load_u64(object: Object, offset: usize) -> u64 {
+    read_volatile(object.add(offset).cast())
+}
+
+#[inline(always)]
+pub(crate) unsafe fn load_u32(object: Object, offset: usize) -> u32 {
+    read_volatile(object.add(offset).cast())
+}
+
+#[inline(always)]
+pub(crate) unsafe fn load_object(object: Object, offset: usize) -> Object {
+    read_volatile(object.add(offset).cast())
+}
+
+/// Loads through a helper: three times the cost, for addresses whose type the verifier does not know.
+#[inline(always)]
+pub(crate) unsafe fn probe_u64(address: usize) -> u64 {
+    bpf_probe_read_kernel(address as *const u64).unwrap_or(0)
+}
+
+#[inline(always)]
+pub(crate) unsafe fn probe_u32(address: usize) -> u32 {
+    bpf_probe_read_kernel(address as *const u32).unwrap_or(0)
+}

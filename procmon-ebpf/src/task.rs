@@ -1,0 +1,96 @@
+//! What several hooks read of a task.
+
+use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
+use procmon_common::kernel::{ABI_VERSION, Comm, Header, IoTotals, Kind, Totals};
+
+use crate::offsets::{Object, load_object, load_u32, load_u64, offset, probe_u32, probe_u64};
+
+/// The header of a record about the thread group of `leader`.
+#[inline(always)]
+pub(crate) unsafe fn write_header(header: *mut Header, kind: Kind, len: u32, leader: Object) {
+    let parent = load_object(leader, offset!(task_real_parent));
+    (*header).abi = ABI_VERSION;
+    (*header).kind = kind as u16;
+    (*header).len = len;
+    (*header).pid = load_u32(leader, offset!(task_tgid));
+    (*header).ppid = load_u32(parent, offset!(task_tgid));
+    (*header).ts_boot_ns = bpf_ktime_get_boot_ns();
+    (*header).start_boot_ns = load_u64(leader, offset!(task_start_boottime));
+}
+
+#[inline(always)]
+pub(crate) unsafe fn write_comm(comm: *mut Comm, task: Object) {
+    let words = comm.cast::<u64>();
+    *words = load_u64(task, offset!(task_comm));
+    *words.add(1) = load_u64(task, offset!(task_comm) + 8);
+}
+
+/// Id of the task's cgroup in the unified hierarchy: its inode number there.
+#[inline(always)]
+pub(crate) unsafe fn cgroup_id(task: Object) -> u64 {
+    let css_set = load_object(task, offset!(task_cgroups));
+    let cgroup = load_object(css_set, offset!(css_set_dfl_cgrp));
+    let node = load_object(cgroup, offset!(cgroup_kn));
+    load_u64(node, offset!(kernfs_node_id))
+}
+
+/// The innermost PID namespace (its inode) and the pid there. `numbers[level]` is a variable offset, which only a
+/// helper may read on 6.1.
+#[inline(always)]
+pub(crate) unsafe fn innermost_pid(task: Object) -> (u32, u32) {
+    let pid = probe_u64(task as usize + offset!(task_thread_pid)) as usize;
+    if pid == 0 {
+        return (0, 0);
+    }
+    let level = probe_u32(pid + offset!(pid_level)) as usize & 31;
+    let upid = pid + offset!(pid_numbers) + level * offset!(upid_size);
+    let namespace = probe_u64(upid + offset!(upid_ns)) as usize;
+    (
+        probe_u32(namespace + offset!(pid_namespace_inum)),
+        probe_u32(upid + offset!(upid_nr)),
+    )
+}
+
+/// What `signal` has collected from the threads that were released.
+#[inline(always)]
+pub(crate) unsafe fn write_signal_totals(totals: *mut Totals, signal: Object) {
+    (*totals).cpu_time_ns = load_u64(signal, offset!(signal_sum_sched_runtime));
+    (*totals).utime_ns = load_u64(signal, offset!(signal_utime));
+    (*totals).stime_ns = load_u64(signal, offset!(signal_stime));
+    (*totals).voluntary_switches = load_u64(signal, offset!(signal_nvcsw));
+    (*totals).involuntary_switches = load_u64(signal, offset!(signal_nivcsw));
+    (*totals).minor_faults = load_u64(signal, offset!(signal_min_flt));
+    (*totals).major_faults = load_u64(signal, offset!(signal_maj_flt));
+    let io = &raw mut (*totals).io;
+    let base = offset!(signal_ioac);
+    (*io).read_chars = load_u64(signal, base + offset!(ioac_rchar));
+    (*io).write_chars = load_u64(signal, base + offset!(ioac_wchar));
+    (*io).read_calls = load_u64(signal, base + offset!(ioac_syscr));
+    (*io).write_calls = load_u64(signal, base + offset!(ioac_syscw));
+    (*io).read_bytes = load_u64(signal, base + offset!(ioac_read_bytes));
+    (*io).write_bytes = load_u64(signal, base + offset!(ioac_write_bytes));
+}
+
+/// Adds a thread that is not released yet.
+#[inline(always)]
+pub(crate) unsafe fn add_thread_totals(totals: *mut Totals, task: Object) {
+    (*totals).cpu_time_ns += load_u64(task, offset!(task_sum_exec_runtime));
+    (*totals).utime_ns += load_u64(task, offset!(task_utime));
+    (*totals).stime_ns += load_u64(task, offset!(task_stime));
+    (*totals).voluntary_switches += load_u64(task, offset!(task_nvcsw));
+    (*totals).involuntary_switches += load_u64(task, offset!(task_nivcsw));
+    (*totals).minor_faults += load_u64(task, offset!(task_min_flt));
+    (*totals).major_faults += load_u64(task, offset!(task_maj_flt));
+    add_thread_io(&raw mut (*totals).io, task);
+}
+
+#[inline(always)]
+unsafe fn add_thread_io(io: *mut IoTotals, task: Object) {
+    let base = offset!(task_ioac);
+    (*io).read_chars += load_u64(task, base + offset!(ioac_rchar));
+    (*io).write_chars += load_u64(task, base + offset!(ioac_wchar));
+    (*io).read_calls += load_u64(task, base + offset!(ioac_syscr));
+    (*io).write_calls += load_u64(task, base + offset!(ioac_syscw));
+    (*io).read_bytes += load_u64(task, base + offset!(ioac_read_bytes));
+    (*io).write_bytes += load_u64(task, base + offset!(ioac_write_bytes));
+}

@@ -8,10 +8,16 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod build_ebpf;
+mod check;
 mod command;
 mod guest;
+mod http;
+mod pair;
 mod prerequisites;
 mod qemu;
+mod service;
+mod test;
+mod web;
 mod workspace;
 
 /// Build, run, test and measure procmon.
@@ -27,12 +33,16 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    Test(test::Options),
+    Check(check::Options),
     BuildEbpf(build_ebpf::Options),
     Guest(guest::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
+        Task::Test(options) => test::run(&options),
+        Task::Check(options) => check::run(&options),
         Task::BuildEbpf(options) => build_ebpf::run(&options),
         Task::Guest(options) => guest::run(&options),
     };

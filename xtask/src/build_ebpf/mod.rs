@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.verify {
         match verify()? {
             Verdict::SameBytes => {
-                println!("the committed object is what its sources make, byte for byte")
+                println!("the committed object is what its sources make, byte for byte");
             }
             Verdict::OtherToolchain { object, installed } => println!(
                 "the installed toolchain is not the recorded one ({installed}), so bytes cannot be compared. \

@@ -11,7 +11,7 @@ use super::{is_debian, is_root};
 use crate::command;
 
 /// Package lists older than this are fetched again before something is installed.
-const LISTS_MAX_AGE: Duration = Duration::from_secs(24 * 3600);
+const LISTS_MAX_AGE: Duration = Duration::from_hours(24);
 
 /// Makes sure that the packages are installed.
 pub(crate) fn ensure_packages(packages: &[&str]) -> Result<()> {

@@ -22,9 +22,9 @@ const MODULES: &[&str] = &["virtio_pci", "virtio_blk"];
 pub(super) fn build(run: &GuestRun) -> Result<Vec<u8>> {
     let mut archive = Archive::new();
     let mut folders = BTreeSet::new();
-    FOLDERS
-        .iter()
-        .for_each(|folder| add_folder(&mut archive, &mut folders, Path::new(folder)));
+    for folder in FOLDERS {
+        add_folder(&mut archive, &mut folders, Path::new(folder));
+    }
     archive.character_device("dev/console", (5, 1));
     archive.file(
         "etc/passwd",
@@ -98,13 +98,19 @@ fn library_paths(ldd: &str) -> Vec<PathBuf> {
 
 /// The first and only program of the guest.
 fn init(run: &GuestRun, modules: &[&str]) -> String {
-    let insert = modules
+    let insert: Vec<String> = modules
         .iter()
-        .map(|name| format!("insmod /modules/{name}.ko\n"))
-        .collect::<String>();
-    let export =
-        |(name, value): &(String, String)| format!("export {name}={}\n", shell_quote(value));
-    let environment = run.environment.iter().map(export).collect::<String>();
+        .map(|name| format!("insmod /modules/{name}.ko"))
+        .collect();
+    let insert = insert.join(
+        "
+",
+    );
+    let export = |(name, value): &(String, String)| format!("export {name}={}", shell_quote(value));
+    let environment = run.environment.iter().map(export).collect::<Vec<_>>().join(
+        "
+",
+    );
     let command = run
         .command
         .iter()
@@ -127,8 +133,11 @@ mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
 chmod 1777 /tmp /dev/shm
 exec </dev/null >/dev/console 2>&1
+echo
 ip link set lo up
-{insert}{environment}cd /root
+{insert}
+{environment}
+cd /root
 {command}
 code=$?
 echo

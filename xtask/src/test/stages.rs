@@ -1,0 +1,90 @@
+//! One function for each stage.
+
+use anyhow::{Context, Result};
+
+use super::tally::Tally;
+use super::{Stage, count, kernel};
+use crate::build_ebpf::{self, Verdict};
+use crate::check::{self, build_debug, cargo};
+use crate::pair::{self, Pair, Setup};
+use crate::prerequisites::{self, require_root};
+use crate::service::Echo;
+use crate::web;
+
+pub(super) fn run(stage: Stage) -> Result<Tally> {
+    match stage {
+        Stage::Check => check::run(&check::Options {}).map(|()| Tally::default()),
+        Stage::Workspace => workspace(),
+        Stage::Kernel => kernel::on_this_kernel(None),
+        Stage::KernelMatrix => kernel::on_other_kernels(None),
+        Stage::Web => web(),
+        Stage::Browser => browser(),
+        Stage::Ebpf => ebpf(),
+    }
+}
+
+fn workspace() -> Result<Tally> {
+    prerequisites::ensure(prerequisites::C_COMPILER)?;
+    require_root("the test of the server with a real agent")?;
+    // The end-to-end test starts the agent's program too, which a test of the server alone would not build.
+    build_debug()?;
+    count(cargo()?.args(["test", "--quiet", "--no-fail-fast"]))
+}
+
+fn web() -> Result<Tally> {
+    prerequisites::ensure_node()?;
+    web::install()?;
+    count(web::npm()?.args(["run", "--silent", "test"]))
+}
+
+fn browser() -> Result<Tally> {
+    require_root("the browser test, whose agent watches the kernel,")?;
+    prerequisites::ensure_node()?;
+    prerequisites::ensure(prerequisites::BROWSER)?;
+    // The UI first: the server embeds it.
+    web::install()?;
+    web::build()?;
+    build_debug()?;
+    let folder = tempfile::tempdir().context("cannot make a data folder")?;
+    let mut pair = Pair::start(&Setup {
+        binaries: &pair::binaries("debug")?,
+        bind_addr: "127.0.0.1:0",
+        data_dir: folder.path(),
+        agent_id: Some("browser-test"),
+        agent_arguments: &[],
+        echo: Echo::Off,
+    })?;
+    let tally = count(
+        web::npm()?
+            .args(["run", "--silent", "test:browser"])
+            .env("PROCMON_URL", &pair.url),
+    );
+    pair.require_running()?;
+    if tally.as_ref().map_or(true, |tally| tally.failed > 0) {
+        println!(
+            "server:\n{}\nagent:\n{}",
+            pair.server.last_lines(20),
+            pair.agent.last_lines(20)
+        );
+    }
+    pair.stop()?;
+    tally
+}
+
+/// With another compiler than the recorded one the bytes differ; then what it makes has to work.
+fn ebpf() -> Result<Tally> {
+    match build_ebpf::verify()? {
+        Verdict::SameBytes => {
+            println!("the committed object is what its sources make, byte for byte");
+            Ok(Tally::default())
+        }
+        Verdict::OtherToolchain { object, installed } => {
+            println!(
+                "another toolchain than the recorded one: {installed}. Testing the object that it makes"
+            );
+            let mut tally = kernel::on_this_kernel(Some(&object))?;
+            tally += kernel::on_other_kernels(Some(&object))?;
+            Ok(tally)
+        }
+    }
+}

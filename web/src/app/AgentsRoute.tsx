@@ -1,0 +1,5 @@
+import { AgentsPage } from "../features/agents/AgentsPage.tsx";
+
+export function AgentsRoute() {
+  return <AgentsPage />;
+}

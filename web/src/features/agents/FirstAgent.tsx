@@ -1,0 +1,46 @@
+/** First run: the one command that makes data appear. */
+import { Trans } from "@lingui/react/macro";
+import { useState } from "react";
+import { EmptyState } from "../../ui/EmptyState.tsx";
+import styles from "./FirstAgent.module.css";
+
+const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
+
+export function FirstAgent() {
+  const [copied, setCopied] = useState(false);
+  const { origin, hostname } = window.location;
+  const command = `procmon-agent --server-url ${origin}`;
+  const copy = async () => {
+    await navigator.clipboard?.writeText(command);
+    setCopied(true);
+  };
+  return (
+    <EmptyState title={<Trans>Waiting for the first agent …</Trans>}>
+      <p>
+        <Trans>
+          Run this as root on the host that you want to watch. Its processes appear here by
+          themselves.
+        </Trans>
+      </p>
+      <div className={styles.command}>
+        <pre>{command}</pre>
+        <button type="button" onClick={() => void copy()}>
+          {copied ? <Trans>Copied</Trans> : <Trans>Copy</Trans>}
+        </button>
+      </div>
+      {LOOPBACK.has(hostname) && (
+        <p>
+          <Trans>
+            From another host, write this machine's address in place of <code>{hostname}</code>; the
+            server must then listen on it.
+          </Trans>
+        </p>
+      )}
+      <p>
+        <Trans>
+          Nothing appears? <code>procmon-agent check</code> says what is missing on that host.
+        </Trans>
+      </p>
+    </EmptyState>
+  );
+}

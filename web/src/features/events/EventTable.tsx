@@ -1,0 +1,190 @@
+import type { MessageDescriptor } from "@lingui/core";
+import { msg } from "@lingui/core/macro";
+import { Trans, useLingui } from "@lingui/react/macro";
+import { type ReactNode, useMemo } from "react";
+import type { ProcessEvent } from "../../api/schema.ts";
+import { DataGrid, type GridRows } from "../../ui/DataGrid.tsx";
+import { clock, day, grouped, UNKNOWN } from "../../ui/format.ts";
+import type { ActiveCell, GridColumn } from "../../ui/gridKeys.ts";
+import { usePreferences } from "../../ui/preferences.ts";
+import { useNarrow } from "../../ui/rowHeight.ts";
+import { Severity } from "../../ui/Severity.tsx";
+import * as text from "./eventText.ts";
+import type { Gap, TailItem, TailState } from "./tail.ts";
+
+type EventColumn = {
+  id: string;
+  label: MessageDescriptor;
+  meaning: MessageDescriptor;
+  width: number;
+  fill?: boolean;
+  numeric?: boolean;
+  narrow?: boolean;
+};
+
+const COLUMNS: readonly EventColumn[] = [
+  {
+    id: "ts",
+    label: msg`Time`,
+    meaning: msg`When it happened, by the host's clock`,
+    width: 116,
+    narrow: true,
+  },
+  { id: "type", label: msg`Event`, meaning: msg`Kind of event`, width: 68, narrow: true },
+  { id: "agent_id", label: msg`Host`, meaning: msg`The agent that reports the event`, width: 112 },
+  { id: "pid", label: msg`PID`, meaning: msg`Process number`, width: 72, numeric: true },
+  { id: "name", label: msg`Name`, meaning: msg`Name of the process`, width: 128, narrow: true },
+  { id: "username", label: msg`User`, meaning: msg`Real user of the process`, width: 96 },
+  {
+    id: "outcome",
+    label: msg`Outcome`,
+    meaning: msg`Exit code or signal of an exit; operation, device and size of a slow request`,
+    width: 160,
+    narrow: true,
+  },
+  {
+    id: "length",
+    label: msg`Duration`,
+    meaning: msg`From start to exit; for a slow request, its latency`,
+    width: 84,
+    numeric: true,
+  },
+  {
+    id: "cpu",
+    label: msg`CPU time`,
+    meaning: msg`CPU time of the whole life; ≥ while a zombie's totals are not final`,
+    width: 92,
+    numeric: true,
+  },
+  {
+    id: "rss",
+    label: msg`Peak RSS`,
+    meaning: msg`Largest resident memory of the whole life`,
+    width: 88,
+    numeric: true,
+  },
+  {
+    id: "cmdline",
+    label: msg`Command`,
+    meaning: msg`Command line with its secrets taken out`,
+    width: 320,
+    fill: true,
+  },
+];
+
+type Props = {
+  state: TailState;
+  active: ActiveCell | null;
+  onActive: (cell: ActiveCell) => void;
+  onOpen: (key: string) => void;
+  onScroll: (position: { top: number; rowsBelow: number }) => void;
+};
+
+export function EventTable({ state, ...grid }: Props) {
+  const { t, i18n } = useLingui();
+  const { utc } = usePreferences();
+  const narrow = useNarrow();
+  const columns = useMemo<GridColumn[]>(
+    () =>
+      COLUMNS.filter((column) => !narrow || column.narrow).map((column) => ({
+        ...column,
+        label: i18n._(column.label),
+        title: i18n._(column.meaning),
+      })),
+    [narrow, i18n, i18n.locale],
+  );
+  const cell = useMemo(
+    () => (item: TailItem, id: string) =>
+      item.event ? cellText(item.event, id, utc) : gapCell(item.gap, id),
+    [utc],
+  );
+  const { items } = state;
+  const rows: GridRows<TailItem> = {
+    count: items.length,
+    at: (index) => items[index] as TailItem,
+    keyOf: (item) => item.key,
+    indexOf: (key) => items.findIndex((item) => item.key === key),
+    revisionOf: () => 0,
+    toneOf: (item) => (item.gap ? "gap" : "normal"),
+    cell,
+  };
+  const totalRows = state.bottom === "end" ? items.length + 1 : -1;
+  return (
+    <DataGrid label={t`Events`} columns={columns} rows={rows} totalRows={totalRows} {...grid} />
+  );
+}
+
+function cellText(event: ProcessEvent, id: string, utc: boolean): ReactNode {
+  switch (id) {
+    case "ts":
+      return time(event.ts, utc);
+    case "outcome":
+      return <Outcome event={event} />;
+    case "length":
+      return text.length(event);
+    case "cpu":
+      return text.cpuTime(event);
+    case "rss":
+      return text.peakRss(event);
+    case "cmdline":
+      return <code>{text.command(event)}</code>;
+    case "pid":
+      return event.pid;
+    default:
+      return event[id as "type" | "agent_id" | "name" | "username"] ?? UNKNOWN;
+  }
+}
+
+function Outcome({ event }: { event: ProcessEvent }) {
+  const level = text.severity(event);
+  const words = event.type === "oom" ? <Trans>out of memory</Trans> : text.outcome(event);
+  return level ? (
+    <>
+      <Severity level={level} /> {words}
+    </>
+  ) : (
+    words
+  );
+}
+
+/** Time of day; the date in front when it was not today. */
+function time(iso: string, utc: boolean): string {
+  const at = new Date(iso);
+  if (Number.isNaN(at.getTime())) return UNKNOWN;
+  const date = day(at, utc);
+  const of = clock(at, utc, true);
+  return date === day(new Date(), utc) ? of : `${date.slice(5)} ${of.slice(0, 8)}`;
+}
+
+/** A gap row has one cell, the first; the stylesheet stretches it over all columns. */
+function gapCell(gap: Gap | null, id: string): ReactNode {
+  if (!gap || id !== "ts") return null;
+  return (
+    <>
+      <Severity level="warning" /> <GapText gap={gap} />
+    </>
+  );
+}
+
+function GapText({ gap }: { gap: Gap }) {
+  switch (gap.kind) {
+    case "reset": {
+      const { reason } = gap;
+      return <Trans>Events are missing here: {reason}</Trans>;
+    }
+    case "skipped": {
+      const count = grouped(gap.count);
+      return (
+        <Trans>
+          {count} events came too fast to show; narrow the filter or scroll back to them
+        </Trans>
+      );
+    }
+    case "unkept": {
+      const count = grouped(gap.count);
+      return <Trans>{count} events came while paused and were not kept</Trans>;
+    }
+    case "disconnected":
+      return <Trans>The connection was lost here; events may be missing</Trans>;
+  }
+}

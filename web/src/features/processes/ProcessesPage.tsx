@@ -1,0 +1,133 @@
+import { Trans, useLingui } from "@lingui/react/macro";
+import { type ReactNode, useEffect, useMemo, useState } from "react";
+import { liveTab, useLive } from "../../api/live.ts";
+import type { ActiveCell } from "../../ui/gridKeys.ts";
+import { Notice } from "../../ui/Notice.tsx";
+import { useNarrow } from "../../ui/rowHeight.ts";
+import { parseColumns, parseSort, writeSort } from "./columns.ts";
+import { FilterBox } from "./FilterBox.tsx";
+import { parseFilter } from "./filter.ts";
+import { Inspector } from "./Inspector.tsx";
+import { ListState } from "./ListState.tsx";
+import styles from "./ProcessesPage.module.css";
+import { ProcessTable } from "./ProcessTable.tsx";
+import { StatusLine } from "./StatusLine.tsx";
+import { Toolbar } from "./Toolbar.tsx";
+import { useProcessView } from "./useProcessView.ts";
+
+/** The part of the screen that the address reproduces. */
+export type ProcessQuery = { q?: string; sort?: string; cols?: string };
+
+type Props = {
+  query: ProcessQuery;
+  onQuery: (change: ProcessQuery) => void;
+  /** Shown when no agent has reported yet. */
+  firstRun: ReactNode;
+  eventsLink: (host: string, name: string) => ReactNode;
+};
+
+export function ProcessesPage({ query, onQuery, firstRun, eventsLink }: Props) {
+  const { t } = useLingui();
+  const narrow = useNarrow();
+  const [text, setText] = useFilterText(query.q ?? "", (q) => onQuery({ ...query, q }));
+  const filter = useMemo(() => parseFilter(text), [text]);
+  const sort = useMemo(() => parseSort(query.sort), [query.sort]);
+  const columns = useMemo(() => parseColumns(query.cols, narrow), [query.cols, narrow]);
+  const { view, state } = useProcessView(filter, sort);
+  const [active, setActive] = useState<ActiveCell | null>(null);
+  const [opened, setOpened] = useState<string | null>(null);
+  const [frozenAt, setFrozenAt] = useState<string | null>(null);
+  const live = useLive((all) => all.live);
+  const at = useLive((all) => all.at);
+  const agents = useLive((all) => all.agents?.agents);
+  const lost = live.state === "lost";
+  const hosts = {
+    seen: agents?.length ?? 0,
+    live: agents?.filter((agent) => agent.status === "live").length ?? 0,
+  };
+  const freeze = () => {
+    setFrozenAt(liveTab.getState().at);
+    view.freeze(!state.frozen);
+  };
+  const ready = at !== null && (state.total > 0 || hosts.seen > 0);
+  return (
+    <div className={styles.page}>
+      <h1 className="visually-hidden">
+        <Trans>Processes</Trans>
+      </h1>
+      <div className={styles.controls}>
+        <FilterBox text={text} filter={filter} onText={setText} />
+        <Toolbar
+          state={state}
+          filter={filter}
+          sort={sort}
+          columns={columns}
+          onColumns={(ids) => onQuery({ ...query, cols: ids?.join(",") })}
+          onFreeze={freeze}
+        />
+      </div>
+      {lost && at !== null && (
+        <Notice level="warning">
+          <Trans>
+            The connection is lost; these rows are the last ones received. Reconnecting.
+          </Trans>{" "}
+          {live.cause}
+        </Notice>
+      )}
+      {ready && <StatusLine {...{ state, sort, columns, active, hosts, frozenAt }} />}
+      <div className={styles.content}>
+        {ready && state.order.length > 0 ? (
+          <ProcessTable
+            state={state}
+            columns={columns}
+            sort={sort}
+            onSort={(next) => onQuery({ ...query, sort: writeSort(next) })}
+            active={active}
+            onActive={setActive}
+            onOpen={setOpened}
+            onTouched={() => view.touched()}
+            stale={lost}
+          />
+        ) : (
+          <ListState
+            {...{ state, filter, live, firstRun }}
+            received={at !== null}
+            hosts={hosts.seen}
+            onText={setText}
+          />
+        )}
+        {opened !== null && (
+          <Inspector
+            store={state.store}
+            slot={state.store.slotOf(opened)}
+            onClose={() => setOpened(null)}
+            eventsLink={eventsLink}
+          />
+        )}
+      </div>
+      <span className="visually-hidden">{t`Press ? for the keys`}</span>
+    </div>
+  );
+}
+
+const URL_DELAY_MS = 250;
+
+/** What is typed filters at once; the address follows when the typing pauses. */
+function useFilterText(fromUrl: string, toUrl: (text: string | undefined) => void) {
+  const [text, setText] = useState(fromUrl);
+  const [written, setWritten] = useState(fromUrl);
+  // The address changed by itself: back, forward, or a link.
+  if (fromUrl !== written) {
+    setWritten(fromUrl);
+    setText(fromUrl);
+  }
+  useEffect(() => {
+    if (text === written) return;
+    const timer = setTimeout(() => {
+      setWritten(text);
+      toUrl(text === "" ? undefined : text);
+    }, URL_DELAY_MS);
+    return () => clearTimeout(timer);
+  });
+  return [text, setText] as const;
+}

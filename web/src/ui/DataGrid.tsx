@@ -1,0 +1,261 @@
+/** A virtualised grid: any number of rows, one tab stop, the focus bound to identities. */
+import { defaultRangeExtractor, type Range, useVirtualizer } from "@tanstack/react-virtual";
+import { memo, type ReactNode, useCallback, useEffect, useLayoutEffect, useRef } from "react";
+import styles from "./DataGrid.module.css";
+import { type ActiveCell, type GridColumn, useGridKeys } from "./gridKeys.ts";
+import { useRowHeight } from "./rowHeight.ts";
+
+export type RowTone = "normal" | "dim" | "gone" | "critical" | "warning" | "gap";
+
+export type GridRows<Row> = {
+  count: number;
+  at: (index: number) => Row;
+  keyOf: (row: Row) => string;
+  /** Where the row of this identity is now; -1 when it is not shown. */
+  indexOf: (key: string) => number;
+  /** Changes when any cell of the row does: rows whose revision stays are not rendered again. */
+  revisionOf: (row: Row) => number;
+  toneOf: (row: Row) => RowTone;
+  cell: (row: Row, column: string) => ReactNode;
+};
+
+type Props<Row> = {
+  label: string;
+  columns: readonly GridColumn[];
+  rows: GridRows<Row>;
+  sort?: { column: string; descending: boolean };
+  onSort?: (column: string) => void;
+  active: ActiveCell | null;
+  onActive: (cell: ActiveCell) => void;
+  onOpen?: (key: string) => void;
+  /** A pointer or a key is at work on the rows. */
+  onTouched?: () => void;
+  onScroll?: (position: { top: number; rowsBelow: number }) => void;
+  /** Total for assistive technology when more rows exist than are loaded; -1 is "not known". */
+  totalRows?: number;
+};
+
+const OVERSCAN = 6;
+
+export function DataGrid<Row>(props: Props<Row>) {
+  const { columns, rows, active, onActive, sort } = props;
+  const scroller = useRef<HTMLDivElement>(null);
+  const rowHeight = useRowHeight();
+  const activeIndex = active?.key == null ? -1 : rows.indexOf(active.key);
+  const virtualizer = useVirtualizer({
+    count: rows.count,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => rowHeight,
+    getItemKey: (index) => rows.keyOf(rows.at(index)),
+    overscan: OVERSCAN,
+    scrollMargin: rowHeight,
+    scrollPaddingStart: rowHeight,
+    // The focused row stays in the document wherever it moves, else the focus would be lost.
+    rangeExtractor: useCallback(
+      (range: Range) => withActive(defaultRangeExtractor(range), activeIndex),
+      [activeIndex],
+    ),
+  });
+  useEffect(() => virtualizer.measure(), [virtualizer, rowHeight]);
+
+  const wantsFocus = useRef(false);
+  const move = (cell: ActiveCell, index: number) => {
+    wantsFocus.current = true;
+    props.onTouched?.();
+    onActive(cell);
+    if (index >= 0) virtualizer.scrollToIndex(index);
+  };
+  const keys = useGridKeys({
+    ...props,
+    activeIndex,
+    move,
+    pageRows: () => pageRows(scroller.current, rowHeight),
+  });
+  useFocusFollowsActive(scroller, wantsFocus, activeIndex, active);
+
+  const template = columns.map(track).join(" ");
+  const items = virtualizer.getVirtualItems();
+  return (
+    <div
+      ref={scroller}
+      className={styles.grid}
+      role="grid"
+      tabIndex={-1}
+      aria-label={props.label}
+      aria-rowcount={props.totalRows ?? rows.count + 1}
+      aria-colcount={columns.length}
+      style={{ "--tracks": template, "--row": `${rowHeight}px` } as React.CSSProperties}
+      onKeyDown={keys.onKeyDown}
+      onPointerMove={props.onTouched}
+      onScroll={() => {
+        props.onTouched?.();
+        const element = scroller.current;
+        if (!element) return;
+        const rest = element.scrollHeight - element.scrollTop - element.clientHeight;
+        props.onScroll?.({ top: element.scrollTop, rowsBelow: rest / rowHeight });
+      }}
+    >
+      <div className={styles.header} role="row" aria-rowindex={1}>
+        {columns.map((column, index) => (
+          <HeaderCell
+            key={column.id}
+            column={column}
+            index={index}
+            sort={sort}
+            tabbable={activeIndex < 0 && (active?.column ?? 0) === index}
+            onFocus={() => onActive({ key: null, column: index })}
+            onSort={props.onSort}
+          />
+        ))}
+      </div>
+      <div className={styles.body} role="rowgroup" style={{ height: virtualizer.getTotalSize() }}>
+        {items.map((item) => {
+          const row = rows.at(item.index);
+          return (
+            <GridRow
+              key={item.key}
+              row={row}
+              rowKey={String(item.key)}
+              index={item.index}
+              top={item.start - rowHeight}
+              revision={rows.revisionOf(row)}
+              tone={rows.toneOf(row)}
+              columns={columns}
+              cell={rows.cell as (row: unknown, column: string) => ReactNode}
+              activeColumn={item.index === activeIndex ? (active?.column ?? 0) : -1}
+              onActive={onActive}
+              onOpen={props.onOpen}
+            />
+          );
+        })}
+      </div>
+    </div>
+  );
+}
+
+type HeaderProps = {
+  column: GridColumn;
+  index: number;
+  sort: { column: string; descending: boolean } | undefined;
+  tabbable: boolean;
+  onFocus: () => void;
+  onSort: ((column: string) => void) | undefined;
+};
+
+function HeaderCell({ column, index, sort, tabbable, onFocus, onSort }: HeaderProps) {
+  const sorted = sort?.column === column.id;
+  const direction = sort?.descending ? "descending" : "ascending";
+  const className = column.numeric ? `${styles.cell} ${styles.numeric}` : styles.cell;
+  const common = { tabIndex: tabbable ? 0 : -1, onFocus, title: column.title };
+  return (
+    <div
+      role="columnheader"
+      className={className}
+      aria-colindex={index + 1}
+      aria-sort={sorted ? direction : undefined}
+    >
+      {onSort && column.sortable !== false ? (
+        <button type="button" {...common} data-header={index} onClick={() => onSort(column.id)}>
+          {column.label}
+          <span aria-hidden="true" className={styles.arrow}>
+            {sorted ? (sort.descending ? "↓" : "↑") : ""}
+          </span>
+        </button>
+      ) : (
+        <span {...common} data-header={index}>
+          {column.label}
+        </span>
+      )}
+    </div>
+  );
+}
+
+type RowProps = {
+  row: unknown;
+  rowKey: string;
+  index: number;
+  top: number;
+  revision: number;
+  tone: RowTone;
+  columns: readonly GridColumn[];
+  cell: (row: unknown, column: string) => ReactNode;
+  activeColumn: number;
+  onActive: (cell: ActiveCell) => void;
+  onOpen: ((key: string) => void) | undefined;
+};
+
+const GridRow = memo(function GridRow(props: RowProps) {
+  const { row, rowKey, index, columns, cell, activeColumn, tone } = props;
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the grid handles the keys of all its rows
+    <div
+      role="row"
+      tabIndex={-1}
+      className={styles.row}
+      data-tone={tone}
+      aria-rowindex={index + 2}
+      aria-selected={activeColumn >= 0}
+      style={{ transform: `translateY(${props.top}px)` }}
+      onClick={(event) => {
+        const target = (event.target as Element).closest("[data-column]");
+        props.onActive({ key: rowKey, column: Number(target?.getAttribute("data-column") ?? 0) });
+        // A finger has neither Enter nor a comfortable double click.
+        if ((event.nativeEvent as PointerEvent).pointerType === "touch") props.onOpen?.(rowKey);
+      }}
+      onDoubleClick={() => props.onOpen?.(rowKey)}
+    >
+      {columns.map((column, i) => (
+        <div
+          key={column.id}
+          role={i === 0 ? "rowheader" : "gridcell"}
+          aria-colindex={i + 1}
+          tabIndex={i === activeColumn ? 0 : -1}
+          data-column={i}
+          data-active={i === activeColumn || undefined}
+          className={column.numeric ? `${styles.cell} ${styles.numeric}` : styles.cell}
+        >
+          {cell(row, column.id)}
+        </div>
+      ))}
+    </div>
+  );
+});
+
+/** After a key moved the active cell, focus its element; keep the focus when that row goes away. */
+function useFocusFollowsActive(
+  scroller: React.RefObject<HTMLDivElement | null>,
+  wantsFocus: React.RefObject<boolean>,
+  activeIndex: number,
+  active: ActiveCell | null,
+) {
+  const hadFocus = useRef(false);
+  useLayoutEffect(() => {
+    const grid = scroller.current;
+    if (!grid) return;
+    if (wantsFocus.current) {
+      const selector =
+        activeIndex >= 0 ? "[data-active]" : `[data-header="${active?.column ?? 0}"]`;
+      const target = grid.querySelector<HTMLElement>(selector);
+      if (target) {
+        target.focus({ preventScroll: activeIndex >= 0 });
+        wantsFocus.current = false;
+      }
+    } else if (hadFocus.current && document.activeElement === document.body) {
+      grid.focus({ preventScroll: true });
+    }
+    hadFocus.current = grid.contains(document.activeElement);
+  });
+}
+
+function withActive(indexes: number[], active: number): number[] {
+  if (active < 0 || indexes.includes(active)) return indexes;
+  return [...indexes, active].sort((a, b) => a - b);
+}
+
+function track(column: GridColumn): string {
+  return column.fill ? `minmax(${column.width}px, 1fr)` : `${column.width}px`;
+}
+
+function pageRows(element: HTMLElement | null, rowHeight: number): number {
+  return Math.max(1, Math.floor((element?.clientHeight ?? 0) / rowHeight) - 2);
+}

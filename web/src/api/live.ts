@@ -92,21 +92,28 @@ class LiveTab {
   private receive(message: FromHub): void {
     switch (message.kind) {
       case "status":
-        return this.set({ live: message.live, events: message.events });
+        this.set({ live: message.live, events: message.events });
+        break;
       case "agents":
-        return this.set({ agents: message.body });
+        this.set({ agents: message.body });
+        break;
       case "snapshot":
         this.processes.replace(message.columns);
-        return this.rowsChanged(message.at);
+        this.rowsChanged(message.at);
+        break;
       case "delta":
         this.processes.apply(message.columns, message.removed);
-        return this.rowsChanged(message.at);
+        this.rowsChanged(message.at);
+        break;
       case "events-open":
-        return this.events?.listener.open(message.resumed);
+        this.events?.listener.open(message.resumed);
+        break;
       case "events":
-        return this.events?.listener.events(message.events, message.skipped);
+        this.events?.listener.events(message.events, message.skipped);
+        break;
       case "events-reset":
-        return this.events?.listener.reset(message.reason);
+        this.events?.listener.reset(message.reason);
+        break;
     }
   }
 

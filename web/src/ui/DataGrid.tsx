@@ -56,6 +56,7 @@ export function DataGrid<Row>(props: Props<Row>) {
       [activeIndex],
     ),
   });
+  // biome-ignore lint/correctness/useExhaustiveDependencies: sizes are remembered until measured anew
   useEffect(() => virtualizer.measure(), [virtualizer, rowHeight]);
 
   const wantsFocus = useRef(false);

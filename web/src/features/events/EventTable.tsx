@@ -84,6 +84,7 @@ export function EventTable({ state, ...grid }: Props) {
   const { t, i18n } = useLingui();
   const { utc } = usePreferences();
   const narrow = useNarrow();
+  // biome-ignore lint/correctness/useExhaustiveDependencies: i18n stays the same object in another language
   const columns = useMemo<GridColumn[]>(
     () =>
       COLUMNS.filter((column) => !narrow || column.narrow).map((column) => ({

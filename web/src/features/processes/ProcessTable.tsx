@@ -26,6 +26,7 @@ export function ProcessTable({ state, columns, sort, onSort, stale, ...grid }: P
   const { t, i18n } = useLingui();
   const { utc } = usePreferences();
   const { store, order } = state;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: i18n stays the same object in another language
   const gridColumns = useMemo<GridColumn[]>(
     () => columns.map((one) => ({ ...one, label: i18n._(one.label), title: i18n._(one.meaning) })),
     [columns, i18n, i18n.locale],

@@ -42,6 +42,10 @@ export function Toolbar({ state, filter, sort, columns, onColumns, onFreeze }: P
     }
     setTimeout(() => setCopied(null), 8000);
   };
+  const saveAnd = (kind: "csv" | "json", close: () => void) => () => {
+    save(kind);
+    close();
+  };
   useKeys({ f: onFreeze, F: onFreeze, e: () => save("csv"), E: () => save("csv") });
   const rows = state.order.length;
   return (
@@ -55,13 +59,13 @@ export function Toolbar({ state, filter, sort, columns, onColumns, onFreeze }: P
       <Dropdown label={<Trans>Export</Trans>}>
         {(close) => (
           <>
-            <button type="button" onClick={() => (save("csv"), close())}>
+            <button type="button" onClick={saveAnd("csv", close)}>
               <Plural value={rows} one="CSV, # row" other="CSV, # rows" /> <kbd>E</kbd>
             </button>
-            <button type="button" onClick={() => (save("json"), close())}>
+            <button type="button" onClick={saveAnd("json", close)}>
               <Plural value={rows} one="JSON, # row" other="JSON, # rows" />
             </button>
-            <button type="button" onClick={() => (void copy(), close())}>
+            <button type="button" onClick={() => void copy().then(close)}>
               <Trans>Copy as curl</Trans>
             </button>
           </>

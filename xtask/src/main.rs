@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod activity;
+mod bench;
 mod build_ebpf;
 mod check;
 mod command;
@@ -15,6 +17,7 @@ mod http;
 mod pair;
 mod prerequisites;
 mod qemu;
+mod run;
 mod service;
 mod test;
 mod web;
@@ -33,18 +36,22 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    Run(run::Options),
     Test(test::Options),
     Check(check::Options),
     BuildEbpf(build_ebpf::Options),
     Guest(guest::Options),
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
+        Task::Run(options) => run::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Check(options) => check::run(&options),
         Task::BuildEbpf(options) => build_ebpf::run(&options),
         Task::Guest(options) => guest::run(&options),
+        Task::Bench(options) => bench::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

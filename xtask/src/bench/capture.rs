@@ -1,0 +1,264 @@
+//! `bench capture`: is every process of a storm recorded, and what does recording one cost?
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::bpf_stats::{self, Accounting, Program};
+use super::storm;
+use crate::check::cargo;
+use crate::pair::{self, Pair, Setup};
+use crate::prerequisites::require_root;
+use crate::service::Echo;
+use crate::{command, http};
+
+/// Budgets of one process life: fork, exec and exit.
+const AGENT_BUDGET_US: f64 = 6.0;
+const KERNEL_BUDGET_US: f64 = 2.5;
+
+/// How long the agent is watched doing nothing, so that its idle cost is not counted as the storm's.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// How long the last events of a storm may take to appear in the API.
+const ARRIVAL_LIMIT: Duration = Duration::from_secs(30);
+
+/// Spawn short-lived processes as fast as the machine can, and count and cost their records.
+///
+/// Builds release binaries, runs a server and an agent of their own on a free loopback port, and needs root. The
+/// figures are medians over the rounds; a lost event is an error.
+#[derive(Args)]
+pub(crate) struct Options {
+    #[arg(long, default_value_t = 50_000)]
+    processes: u32,
+    #[arg(long, default_value_t = 2)]
+    workers: u32,
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+}
+
+struct Round {
+    starts: u64,
+    exits: u64,
+    processes_per_s: f64,
+    agent_us_per_life: f64,
+    kernel_us_per_life: f64,
+    hooks: BTreeMap<String, Hook>,
+}
+
+/// What one program did during a round.
+struct Hook {
+    runs: u64,
+    ns_per_run: f64,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    require_root("loading programs into the kernel")?;
+    command::run(cargo()?.args([
+        "build",
+        "--release",
+        "--package",
+        "procmon-server",
+        "--package",
+        "procmon-agent",
+    ]))?;
+    let _accounting = Accounting::start()?;
+    let others: BTreeSet<u32> = bpf_stats::programs()?.into_keys().collect();
+    let folder = tempfile::tempdir().context("cannot make a data folder")?;
+    let mut pair = Pair::start(&Setup {
+        binaries: &pair::binaries("release")?,
+        bind_addr: "127.0.0.1:0",
+        data_dir: folder.path(),
+        agent_id: Some("bench"),
+        agent_arguments: &[],
+        echo: Echo::Off,
+    })?;
+    thread::sleep(IDLE);
+    let rounds: Vec<Round> = (0..options.rounds)
+        .map(|number| {
+            round(
+                options,
+                &pair,
+                &others,
+                &format!("procmon-bench-{}-{number}", process::id()),
+            )
+        })
+        .collect::<Result<_>>()?;
+    let drops = drops(&pair.url)?;
+    pair.require_running()?;
+    pair.stop()?;
+    report(options, &rounds, drops)
+}
+
+fn round(options: &Options, pair: &Pair, others: &BTreeSet<u32>, marker: &str) -> Result<Round> {
+    let idle_from = cpu_time(pair)?;
+    thread::sleep(IDLE);
+    let idle = (cpu_time(pair)? - idle_from) / IDLE.as_secs_f64();
+
+    let (cpu, programs, started) = (cpu_time(pair)?, own_programs(others)?, Instant::now());
+    let storm = storm::run(options.processes, options.workers, marker)?;
+    let exits = wait_for_exits(pair, marker, u64::from(options.processes))?;
+    let busy = (cpu_time(pair)? - cpu) - idle * started.elapsed().as_secs_f64();
+    let hooks = hooks(&programs, &own_programs(others)?);
+
+    let lives = f64::from(options.processes);
+    let kernel_ns: f64 = hooks
+        .values()
+        .map(|hook| hook.ns_per_run * hook.runs as f64)
+        .sum();
+    Ok(Round {
+        starts: count_events(&pair.url, "exec", marker)?,
+        exits,
+        processes_per_s: lives / storm.as_secs_f64(),
+        agent_us_per_life: busy * 1e6 / lives,
+        kernel_us_per_life: kernel_ns / 1e3 / lives,
+        hooks,
+    })
+}
+
+/// CPU seconds of all the agent's threads, ended ones included; exact, unlike the ticks of /proc.
+fn cpu_time(pair: &Pair) -> Result<f64> {
+    let clock = clock_getcpuclockid(Pid::from_raw(pair.agent.pid().cast_signed()))
+        .context("the agent's CPU clock")?;
+    let time = clock_gettime(clock).context("the agent's CPU clock")?;
+    Ok(Duration::from(time).as_secs_f64())
+}
+
+fn own_programs(others: &BTreeSet<u32>) -> Result<BTreeMap<u32, Program>> {
+    let mut programs = bpf_stats::programs()?;
+    programs.retain(|id, _| !others.contains(id));
+    Ok(programs)
+}
+
+fn hooks(
+    before: &BTreeMap<u32, Program>,
+    after: &BTreeMap<u32, Program>,
+) -> BTreeMap<String, Hook> {
+    let mut hooks = BTreeMap::new();
+    for (id, program) in after {
+        let (time, runs) = before
+            .get(id)
+            .map_or((0, 0), |program| (program.run_time_ns, program.runs));
+        let (time, runs) = (program.run_time_ns - time, program.runs - runs);
+        if runs > 0 {
+            hooks.insert(
+                program.name.clone(),
+                Hook {
+                    runs,
+                    ns_per_run: time as f64 / runs as f64,
+                },
+            );
+        }
+    }
+    hooks
+}
+
+/// Asks rarely until the newest event is old enough to be the last: counting costs the server, not the agent.
+fn wait_for_exits(pair: &Pair, marker: &str, expected: u64) -> Result<u64> {
+    let deadline = Instant::now() + ARRIVAL_LIMIT;
+    loop {
+        let exits = count_events(&pair.url, "exit", marker)?;
+        if exits >= expected || Instant::now() >= deadline {
+            return Ok(exits);
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// Lives in the API whose second argument is the marker, each counted once; an exit must say code 0.
+fn count_events(url: &str, kind: &str, marker: &str) -> Result<u64> {
+    let mut lives = BTreeSet::new();
+    let mut cursor = String::new();
+    loop {
+        let page = http::get(
+            url,
+            &format!("/api/v1/events?type={kind}&name=true&limit=10000{cursor}"),
+        )?;
+        let page: Value = serde_json::from_str(&page).context("/api/v1/events is not JSON")?;
+        let events = page["events"]
+            .as_array()
+            .context("/api/v1/events has no events")?;
+        let ours = events.iter().filter(|event| event["args"][1] == marker);
+        let ours = ours.filter(|event| kind != "exit" || event["exit_code"] == 0);
+        let found = lives.len();
+        lives.extend(ours.filter_map(|event| event["process_id"].as_str().map(str::to_owned)));
+        // Newest first: a page without ours, after some with them, is older than the round.
+        let past = found > 0 && lives.len() == found;
+        match page["next_cursor"].as_str() {
+            Some(next) if !past => cursor = format!("&cursor={next}"),
+            _ => return Ok(lives.len() as u64),
+        }
+    }
+}
+
+fn drops(url: &str) -> Result<u64> {
+    let agents: Value = serde_json::from_str(&http::get(url, "/api/v1/agents")?)?;
+    let agents = agents["agents"]
+        .as_array()
+        .context("/api/v1/agents has no agents")?;
+    let kinds = agents
+        .iter()
+        .filter_map(|agent| agent["drops"].as_object())
+        .flat_map(|drops| drops.values());
+    Ok(kinds.filter_map(Value::as_u64).sum())
+}
+
+fn report(options: &Options, rounds: &[Round], drops: u64) -> Result<()> {
+    let expected = u64::from(options.processes);
+    println!(
+        "{} processes, {} workers, {} rounds (medians)",
+        options.processes, options.workers, options.rounds
+    );
+    let starts: Vec<u64> = rounds.iter().map(|round| round.starts).collect();
+    let exits: Vec<u64> = rounds.iter().map(|round| round.exits).collect();
+    println!("{:<28} {starts:?}", "starts in the API");
+    println!("{:<28} {exits:?}", "exits in the API");
+    println!("{:<28} {drops}", "records dropped");
+    println!(
+        "{:<28} {:.0} per s",
+        "spawned",
+        median(rounds, |round| round.processes_per_s)
+    );
+    budget(
+        "agent CPU per life",
+        median(rounds, |round| round.agent_us_per_life),
+        AGENT_BUDGET_US,
+    );
+    budget(
+        "kernel time per life",
+        median(rounds, |round| round.kernel_us_per_life),
+        KERNEL_BUDGET_US,
+    );
+    for name in rounds.first().iter().flat_map(|round| round.hooks.keys()) {
+        let of = |read: fn(&Hook) -> f64| {
+            median(rounds, |round| round.hooks.get(name).map_or(0.0, read))
+        };
+        let (ns, runs) = (of(|hook| hook.ns_per_run), of(|hook| hook.runs as f64));
+        println!("  {name:<26} {ns:.0} ns per run, {runs:.0} runs");
+    }
+    if drops > 0 || starts.iter().chain(&exits).any(|count| *count != expected) {
+        bail!("not every process was recorded");
+    }
+    Ok(())
+}
+
+fn budget(what: &str, value_us: f64, budget_us: f64) {
+    let verdict = if value_us <= budget_us {
+        "ok"
+    } else {
+        "OVER BUDGET"
+    };
+    println!("{what:<28} {value_us:.2} µs, budget {budget_us} µs: {verdict}");
+}
+
+fn median(rounds: &[Round], value: impl Fn(&Round) -> f64) -> f64 {
+    let mut values: Vec<f64> = rounds.iter().map(value).collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}

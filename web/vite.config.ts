@@ -8,7 +8,7 @@ export default defineConfig({
   plugins: [
     react(),
     babel({ plugins: ["@lingui/babel-plugin-lingui-macro"], include: /src\/.*\.tsx?$/ }),
-    lingui(),
+    lingui({ failOnMissing: true, failOnCompileError: true }),
   ],
   server: {
     host: "127.0.0.1",
@@ -22,6 +22,8 @@ export default defineConfig({
     // A data: URI would need another source in the Content-Security-Policy.
     assetsInlineLimit: 0,
     license: { fileName: "third-party.md" },
+    // The budget script reads which chunk belongs to which page.
+    manifest: true,
   },
   test: {
     environment: "jsdom",

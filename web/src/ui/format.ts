@@ -52,7 +52,7 @@ export function duration(ms: number | null | undefined): string {
   if (ms < 1) return `${Math.max(1, Math.round(ms * 1000))} µs`;
   if (ms < 999.5)
     return `${Number.isInteger(ms) || ms >= 99.95 ? ms.toFixed(0) : significant(ms)} ms`;
-  if (ms < 60_000) return `${significant(ms / 1000)} s`;
+  if (ms < 60_000) return `${ms % 1000 === 0 ? ms / 1000 : significant(ms / 1000)} s`;
   const s = Math.floor(ms / 1000);
   if (s < 3600) return pair(s, 60, "m", "s");
   if (s < 86_400) return pair(Math.floor(s / 60), 60, "h", "m");

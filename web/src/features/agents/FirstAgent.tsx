@@ -37,9 +37,7 @@ export function FirstAgent() {
         </p>
       )}
       <p>
-        <Trans>
-          Nothing appears? <code>procmon-agent check</code> says what is missing on that host.
-        </Trans>
+        <Trans>Nothing appears? The agent prints on that host what it is missing.</Trans>
       </p>
     </EmptyState>
   );

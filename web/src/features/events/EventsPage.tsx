@@ -1,4 +1,4 @@
-import { Plural, Trans } from "@lingui/react/macro";
+import { Trans } from "@lingui/react/macro";
 import { type ReactNode, useMemo, useRef, useState } from "react";
 import { RequestError } from "../../api/client.ts";
 import { useLive } from "../../api/live.ts";
@@ -111,6 +111,7 @@ export function EventsPage({ query, onQuery, firstRun }: Props) {
 
 function Line({ state, onResume }: { state: TailState; onResume: () => void }) {
   if (state.phase !== "ready") return null;
+  const waiting = grouped(state.waiting);
   const held = grouped(state.items.filter((item) => item.event).length);
   return (
     <div className={styles.line} role="status">
@@ -132,7 +133,7 @@ function Line({ state, onResume }: { state: TailState; onResume: () => void }) {
         <button type="button" className={styles.waiting} onClick={onResume}>
           <Trans>Paused</Trans>
           {" · "}
-          <Plural value={state.waiting} one="# new" other="# new" />
+          <Trans>{waiting} new</Trans>
         </button>
       )}
     </div>

@@ -1,8 +1,9 @@
 /** What stands in the table's place when it has no rows: why, and what to do. */
-import { Plural, Trans } from "@lingui/react/macro";
+import { Trans } from "@lingui/react/macro";
 import type { ReactNode } from "react";
 import type { Connection } from "../../api/protocol.ts";
 import { EmptyState } from "../../ui/EmptyState.tsx";
+import { grouped } from "../../ui/format.ts";
 import { type Clause, culprit, type Filter } from "./filter.ts";
 import type { ViewState } from "./view.ts";
 
@@ -58,6 +59,7 @@ function NoProcesses() {
 
 function NothingMatches({ state, filter, onText }: Pick<Props, "state" | "filter" | "onText">) {
   const found = culprit(filter, state.store);
+  const without = grouped(found?.without ?? 0);
   const rest = (clause: Clause) =>
     filter.clauses
       .filter((other) => other !== clause)
@@ -81,11 +83,7 @@ function NothingMatches({ state, filter, onText }: Pick<Props, "state" | "filter
       {found && (
         <p>
           <code>{found.clause.text}</code>{" "}
-          <Plural
-            value={found.without}
-            one="removes every row: without it # process matches."
-            other="removes every row: without it # processes match."
-          />
+          <Trans>removes every row; rows without it: {without}</Trans>
         </p>
       )}
     </EmptyState>

@@ -1,5 +1,5 @@
 /** What the table shows: how many of how many, frozen or held, and where the selected row went. */
-import { Plural, Trans, useLingui } from "@lingui/react/macro";
+import { Trans, useLingui } from "@lingui/react/macro";
 import { useEffect, useState } from "react";
 import { Announcer } from "../../ui/Announcer.tsx";
 import { clock, grouped, zoneName } from "../../ui/format.ts";
@@ -34,11 +34,9 @@ export function StatusLine({ state, sort, columns, active, hosts, frozenAt }: Pr
       {hosts.live < hosts.seen && (
         <span>
           <Severity level="warning" />{" "}
-          <Plural
-            value={hosts.seen}
-            one={`${hosts.live} of # host reports`}
-            other={`${hosts.live} of # hosts report`}
-          />
+          <Trans>
+            {hosts.live} of {hosts.seen} hosts report
+          </Trans>
         </span>
       )}
       <span>

@@ -1,7 +1,8 @@
-import { Plural, Trans, useLingui } from "@lingui/react/macro";
+import { Trans, useLingui } from "@lingui/react/macro";
 import { useState } from "react";
 import { liveTab } from "../../api/live.ts";
 import { Dropdown } from "../../ui/Dropdown.tsx";
+import { grouped } from "../../ui/format.ts";
 import { useKeys } from "../../ui/keys.ts";
 import { COLUMNS, type ProcessColumn } from "./columns.ts";
 import { curlFor } from "./curl.ts";
@@ -47,7 +48,7 @@ export function Toolbar({ state, filter, sort, columns, onColumns, onFreeze }: P
     close();
   };
   useKeys({ f: onFreeze, F: onFreeze, e: () => save("csv"), E: () => save("csv") });
-  const rows = state.order.length;
+  const rows = grouped(state.order.length);
   return (
     <div className={styles.toolbar}>
       <button type="button" aria-pressed={state.frozen} onClick={onFreeze}>
@@ -60,10 +61,10 @@ export function Toolbar({ state, filter, sort, columns, onColumns, onFreeze }: P
         {(close) => (
           <>
             <button type="button" onClick={saveAnd("csv", close)}>
-              <Plural value={rows} one="CSV, # row" other="CSV, # rows" /> <kbd>E</kbd>
+              <Trans>CSV, rows: {rows}</Trans> <kbd>E</kbd>
             </button>
             <button type="button" onClick={saveAnd("json", close)}>
-              <Plural value={rows} one="JSON, # row" other="JSON, # rows" />
+              <Trans>JSON, rows: {rows}</Trans>
             </button>
             <button type="button" onClick={() => void copy().then(close)}>
               <Trans>Copy as curl</Trans>

@@ -1,0 +1,120 @@
+//! Disks that fail, and files that are not as they were written.
+
+use super::*;
+
+#[test]
+fn a_disk_that_fails_costs_memory_first() {
+    let folder = tempfile::tempdir().expect("folder");
+    let spool_folder = folder.path().join("spool");
+    let (mut writer, mut reader) = open(&spool_folder);
+    fs::remove_dir_all(&spool_folder).expect("pulls the disk");
+    for seq in 1..=5 {
+        assert_eq!(append(&mut writer, 1, seq, 1000), Appended::Memory);
+    }
+    assert_eq!(
+        reader.try_next().map(|b| b.seq),
+        Some(1),
+        "it ships without a disk"
+    );
+    reader.ack(1, 1);
+    assert!(!writer.retry());
+    fs::create_dir(&spool_folder).expect("puts it back");
+    assert_eq!(append(&mut writer, 1, 6, 1000), Appended::Disk);
+    assert_eq!(drain(&mut reader), run(1, 2..=6));
+    assert!(writer.stats().take_losses().is_empty());
+}
+
+#[test]
+fn memory_is_bounded_and_begins_anew_with_a_key_batch() {
+    let folder = tempfile::tempdir().expect("folder");
+    let spool_folder = folder.path().join("spool");
+    let (mut writer, mut reader) = open(&spool_folder);
+    fs::remove_dir_all(&spool_folder).expect("pulls the disk");
+    for seq in 1..=40 {
+        let appended = append(&mut writer, 1, seq, 1000);
+        assert_ne!(appended, Appended::Disk);
+    }
+    let dropped = writer.stats().dropped()[0].1;
+    let kept = drain(&mut reader);
+    assert_eq!(kept.len() as u64 + dropped, 40);
+    assert_eq!(kept, run(1, dropped + 1..=40));
+}
+
+#[test]
+fn a_torn_end_is_cut_off_and_the_rest_is_whole() {
+    let whole = {
+        let folder = tempfile::tempdir().expect("folder");
+        write_one_segment(folder.path());
+        fs::read(&segments(folder.path())[0]).expect("reads").len()
+    };
+    let record = HEADER_BYTES + 60;
+    assert_eq!(whole, 3 * record);
+    for length in 0..whole {
+        let folder = tempfile::tempdir().expect("folder");
+        write_one_segment(folder.path());
+        let path = &segments(folder.path())[0];
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .expect("opens");
+        file.set_len(length as u64).expect("cuts");
+        let (writer, mut reader) = open(folder.path());
+        let intact = length / record;
+        assert_eq!(drain(&mut reader), run(1, 1..=intact as u64), "at {length}");
+        let cut = u64::from(length % record != 0);
+        let counted: u64 = writer.stats().dropped().iter().map(|(_, n)| n).sum();
+        assert_eq!(counted, cut, "at {length}");
+    }
+}
+
+fn write_one_segment(folder: &Path) {
+    let (mut writer, _reader) = open(folder);
+    for seq in 1..=3 {
+        append(&mut writer, 1, seq, 60);
+    }
+}
+
+#[test]
+fn damage_in_the_middle_is_set_aside_and_the_next_segment_is_read() {
+    let folder = tempfile::tempdir().expect("folder");
+    write_one_segment(folder.path());
+    let (mut writer, reader) = open(folder.path());
+    append(&mut writer, 2, 1, 60);
+    drop((writer, reader));
+    let path = &segments(folder.path())[0];
+    let mut bytes = fs::read(path).expect("reads");
+    bytes[HEADER_BYTES + 60 + HEADER_BYTES + 7] ^= 1;
+    fs::write(path, bytes).expect("writes");
+
+    let (writer, mut reader) = open(folder.path());
+    assert_eq!(drain(&mut reader), [(1, 1), (2, 1)]);
+    assert_eq!(writer.stats().dropped(), [("spool_corrupt", 1)]);
+    let aside = path.with_extension("corrupt");
+    assert_eq!(
+        fs::metadata(aside).expect("kept").len(),
+        2 * (HEADER_BYTES as u64 + 60)
+    );
+}
+
+#[test]
+fn damage_under_the_reader_gives_up_the_rest_of_the_segment() {
+    let folder = tempfile::tempdir().expect("folder");
+    let uncached = SpoolOptions {
+        cache_bytes: 0,
+        ..options()
+    };
+    let (mut writer, mut reader) = spool::open(folder.path(), uncached).expect("opens");
+    for seq in 1..=3 {
+        append(&mut writer, 1, seq, 60);
+    }
+    let path = &segments(folder.path())[0];
+    let mut bytes = fs::read(path).expect("reads");
+    bytes[HEADER_BYTES + 60] = b'x';
+    fs::write(path, bytes).expect("writes");
+    assert_eq!(drain(&mut reader), [(1, 1)]);
+    assert_eq!(writer.stats().dropped(), [("spool_corrupt", 2)]);
+    assert!(writer.needs_key());
+    assert_eq!(writer.append(batch(1, 4, false, 60)), Err(NeedsKey));
+    append(&mut writer, 1, 4, 60);
+    assert_eq!(drain(&mut reader), [(1, 4)]);
+}

@@ -2,7 +2,8 @@
 
 use bytemuck::Pod;
 use procmon_common::kernel::{
-    ABI_VERSION, ARGS_MAX, EXE_MAX, ExecRecord, ExitRecord, ForkRecord, FreeRecord, Header, Kind, SlowIoRecord,
+    ABI_VERSION, ARGS_MAX, EXE_MAX, ExecRecord, ExitRecord, ForkRecord, FreeRecord, Header, Kind,
+    SlowIoRecord,
 };
 
 /// One record, its variable parts borrowed from the ring.
@@ -40,7 +41,9 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         return Err(DecodeError::Abi(header.abi));
     }
     // The ring pads records to 8 bytes: there may be more bytes than the record has, never fewer.
-    let bytes = bytes.get(..header.len as usize).ok_or(DecodeError::Length(bytes.len()))?;
+    let bytes = bytes
+        .get(..header.len as usize)
+        .ok_or(DecodeError::Length(bytes.len()))?;
     match Kind::try_from(header.kind).map_err(DecodeError::Kind)? {
         Kind::Fork => prefix(bytes).map(Record::Fork),
         Kind::Exec => decode_exec(bytes),
@@ -58,11 +61,17 @@ fn decode_exec(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         return Err(DecodeError::Length(bytes.len()));
     }
     let (exe, args) = body.split_at(exe_len);
-    Ok(Record::Exec { record, exe: exe.strip_suffix(&[0]).unwrap_or(exe), args })
+    Ok(Record::Exec {
+        record,
+        exe: exe.strip_suffix(&[0]).unwrap_or(exe),
+        args,
+    })
 }
 
 fn prefix<T: Pod>(bytes: &[u8]) -> Result<T, DecodeError> {
-    let bytes = bytes.get(..size_of::<T>()).ok_or(DecodeError::Short(bytes.len()))?;
+    let bytes = bytes
+        .get(..size_of::<T>())
+        .ok_or(DecodeError::Short(bytes.len()))?;
     Ok(bytemuck::pod_read_unaligned(bytes))
 }
 
@@ -79,7 +88,12 @@ mod tests {
     use super::*;
 
     fn header(kind: Kind, len: usize) -> Header {
-        Header { abi: ABI_VERSION, kind: kind as u16, len: len as u32, ..Header::zeroed() }
+        Header {
+            abi: ABI_VERSION,
+            kind: kind as u16,
+            len: len as u32,
+            ..Header::zeroed()
+        }
     }
 
     fn exec(exe: &[u8], args: &[u8]) -> Vec<u8> {
@@ -96,7 +110,9 @@ mod tests {
     #[test]
     fn exec_keeps_every_byte_of_argv() {
         let bytes = exec(b"/bin/sh\0", b"sh\0-c\0\0a\nb\0\xff\xfe\0");
-        let Ok(Record::Exec { exe, args, .. }) = decode(&bytes) else { panic!("not an exec record") };
+        let Ok(Record::Exec { exe, args, .. }) = decode(&bytes) else {
+            panic!("not an exec record")
+        };
         assert_eq!(exe, b"/bin/sh");
         assert_eq!(args, b"sh\0-c\0\0a\nb\0\xff\xfe\0");
     }
@@ -112,12 +128,18 @@ mod tests {
     fn other_versions_and_kinds_are_refused() {
         let mut header = header(Kind::Exit, 32);
         header.abi = ABI_VERSION + 1;
-        assert_eq!(decode(bytes_of(&header)).err(), Some(DecodeError::Abi(ABI_VERSION + 1)));
+        assert_eq!(
+            decode(bytes_of(&header)).err(),
+            Some(DecodeError::Abi(ABI_VERSION + 1))
+        );
         header.abi = ABI_VERSION;
         header.kind = 99;
         assert_eq!(decode(bytes_of(&header)).err(), Some(DecodeError::Kind(99)));
         header.kind = Kind::Exit as u16;
-        assert_eq!(decode(bytes_of(&header)).err(), Some(DecodeError::Short(32)));
+        assert_eq!(
+            decode(bytes_of(&header)).err(),
+            Some(DecodeError::Short(32))
+        );
     }
 
     #[test]

@@ -3,5 +3,12 @@
 //! `kernel` reads the ring, `decode` its records, `table` knows the live processes, `sample` their metrics; batches go
 //! through `spool` to `ship`. `main` wires them; nothing here creates tasks.
 
+pub mod batch;
 pub mod decode;
+pub mod enrich;
+pub mod events;
 pub mod kernel;
+pub mod sample;
+pub mod spool;
+pub mod table;
+pub mod watch;

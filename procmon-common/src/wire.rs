@@ -81,6 +81,14 @@ pub fn decompress(body: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
     Ok(plain)
 }
 
+/// The arguments of an argv as the kernel keeps it: each ended by NUL, empty ones included. What a process wrote over its
+/// argv without a NUL is one argument.
+pub fn split_args(args: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ended = args.strip_suffix(&[0]).unwrap_or(args);
+    let empty = args.is_empty();
+    ended.split(|byte| *byte == 0).filter(move |_| !empty)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -97,6 +105,16 @@ mod tests {
             }],
             ..Batch::default()
         }
+    }
+
+    #[test]
+    fn arguments_are_split_at_nul_alone() {
+        let split = |args: &'static [u8]| split_args(args).collect::<Vec<_>>();
+        assert_eq!(split(b""), Vec::<&[u8]>::new());
+        assert_eq!(split(b"\0"), [b""]);
+        assert_eq!(split(b"a\0\0b c\n\0"), [&b"a"[..], b"", b"b c\n"]);
+        assert_eq!(split(b"a\0\0"), [&b"a"[..], b""]);
+        assert_eq!(split(b"nginx: master"), [b"nginx: master"]);
     }
 
     #[test]

@@ -43,14 +43,18 @@ struct Type {
 
 impl Btf {
     pub fn of_this_kernel() -> Result<Self> {
-        let data = std::fs::read(KERNEL_BTF)
-            .with_context(|| format!("cannot read {KERNEL_BTF} (a kernel built with CONFIG_DEBUG_INFO_BTF has it)"))?;
+        let data = std::fs::read(KERNEL_BTF).with_context(|| {
+            format!("cannot read {KERNEL_BTF} (a kernel built with CONFIG_DEBUG_INFO_BTF has it)")
+        })?;
         Self::parse(data)
     }
 
     pub fn parse(data: Vec<u8>) -> Result<Self> {
         let magic = u32_at(&data, 0).context("BTF is empty")? as u16;
-        ensure!(magic == MAGIC, "not BTF of this machine's byte order: magic {magic:#06x}");
+        ensure!(
+            magic == MAGIC,
+            "not BTF of this machine's byte order: magic {magic:#06x}"
+        );
         let header = [4, 8, 12, 16].map(|at| u32_at(&data, at).map(|value| value as usize));
         let [Some(length), Some(types), Some(types_length), Some(strings)] = header else {
             anyhow::bail!("BTF has no complete header");
@@ -73,14 +77,20 @@ impl Btf {
         while at < end {
             let id = self.types.len() as u32;
             self.types.push(at);
-            let ty = self.get(id).with_context(|| format!("BTF type {id} is cut"))?;
+            let ty = self
+                .get(id)
+                .with_context(|| format!("BTF type {id} is cut"))?;
             let name = u32_at(&self.data, at).map_or("", |offset| self.string(offset));
             if ty.kind == KIND_STRUCT {
                 self.structs.entry(name.into()).or_insert(id);
-            } else if let (KIND_TYPEDEF, Some(tracepoint)) = (ty.kind, name.strip_prefix("btf_trace_")) {
+            } else if let (KIND_TYPEDEF, Some(tracepoint)) =
+                (ty.kind, name.strip_prefix("btf_trace_"))
+            {
                 self.tracepoints.entry(tracepoint.into()).or_insert(id);
             }
-            at = ty.body + body_bytes(ty.kind, ty.vlen).with_context(|| format!("BTF kind {} is unknown", ty.kind))?;
+            at = ty.body
+                + body_bytes(ty.kind, ty.vlen)
+                    .with_context(|| format!("BTF kind {} is unknown", ty.kind))?;
         }
         Ok(())
     }
@@ -110,7 +120,8 @@ impl Btf {
     /// How many arguments a tracepoint hands to a `tp_btf` program.
     pub fn tracepoint_arguments(&self, name: &str) -> Option<usize> {
         let (_, pointer) = self.resolve(*self.tracepoints.get(name)?)?;
-        let (_, function) = self.resolve((pointer.kind == KIND_PTR).then_some(pointer.size_or_type)?)?;
+        let (_, function) =
+            self.resolve((pointer.kind == KIND_PTR).then_some(pointer.size_or_type)?)?;
         // The first parameter is the tracepoint's own `void *__data`.
         (function.kind == KIND_FUNC_PROTO).then(|| function.vlen.saturating_sub(1))
     }
@@ -124,7 +135,8 @@ impl Btf {
             let at = ty.body + index * MEMBER_BYTES;
             let name = self.string(u32_at(&self.data, at)?);
             let member = u32_at(&self.data, at + 4)?;
-            let bits = u32_at(&self.data, at + 8)? & if ty.bitfields { 0x00ff_ffff } else { u32::MAX };
+            let bits =
+                u32_at(&self.data, at + 8)? & if ty.bitfields { 0x00ff_ffff } else { u32::MAX };
             if name == field {
                 return Some((bits, member));
             }
@@ -162,7 +174,10 @@ impl Btf {
     }
 
     fn string(&self, offset: u32) -> &str {
-        let bytes = self.data.get(self.strings.saturating_add(offset as usize)..).unwrap_or_default();
+        let bytes = self
+            .data
+            .get(self.strings.saturating_add(offset as usize)..)
+            .unwrap_or_default();
         let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(0);
         std::str::from_utf8(&bytes[..end]).unwrap_or_default()
     }

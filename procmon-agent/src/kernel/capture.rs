@@ -40,7 +40,11 @@ pub struct CaptureOptions {
 
 impl Default for CaptureOptions {
     fn default() -> Self {
-        Self { io_slow_threshold: Duration::from_millis(100), ring_bytes: 1 << 20, wakeup_bytes: 64 << 10 }
+        Self {
+            io_slow_threshold: Duration::from_millis(100),
+            ring_bytes: 1 << 20,
+            wakeup_bytes: 64 << 10,
+        }
     }
 }
 
@@ -76,7 +80,9 @@ impl Capture {
             wakeup_bytes: options.wakeup_bytes,
         };
         let object = std::env::var_os(OBJECT_VARIABLE)
-            .map(|path| std::fs::read(&path).with_context(|| format!("cannot read {}", path.display())))
+            .map(|path| {
+                std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+            })
             .transpose()?;
         let mut ebpf = EbpfLoader::new()
             .override_global("OFFSETS", bytemuck::bytes_of(&offsets), true)
@@ -88,16 +94,29 @@ impl Capture {
         for (program, tracepoint, _) in PROGRAMS {
             attach(&mut ebpf, program, tracepoint, &btf)?;
         }
-        let ring = ebpf.take_map("EVENTS").context("the object has no map EVENTS")?;
-        let counters = ebpf.take_map("COUNTERS").context("the object has no map COUNTERS")?;
-        Ok(Self { ring: ring.try_into()?, counters: counters.try_into()?, ebpf })
+        let ring = ebpf
+            .take_map("EVENTS")
+            .context("the object has no map EVENTS")?;
+        let counters = ebpf
+            .take_map("COUNTERS")
+            .context("the object has no map COUNTERS")?;
+        Ok(Self {
+            ring: ring.try_into()?,
+            counters: counters.try_into()?,
+            ebpf,
+        })
     }
 
     /// Returns when the programs call for the reader, or after `timeout`.
     pub fn wait(&self, timeout: Duration) {
-        let Ok(timeout) = Timespec::try_from(timeout) else { return };
+        let Ok(timeout) = Timespec::try_from(timeout) else {
+            return;
+        };
         // An interrupted or failed wait is an early wake-up: the drain after it is harmless.
-        let _ = poll(&mut [PollFd::new(&self.ring, PollFlags::IN)], Some(&timeout));
+        let _ = poll(
+            &mut [PollFd::new(&self.ring, PollFlags::IN)],
+            Some(&timeout),
+        );
     }
 
     /// Hands over pending records in order until there is none or `take` returns false; how many there were.
@@ -137,13 +156,21 @@ impl Capture {
     pub fn program_runs(&self) -> Result<Vec<ProgramRun>> {
         let runs = PROGRAMS.iter().map(|(program, ..)| {
             let info = self.info(program)?;
-            Ok(ProgramRun { program, run_count: info.run_count, run_time_ns: info.run_time_ns })
+            Ok(ProgramRun {
+                program,
+                run_count: info.run_count,
+                run_time_ns: info.run_time_ns,
+            })
         });
         runs.collect()
     }
 
     fn info(&self, program: &str) -> Result<super::program_info::ProgramInfo> {
-        let fd = self.ebpf.program(program).with_context(|| format!("no program {program}"))?.fd()?;
+        let fd = self
+            .ebpf
+            .program(program)
+            .with_context(|| format!("no program {program}"))?
+            .fd()?;
         Ok(program_info(fd.as_fd())?)
     }
 }
@@ -157,14 +184,23 @@ impl AsRawFd for Capture {
 impl KernelCounters {
     /// Records lost, by kind and reason.
     pub fn lost(&self) -> impl Iterator<Item = (Kind, &'static str, u64)> + '_ {
-        self.counts.iter().copied().filter(|(_, reason, _)| *reason != Counter::Emitted.name())
+        self.counts
+            .iter()
+            .copied()
+            .filter(|(_, reason, _)| *reason != Counter::Emitted.name())
     }
 }
 
 fn attach(ebpf: &mut Ebpf, program: &str, tracepoint: &str, btf: &AyaBtf) -> Result<()> {
-    let loaded = ebpf.program_mut(program).with_context(|| format!("the object has no program {program}"))?;
+    let loaded = ebpf
+        .program_mut(program)
+        .with_context(|| format!("the object has no program {program}"))?;
     let loaded: &mut BtfTracePoint = loaded.try_into()?;
-    loaded.load(tracepoint, btf).with_context(|| format!("the kernel's verifier refused {program}"))?;
-    loaded.attach().with_context(|| format!("cannot attach {program} to {tracepoint}"))?;
+    loaded
+        .load(tracepoint, btf)
+        .with_context(|| format!("the kernel's verifier refused {program}"))?;
+    loaded
+        .attach()
+        .with_context(|| format!("cannot attach {program} to {tracepoint}"))?;
     Ok(())
 }

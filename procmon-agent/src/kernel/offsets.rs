@@ -8,9 +8,13 @@ use super::btf::{Btf, KIND_ARRAY};
 /// Offsets for the running kernel. An error names the first field that this kernel does not have.
 pub fn resolve(btf: &Btf) -> Result<Offsets> {
     let of = |name: &str, path: &str| {
-        btf.offset(name, path).with_context(|| format!("this kernel's BTF has no {name}.{path}"))
+        btf.offset(name, path)
+            .with_context(|| format!("this kernel's BTF has no {name}.{path}"))
     };
-    let size = |name: &str| btf.size(name).with_context(|| format!("this kernel's BTF has no struct {name}"));
+    let size = |name: &str| {
+        btf.size(name)
+            .with_context(|| format!("this kernel's BTF has no struct {name}"))
+    };
     let mut offsets = Offsets::default();
     macro_rules! fields {
         ($name:literal: $($field:ident = $path:literal),* $(,)?) => { $(offsets.$field = of($name, $path)?;)* };
@@ -48,7 +52,8 @@ pub fn resolve(btf: &Btf) -> Result<Offsets> {
     offsets.percpu_counter_size = size("percpu_counter")?;
     // A struct before 6.2, an array of per-CPU counters since.
     offsets.rss_is_percpu = u32::from(btf.member_kind("mm_struct", "rss_stat") == Some(KIND_ARRAY));
-    offsets.exit_has_group_dead = u32::from(btf.tracepoint_arguments("sched_process_exit") == Some(2));
+    offsets.exit_has_group_dead =
+        u32::from(btf.tracepoint_arguments("sched_process_exit") == Some(2));
     if let Some(address) = per_cpu_offset() {
         offsets.per_cpu_offset_low = address as u32;
         offsets.per_cpu_offset_high = (address >> 32) as u32;
@@ -60,7 +65,9 @@ pub fn resolve(btf: &Btf) -> Result<Offsets> {
 /// Address of `__per_cpu_offset`; kallsyms shows it to root only.
 fn per_cpu_offset() -> Option<u64> {
     let symbols = std::fs::read_to_string("/proc/kallsyms").ok()?;
-    let line = symbols.lines().find(|line| line.ends_with(" __per_cpu_offset"))?;
+    let line = symbols
+        .lines()
+        .find(|line| line.ends_with(" __per_cpu_offset"))?;
     let address = u64::from_str_radix(line.split(' ').next()?, 16).ok()?;
     (address != 0).then_some(address)
 }
@@ -68,6 +75,10 @@ fn per_cpu_offset() -> Option<u64> {
 /// Highest possible CPU number + 1.
 fn possible_cpus() -> u32 {
     let text = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
-    let last = text.trim().rsplit([',', '-']).next().and_then(|cpu| cpu.parse::<u32>().ok());
+    let last = text
+        .trim()
+        .rsplit([',', '-'])
+        .next()
+        .and_then(|cpu| cpu.parse::<u32>().ok());
     last.map_or(0, |cpu| cpu + 1)
 }

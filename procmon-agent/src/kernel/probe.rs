@@ -49,7 +49,12 @@ pub fn assess() -> Vec<ProbeFinding> {
         },
         Err(error) => {
             let reason = explain(&error);
-            ProbeFinding { level: Level::Ebpf.name(), ok: false, fix: fix_for(&reason).into(), reason }
+            ProbeFinding {
+                level: Level::Ebpf.name(),
+                ok: false,
+                fix: fix_for(&reason).into(),
+                reason,
+            }
         }
     };
     let sample = ProbeFinding {
@@ -99,5 +104,9 @@ fn missing_capabilities() -> Vec<&'static str> {
     if has(CAP_SYS_ADMIN) {
         return Vec::new();
     }
-    NEEDED.iter().filter(|(_, capability)| !has(*capability)).map(|(name, _)| *name).collect()
+    NEEDED
+        .iter()
+        .filter(|(_, capability)| !has(*capability))
+        .map(|(name, _)| *name)
+        .collect()
 }

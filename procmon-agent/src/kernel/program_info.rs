@@ -1,5 +1,8 @@
 //! What the kernel tells about a loaded program, by `BPF_OBJ_GET_INFO_BY_FD`: aya does not show `recursion_misses`.
-#![expect(unsafe_code, reason = "one raw bpf(2) call that aya has no wrapper for")]
+#![expect(
+    unsafe_code,
+    reason = "one raw bpf(2) call that aya has no wrapper for"
+)]
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 

@@ -1,0 +1,195 @@
+//! Numbers and encodes batches: who speaks (agent, boot, epoch), in what order (seq), and how this agent is doing.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use procmon_common::ids::BootId;
+use procmon_common::wire;
+
+use crate::enrich::clock::unix_ns;
+use crate::spool::SpooledBatch;
+
+/// Identities in one batch: a key span of more goes on in the next (`more`).
+const MAX_PROCESSES: usize = 4096;
+const HEALTH_EVERY: Duration = Duration::from_secs(10);
+
+/// What does not change while the agent runs.
+#[derive(Clone, Debug, Default)]
+pub struct Speaker {
+    pub agent_id: String,
+    pub boot_id: BootId,
+    /// Empty where the host has no `/etc/machine-id`.
+    pub machine_id: Vec<u8>,
+    pub hostname: String,
+    pub kernel: String,
+    pub labels: HashMap<String, String>,
+    pub interval: Duration,
+    pub probe: &'static str,
+    pub probe_reason: String,
+}
+
+impl Speaker {
+    /// Fills in what the host says of itself.
+    pub fn of_this_host(
+        agent_id: String,
+        labels: HashMap<String, String>,
+        interval: Duration,
+    ) -> Result<Self> {
+        let uname = rustix::system::uname();
+        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        let machine_id = std::fs::read_to_string("/etc/machine-id")
+            .ok()
+            .and_then(|text| text.parse::<BootId>().ok());
+        Ok(Self {
+            agent_id,
+            boot_id: boot_id.parse()?,
+            machine_id: machine_id.map(|id| id.0.to_vec()).unwrap_or_default(),
+            hostname: uname.nodename().to_string_lossy().into_owned(),
+            kernel: uname.release().to_string_lossy().into_owned(),
+            labels,
+            interval,
+            ..Self::default()
+        })
+    }
+}
+
+/// What one batch says, before it is numbered.
+#[derive(Debug, Default)]
+pub struct Content {
+    pub key: bool,
+    pub processes: Vec<wire::Process>,
+    pub events: Vec<wire::Event>,
+    pub frame: Option<wire::Frame>,
+    pub losses: Vec<wire::Loss>,
+    pub host: Option<wire::HostTotals>,
+    pub health: Option<wire::AgentHealth>,
+}
+
+/// The numbers that the health record reports.
+#[derive(Debug, Default)]
+pub struct Condition {
+    pub drops: HashMap<String, u64>,
+    pub events: HashMap<String, u64>,
+    pub spool_bytes: u64,
+    pub spool_max_bytes: u64,
+    pub sample: Duration,
+}
+
+pub struct BatchBuilder {
+    speaker: Speaker,
+    epoch: u64,
+    next_seq: u64,
+    covered_since_unix_ns: i64,
+    health_sent: Option<Instant>,
+}
+
+impl BatchBuilder {
+    /// Starts a new epoch.
+    pub fn new(speaker: Speaker) -> Self {
+        let now = unix_ns();
+        Self {
+            speaker,
+            epoch: now as u64,
+            next_seq: 1,
+            covered_since_unix_ns: now,
+            health_sent: None,
+        }
+    }
+
+    pub fn speaker(&self) -> &Speaker {
+        &self.speaker
+    }
+
+    pub fn health_is_due(&self) -> bool {
+        self.health_sent
+            .is_none_or(|sent| sent.elapsed() >= HEALTH_EVERY)
+    }
+
+    pub fn health(&mut self, condition: Condition) -> wire::AgentHealth {
+        self.health_sent = Some(Instant::now());
+        let (rss_bytes, cpu_time_ns) = own_cost();
+        wire::AgentHealth {
+            version: env!("CARGO_PKG_VERSION").into(),
+            hostname: self.speaker.hostname.clone(),
+            kernel: self.speaker.kernel.clone(),
+            probe: self.speaker.probe.into(),
+            probe_reason: self.speaker.probe_reason.clone(),
+            drops: condition.drops,
+            events: condition.events,
+            spool_bytes: condition.spool_bytes,
+            spool_max_bytes: condition.spool_max_bytes,
+            rss_bytes,
+            cpu_time_ns,
+            sample_ns: condition.sample.as_nanos() as u64,
+            covered_since_unix_ns: self.covered_since_unix_ns,
+            labels: self.speaker.labels.clone(),
+        }
+    }
+
+    /// The content as one batch, or several when it names too many processes for one.
+    pub fn build(&mut self, mut content: Content) -> Result<Vec<SpooledBatch>> {
+        let mut batches = Vec::new();
+        let mut key = content.key;
+        while content.processes.len() > MAX_PROCESSES {
+            let rest = content.processes.split_off(MAX_PROCESSES);
+            let processes = std::mem::replace(&mut content.processes, rest);
+            let part = Content {
+                key,
+                processes,
+                ..Content::default()
+            };
+            batches.push(self.encode(part, true)?);
+            key = false;
+        }
+        content.key = key;
+        batches.push(self.encode(content, false)?);
+        Ok(batches)
+    }
+
+    fn encode(&mut self, content: Content, more: bool) -> Result<SpooledBatch> {
+        let batch = wire::Batch {
+            agent_id: self.speaker.agent_id.clone(),
+            boot_id: self.speaker.boot_id.0.to_vec().into(),
+            machine_id: self.speaker.machine_id.clone().into(),
+            epoch: self.epoch,
+            seq: self.next_seq,
+            built_unix_ns: unix_ns(),
+            interval_ms: self.speaker.interval.as_millis() as u32,
+            key: content.key,
+            more,
+            processes: content.processes,
+            events: content.events,
+            frame: content.frame,
+            losses: content.losses,
+            host: content.host,
+            health: content.health,
+        };
+        let payload = wire::encode(&batch)?;
+        self.next_seq += 1;
+        let (epoch, seq, key, built_unix_ns) =
+            (batch.epoch, batch.seq, batch.key, batch.built_unix_ns);
+        Ok(SpooledBatch {
+            epoch,
+            seq,
+            key,
+            built_unix_ns,
+            payload: payload.into(),
+        })
+    }
+}
+
+/// Resident bytes and CPU time of this process.
+fn own_cost() -> (u64, u64) {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse().ok())
+        .unwrap_or(0);
+    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    (
+        pages * rustix::param::page_size() as u64,
+        (cpu.tv_sec * 1_000_000_000 + cpu.tv_nsec) as u64,
+    )
+}

@@ -1,0 +1,161 @@
+//! Paths in the unified cgroup hierarchy by the id that the kernel records, and the container a path names.
+#![expect(unsafe_code, reason = "open_by_handle_at has no safe wrapper")]
+
+use std::collections::HashMap;
+use std::ffi::c_int;
+use std::fs::File;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// `FILEID_KERNFS`: the handle is the 64-bit node id.
+const FILEID_KERNFS: c_int = 0xfe;
+/// Cgroups come and go; more than this at once is not a host but a leak.
+const MAX_CACHED: usize = 65_536;
+
+/// A cgroup's path, and the container in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cgroup {
+    pub path: Arc<str>,
+    pub container_id: Option<Arc<str>>,
+}
+
+/// Keeps what it resolved: a dead process' cgroup may be gone.
+#[derive(Debug)]
+pub struct Cgroups {
+    known: HashMap<u64, Cgroup>,
+    mount: Option<(PathBuf, File)>,
+}
+
+#[repr(C)]
+struct Handle {
+    handle_bytes: u32,
+    handle_type: c_int,
+    id: u64,
+}
+
+impl Default for Cgroups {
+    fn default() -> Self {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let mount =
+            unified_mount(&mounts).and_then(|path| Some((path.clone(), File::open(path).ok()?)));
+        Self {
+            known: HashMap::new(),
+            mount,
+        }
+    }
+}
+
+impl Cgroups {
+    /// The cgroup with this id; `pid` is a process that is in it, if it still lives.
+    pub fn resolve(&mut self, id: u64, pid: u32) -> Option<Cgroup> {
+        if let Some(known) = self.known.get(&id) {
+            return Some(known.clone());
+        }
+        let path = self
+            .by_handle(id)
+            .or_else(|| super::procfs::unified_cgroup(pid))?;
+        let cgroup = Cgroup::new(&path);
+        if self.known.len() >= MAX_CACHED {
+            self.known.clear();
+        }
+        self.known.insert(id, cgroup.clone());
+        Some(cgroup)
+    }
+
+    fn by_handle(&self, id: u64) -> Option<String> {
+        let (mount, file) = self.mount.as_ref()?;
+        let handle = Handle {
+            handle_bytes: 8,
+            handle_type: FILEID_KERNFS,
+            id,
+        };
+        // SAFETY: `handle` has the layout of `struct file_handle` with 8 bytes of handle.
+        let fd = unsafe {
+            libc::open_by_handle_at(
+                file.as_raw_fd(),
+                (&raw const handle).cast_mut().cast(),
+                libc::O_PATH | libc::O_CLOEXEC,
+            )
+        };
+        if fd < 0 {
+            return None;
+        }
+        // SAFETY: the kernel just handed this descriptor to us.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?;
+        let inside = path.strip_prefix(mount).ok()?;
+        Some(Path::new("/").join(inside).to_string_lossy().into_owned())
+    }
+}
+
+impl Cgroup {
+    pub fn new(path: &str) -> Self {
+        Self {
+            path: path.into(),
+            container_id: container_id(path).map(Into::into),
+        }
+    }
+}
+
+/// Where cgroup2 is mounted, from `/proc/self/mountinfo`.
+fn unified_mount(mountinfo: &str) -> Option<PathBuf> {
+    mountinfo.lines().find_map(|line| {
+        let (mount, filesystem) = line.split_once(" - ")?;
+        filesystem
+            .starts_with("cgroup2 ")
+            .then(|| mount.split(' ').nth(4).map(PathBuf::from))?
+    })
+}
+
+/// The 64 hexadecimal digits by which docker, containerd, cri-o and podman name a container, from the innermost part of
+/// the path that has them: `docker-<id>.scope`, `cri-containerd-<id>.scope`, `crio-<id>.scope`, `libpod-<id>.scope`, `<id>`.
+pub fn container_id(path: &str) -> Option<&str> {
+    path.rsplit('/').find_map(|part| {
+        let part = part.strip_suffix(".scope").unwrap_or(part);
+        let id = part.rsplit(['-', ':']).next().unwrap_or(part);
+        (id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "3f8c9d4b2a1e0f5c6d7b8a9e0f1c2d3b4a5e6f7081920a3b4c5d6e7f80911223";
+
+    #[test]
+    fn containers_of_all_runtimes() {
+        for path in [
+            format!("/system.slice/docker-{ID}.scope"),
+            format!("/docker/{ID}"),
+            format!(
+                "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/cri-containerd-{ID}.scope"
+            ),
+            format!("/kubepods/burstable/pod1-2/{ID}"),
+            format!("/kubepods.slice/pod1.slice/crio-{ID}.scope/container"),
+            format!("/machine.slice/libpod-{ID}.scope"),
+            format!("/system.slice/containerd.service/kubepods-pod1.slice:cri-containerd:{ID}"),
+        ] {
+            assert_eq!(container_id(&path), Some(ID), "{path}");
+        }
+        for path in [
+            "/",
+            "/system.slice/ssh.service",
+            "/user.slice/user-0.slice/session-1.scope",
+        ] {
+            assert_eq!(container_id(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_unified_mount_is_found_in_a_hybrid_layout() {
+        let mountinfo = "30 25 0:26 / /sys/fs/cgroup ro - tmpfs tmpfs ro\n\
+            31 30 0:27 / /sys/fs/cgroup/unified rw,nosuid shared:5 - cgroup2 cgroup2 rw\n\
+            32 30 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu";
+        assert_eq!(
+            unified_mount(mountinfo),
+            Some(PathBuf::from("/sys/fs/cgroup/unified"))
+        );
+    }
+}

@@ -1,0 +1,32 @@
+//! Names of users, from the host's user database (NSS), cached for a minute: a user may be added or renamed.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+const KEEP: Duration = Duration::from_secs(60);
+/// More users than a host has; a process may still pick uids at will.
+const MAX_CACHED: usize = 65_536;
+
+#[derive(Debug, Default)]
+pub struct Users {
+    known: HashMap<u32, (Option<String>, Instant)>,
+}
+
+impl Users {
+    /// `None`: the host has no user of this number.
+    pub fn name(&mut self, uid: u32) -> Option<String> {
+        let now = Instant::now();
+        if let Some((name, read)) = self.known.get(&uid)
+            && now.duration_since(*read) < KEEP
+        {
+            return name.clone();
+        }
+        if self.known.len() >= MAX_CACHED {
+            self.known.clear();
+        }
+        let name =
+            uzers::get_user_by_uid(uid).map(|user| user.name().to_string_lossy().into_owned());
+        self.known.insert(uid, (name.clone(), now));
+        name
+    }
+}

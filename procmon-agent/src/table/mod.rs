@@ -1,0 +1,210 @@
+//! The process table: every live process and zombie of this host, keyed by pid and start, fed by the kernel's records
+//! and checked against samples. What it learns leaves as [`Changes`] in terms of the wire. It does no I/O but what
+//! `enrich` caches, and it never decides when to send.
+
+mod merge;
+mod pending;
+mod process;
+mod records;
+
+use std::collections::HashMap;
+
+use procmon_common::ids::start_ticks;
+use procmon_common::wire;
+
+use crate::enrich::cgroup::Cgroups;
+use crate::enrich::clock::BootClock;
+use crate::enrich::devices::DeviceNames;
+use crate::enrich::procfs;
+use crate::enrich::users::Users;
+use pending::PendingExits;
+
+pub use process::{Image, Life, Process};
+
+/// Handles are renumbered by a key batch before they run out.
+const HANDLES_RENEWED_AT: u32 = 3 << 30;
+
+/// What was learnt since it was last taken, in order.
+#[derive(Debug, Default)]
+pub struct Changes {
+    pub processes: Vec<wire::Process>,
+    pub events: Vec<wire::Event>,
+    /// Left without an exit event.
+    pub gone: Vec<u32>,
+    /// Lives that ended since: a key batch must name them too, because `events` do.
+    ended: Vec<Process>,
+    args_bytes: usize,
+}
+
+impl Changes {
+    pub fn is_empty(&self) -> bool {
+        self.processes.is_empty() && self.events.is_empty() && self.gone.is_empty()
+    }
+}
+
+/// See the module.
+pub struct Table {
+    live: HashMap<u32, Process>,
+    pending: PendingExits,
+    changes: Changes,
+    next_handle: u32,
+    clock: BootClock,
+    users: Users,
+    cgroups: Cgroups,
+    devices: DeviceNames,
+    fork_events: bool,
+}
+
+impl Table {
+    pub fn new(fork_events: bool) -> Self {
+        Self {
+            live: HashMap::new(),
+            pending: PendingExits::default(),
+            changes: Changes::default(),
+            next_handle: 1,
+            clock: BootClock::now(),
+            users: Users::default(),
+            cgroups: Cgroups::default(),
+            devices: DeviceNames::default(),
+            fork_events,
+        }
+    }
+
+    /// Takes every process that runs now. With kernel records: after attaching and before the first drain, so that
+    /// nothing falls between.
+    pub fn baseline(&mut self) -> std::io::Result<()> {
+        for pid in procfs::pids()? {
+            if let Some(mut process) = self.from_procfs(pid) {
+                process.baseline = true;
+                self.insert(process);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    pub fn get(&self, pid: u32) -> Option<&Process> {
+        self.live.get(&pid)
+    }
+
+    /// What was learnt since the last call; renews the clock.
+    pub fn take_changes(&mut self) -> Changes {
+        self.clock = BootClock::now();
+        std::mem::take(&mut self.changes)
+    }
+
+    pub fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// Number of events that wait to be taken.
+    pub fn pending_events(&self) -> usize {
+        self.changes.events.len()
+    }
+
+    /// Bytes of argv that wait to be taken.
+    pub fn pending_args_bytes(&self) -> usize {
+        self.changes.args_bytes
+    }
+
+    /// Everything anew, for a key batch: all live processes and those that waiting events name; the events remain.
+    pub fn take_key(&mut self) -> Changes {
+        let mut changes = self.take_changes();
+        if self.next_handle > HANDLES_RENEWED_AT && changes.events.is_empty() {
+            self.renumber();
+        }
+        let mut all: Vec<&Process> = self.live.values().chain(&changes.ended).collect();
+        all.sort_unstable_by_key(|process| process.handle);
+        changes.processes = all.into_iter().map(Process::to_wire).collect();
+        for process in self.live.values_mut() {
+            process.sent = procmon_common::columns::Row::default();
+        }
+        changes
+    }
+
+    /// The columns that changed since they were last encoded. After `take_key`: all of them.
+    pub fn encode_frame(&mut self) -> Vec<wire::Column> {
+        let mut changed: Vec<&mut Process> = self
+            .live
+            .values_mut()
+            .filter(|process| process.sent != process.now)
+            .collect();
+        changed.sort_unstable_by_key(|process| process.handle);
+        let mut encoder = procmon_common::frame::FrameEncoder::default();
+        for process in changed {
+            encoder.push(process.handle, &process.sent, &process.now);
+            process.sent = process.now;
+        }
+        encoder.finish()
+    }
+
+    fn renumber(&mut self) {
+        self.next_handle = 1;
+        for process in self.live.values_mut() {
+            process.handle = self.next_handle;
+            self.next_handle += 1;
+        }
+    }
+
+    fn from_procfs(&mut self, pid: u32) -> Option<Process> {
+        let identity = procfs::identity(pid)?;
+        let started = self.clock.unix_ns(identity.start_ticks * 10_000_000);
+        let username = self.users.name(identity.uid);
+        Some(Process::from_procfs(
+            self.new_handle(),
+            identity,
+            started,
+            username,
+        ))
+    }
+
+    fn new_handle(&mut self) -> u32 {
+        let handle = self.next_handle;
+        self.next_handle += 1;
+        handle
+    }
+
+    /// Adds a process and announces it. One with the same pid that is still here has ended unseen.
+    fn insert(&mut self, process: Process) {
+        self.changes.args_bytes += process.image.args.len();
+        self.changes.processes.push(process.to_wire());
+        if let Some(previous) = self.live.insert(process.life.pid, process) {
+            self.end_unseen(previous);
+        }
+    }
+
+    /// The end of a process whose exit was not seen.
+    fn end_unseen(&mut self, process: Process) {
+        if process.exit_sent {
+            self.changes.gone.push(process.handle);
+        } else if let Some(exit) = self.pending.take(process.life) {
+            self.changes.events.push(exit.into_event(&process));
+        } else {
+            self.changes.events.push(wire::Event {
+                ts_unix_ns: crate::enrich::clock::unix_ns(),
+                handle: process.handle,
+                sampled: true,
+                kind: Some(wire::event::Kind::Exit(wire::Exit {
+                    totals_final: false,
+                    ..wire::Exit::default()
+                })),
+            });
+            self.changes.gone.push(process.handle);
+        }
+        self.changes.ended.push(process);
+    }
+
+    fn life(header: &procmon_common::kernel::Header) -> Life {
+        Life {
+            pid: header.pid,
+            start_ticks: start_ticks(header.start_boot_ns),
+        }
+    }
+}

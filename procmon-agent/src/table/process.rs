@@ -1,0 +1,132 @@
+use std::sync::Arc;
+
+use procmon_common::columns::Row;
+use procmon_common::wire;
+use prost::bytes::Bytes;
+
+use crate::enrich::cgroup::Cgroup;
+use crate::enrich::procfs::Identity;
+
+/// A life, named by what cannot repeat within a boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Life {
+    pub pid: u32,
+    pub start_ticks: u64,
+}
+
+/// A process that is alive, or a zombie.
+#[derive(Clone, Debug)]
+pub struct Process {
+    pub handle: u32,
+    pub life: Life,
+    pub ppid: u32,
+    pub started_unix_ns: i64,
+    pub image: Image,
+    pub credentials: wire::Credentials,
+    pub cgroup: Option<Cgroup>,
+    pub pid_namespace: Option<u32>,
+    pub namespace_pid: Option<u32>,
+    pub baseline: bool,
+    /// `signal->maxrss` when the current image began; `None` when that was before the agent.
+    pub max_rss_pages_before: Option<u64>,
+    /// Its exit record was seen.
+    pub exited: bool,
+    /// Its exit event was sent before the kernel freed it.
+    pub exit_sent: bool,
+    /// What the server knows, and what the last sample found.
+    pub sent: Row,
+    pub now: Row,
+    /// CPU time at the last sample, to tell the next interval's share.
+    pub sampled_cpu_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Image {
+    pub seq: u32,
+    pub name: Bytes,
+    pub exe: Bytes,
+    pub args: Bytes,
+    pub args_bytes: u64,
+}
+
+impl Image {
+    pub fn to_wire(&self) -> wire::Image {
+        wire::Image {
+            seq: self.seq,
+            name: self.name.clone(),
+            exe: self.exe.clone(),
+            args: self.args.clone(),
+            args_bytes: self.args_bytes,
+        }
+    }
+}
+
+impl Process {
+    pub fn from_procfs(
+        handle: u32,
+        identity: Identity,
+        started_unix_ns: i64,
+        username: Option<String>,
+    ) -> Self {
+        let Identity {
+            pid,
+            start_ticks,
+            ppid,
+            uid,
+            euid,
+            gid,
+            ..
+        } = identity;
+        Self {
+            handle,
+            life: Life { pid, start_ticks },
+            ppid,
+            started_unix_ns,
+            image: Image {
+                seq: 0,
+                name: identity.name.into(),
+                exe: identity.exe.into(),
+                args: identity.args.into(),
+                args_bytes: identity.args_bytes,
+            },
+            credentials: wire::Credentials {
+                uid,
+                euid,
+                gid,
+                username,
+            },
+            cgroup: identity.cgroup.as_deref().map(Cgroup::new),
+            pid_namespace: identity.pid_namespace,
+            namespace_pid: identity.namespace_pid,
+            baseline: false,
+            max_rss_pages_before: None,
+            exited: false,
+            exit_sent: false,
+            sent: Row::default(),
+            now: Row::default(),
+            sampled_cpu_ms: None,
+        }
+    }
+
+    pub fn to_wire(&self) -> wire::Process {
+        let text = |text: &Arc<str>| text.to_string();
+        wire::Process {
+            handle: self.handle,
+            pid: self.life.pid,
+            start_ticks: self.life.start_ticks,
+            ppid: self.ppid,
+            started_unix_ns: self.started_unix_ns,
+            image: Some(self.image.to_wire()),
+            credentials: Some(self.credentials.clone()),
+            cgroup: self.cgroup.as_ref().map(|cgroup| text(&cgroup.path)),
+            container_id: self
+                .cgroup
+                .as_ref()
+                .and_then(|cgroup| cgroup.container_id.as_ref())
+                .map(text),
+            pid_namespace: self.pid_namespace,
+            namespace_pid: self.namespace_pid,
+            baseline: self.baseline,
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What each kind of kernel record does to the table.
+
+use procmon_common::kernel::{
+    ExecRecord, ExitRecord, ForkRecord, FreeRecord, Header, SlowIoRecord,
+};
+use procmon_common::wire;
+use prost::bytes::Bytes;
+
+use super::Table;
+use super::process::{Image, Life, Process};
+use crate::decode::{Record, trim_comm};
+use crate::enrich::procfs;
+
+/// `PF_KTHREAD` of a task's flags.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+impl Table {
+    pub fn apply(&mut self, record: &Record<'_>) {
+        match record {
+            Record::Fork(fork) => self.fork(fork),
+            Record::Exec { record, exe, args } => self.exec(record, exe, args),
+            Record::Exit(exit) => self.exit(exit),
+            Record::Free(free) => self.free(free),
+            Record::SlowIo(slow) => self.slow_io(slow),
+        }
+    }
+
+    /// Sends the exits that waited long enough for their totals: their processes are zombies.
+    pub fn expire(&mut self, now_boot_ns: u64) {
+        while let Some((life, exit)) = self.pending.take_due(now_boot_ns) {
+            if let Some(process) = self
+                .live
+                .get_mut(&life.pid)
+                .filter(|process| process.life == life)
+            {
+                process.exit_sent = true;
+                self.changes.events.push(exit.into_event(process));
+            }
+        }
+    }
+
+    /// Whether an exit waits for its totals, so that the reader should come back soon.
+    pub fn awaits_totals(&self) -> bool {
+        self.pending.len() > 0
+    }
+
+    fn fork(&mut self, record: &ForkRecord) {
+        let life = Self::life(&record.header);
+        if let Some(known) = self.live.get_mut(&life.pid)
+            && known.life == life
+        {
+            // The baseline saw it first; its start was observed all the same.
+            known.baseline = false;
+            return;
+        }
+        let image = self.live.get(&record.header.ppid).map(|parent| Image {
+            seq: 0,
+            ..parent.image.clone()
+        });
+        let mut process = self.new_process(life, &record.header, record.cgroup_id);
+        process.image = image.unwrap_or_default();
+        process.image.name = Bytes::copy_from_slice(trim_comm(&record.comm));
+        process.credentials = self.credentials(record.uid, record.euid, record.gid);
+        process.pid_namespace = Some(record.pid_namespace).filter(|inode| *inode != 0);
+        process.namespace_pid = Some(record.namespace_pid).filter(|pid| *pid != 0);
+        process.max_rss_pages_before = Some(0);
+        let handle = process.handle;
+        self.insert(process);
+        if self.fork_events {
+            self.event(
+                handle,
+                record.header.ts_boot_ns,
+                wire::event::Kind::Fork(wire::Fork {}),
+            );
+        }
+    }
+
+    fn exec(&mut self, record: &ExecRecord, exe: &[u8], args: &[u8]) {
+        let life = Self::life(&record.header);
+        let credentials = self.credentials(record.uid, record.euid, record.gid);
+        self.know(life, &record.header, record.cgroup_id, &record.comm);
+        let cgroup = self.cgroups.resolve(record.cgroup_id, life.pid);
+        let Some(process) = self.live.get_mut(&life.pid) else {
+            return;
+        };
+        process.ppid = record.header.ppid;
+        process.cgroup = cgroup;
+        process.pid_namespace = Some(record.pid_namespace).filter(|inode| *inode != 0);
+        process.namespace_pid = Some(record.namespace_pid).filter(|pid| *pid != 0);
+        process.max_rss_pages_before = Some(record.max_rss_pages_before);
+        process.credentials = credentials.clone();
+        process.image = Image {
+            seq: process.image.seq + 1,
+            name: Bytes::copy_from_slice(trim_comm(&record.comm)),
+            exe: absolute_exe(exe, life).map_or_else(|| Bytes::copy_from_slice(exe), Bytes::from),
+            args: Bytes::copy_from_slice(args),
+            args_bytes: record.args_bytes,
+        };
+        if args.is_empty()
+            && record.args_bytes > 0
+            && let Some(read) = procfs::args(life.pid, life.start_ticks)
+        {
+            process.image.args = read.into();
+        }
+        let exec = wire::Exec {
+            image: Some(process.image.to_wire()),
+            credentials: Some(credentials),
+        };
+        let handle = process.handle;
+        self.changes.args_bytes += process.image.args.len();
+        self.event(
+            handle,
+            record.header.ts_boot_ns,
+            wire::event::Kind::Exec(exec),
+        );
+    }
+
+    fn exit(&mut self, record: &ExitRecord) {
+        let life = Self::life(&record.header);
+        self.know(life, &record.header, record.cgroup_id, &record.comm);
+        let ts = self.clock.unix_ns(record.header.ts_boot_ns);
+        let Some(process) = self.live.get_mut(&life.pid) else {
+            return;
+        };
+        // Kernels without `group_dead` may tell one end twice.
+        if process.exited || self.pending.contains(life) {
+            return;
+        }
+        process.exited = true;
+        self.pending.add(life, record, process, ts);
+    }
+
+    fn free(&mut self, record: &FreeRecord) {
+        let life = Self::life(&record.header);
+        if self
+            .live
+            .get(&life.pid)
+            .is_none_or(|process| process.life != life)
+        {
+            return;
+        }
+        let Some(process) = self.live.remove(&life.pid) else {
+            return;
+        };
+        if let Some(exit) = self.pending.take(life) {
+            self.changes
+                .events
+                .push(exit.with_final(&record.totals).into_event(&process));
+            self.changes.ended.push(process);
+        } else {
+            self.end_unseen(process);
+        }
+    }
+
+    fn slow_io(&mut self, record: &SlowIoRecord) {
+        let life = Self::life(&record.header);
+        let handle = self
+            .live
+            .get(&life.pid)
+            .filter(|process| process.life == life)
+            .map_or(0, |process| process.handle);
+        let (device_major, device_minor) = (record.device_major, record.device_minor);
+        let slow = wire::SlowIo {
+            device_major,
+            device_minor,
+            device: self.devices.name(device_major, device_minor),
+            operation: operation(record.command_flags).into(),
+            bytes: record.bytes.into(),
+            latency_ns: record.latency_ns,
+            writeback: record.issuer_flags & PF_KTHREAD != 0,
+        };
+        self.event(
+            handle,
+            record.header.ts_boot_ns,
+            wire::event::Kind::IoSlow(slow),
+        );
+    }
+
+    /// Makes sure that the life a record is about is in the table, even when its fork record was lost.
+    fn know(&mut self, life: Life, header: &Header, cgroup_id: u64, comm: &[u8]) {
+        if self
+            .live
+            .get(&life.pid)
+            .is_some_and(|process| process.life == life)
+        {
+            return;
+        }
+        let mut process = self.new_process(life, header, cgroup_id);
+        process.image.name = Bytes::copy_from_slice(trim_comm(comm));
+        self.insert(process);
+    }
+
+    fn new_process(&mut self, life: Life, header: &Header, cgroup_id: u64) -> Process {
+        Process {
+            handle: self.new_handle(),
+            life,
+            ppid: header.ppid,
+            started_unix_ns: self.clock.unix_ns(header.start_boot_ns),
+            image: Image::default(),
+            credentials: wire::Credentials::default(),
+            cgroup: self.cgroups.resolve(cgroup_id, life.pid),
+            pid_namespace: None,
+            namespace_pid: None,
+            baseline: false,
+            max_rss_pages_before: None,
+            exited: false,
+            exit_sent: false,
+            sent: procmon_common::columns::Row::default(),
+            now: procmon_common::columns::Row::default(),
+            sampled_cpu_ms: None,
+        }
+    }
+
+    fn credentials(&mut self, uid: u32, euid: u32, gid: u32) -> wire::Credentials {
+        wire::Credentials {
+            uid,
+            euid,
+            gid,
+            username: self.users.name(uid),
+        }
+    }
+
+    fn event(&mut self, handle: u32, ts_boot_ns: u64, kind: wire::event::Kind) {
+        let ts_unix_ns = self.clock.unix_ns(ts_boot_ns);
+        self.changes.events.push(wire::Event {
+            ts_unix_ns,
+            handle,
+            sampled: false,
+            kind: Some(kind),
+        });
+    }
+}
+
+/// What exec was given, unless that was relative (or a descriptor): then `/proc` knows, while the process lives.
+fn absolute_exe(exe: &[u8], life: Life) -> Option<Vec<u8>> {
+    if exe.starts_with(b"/") && !exe.starts_with(b"/dev/fd/") {
+        return None;
+    }
+    let path = procfs::exe(life.pid)?;
+    (procfs::stat(life.pid)?.start_ticks == life.start_ticks).then_some(path)
+}
+
+/// `enum req_op` of the kernel: the low byte of `cmd_flags`.
+fn operation(command_flags: u32) -> wire::slow_io::Operation {
+    use wire::slow_io::Operation;
+    match command_flags & 0xff {
+        0 => Operation::Read,
+        // Write, write zeroes, zone append.
+        1 | 7 | 9 => Operation::Write,
+        2 => Operation::Flush,
+        // Discard and secure erase.
+        3 | 5 => Operation::Discard,
+        _ => Operation::Other,
+    }
+}

@@ -1,0 +1,321 @@
+//! The loop that watches: drains the ring, samples at the interval, and puts batches into the spool. It owns the process
+//! table and runs on a thread of its own; it never waits for the server.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use procmon_common::wire;
+use tokio_util::sync::CancellationToken;
+
+use crate::batch::{BatchBuilder, Condition, Content, Speaker};
+use crate::decode::decode;
+use crate::enrich::clock::{boot_ns, unix_ns};
+use crate::kernel::Capture;
+use crate::sample::Sampler;
+use crate::spool::{SpoolLoss, SpoolWriter};
+use crate::table::Table;
+
+/// An event waits this long at most before it is sent on its way.
+const TICK: Duration = Duration::from_millis(100);
+/// While exits wait for their totals.
+const SHORT_TICK: Duration = Duration::from_millis(50);
+/// A batch is closed at this many events, or bytes of argv: it must fit into a request.
+const MAX_EVENTS: usize = 8192;
+const MAX_ARGS_BYTES: usize = 4 << 20;
+
+/// What [`Watch::new`] needs.
+pub struct WatchOptions {
+    pub speaker: Speaker,
+    pub fork_events: bool,
+    pub spool_max_bytes: u64,
+    /// Set by `ship` when the server asks for a key batch.
+    pub resync: Arc<AtomicBool>,
+}
+
+pub struct Watch {
+    capture: Option<Capture>,
+    table: Table,
+    sampler: Sampler,
+    builder: BatchBuilder,
+    spool: SpoolWriter,
+    spool_max_bytes: u64,
+    resync: Arc<AtomicBool>,
+    last_sample: Option<Instant>,
+    sample_cost: Duration,
+    losses: LossMeter,
+    events: HashMap<String, u64>,
+}
+
+/// Turns counters that only grow into loss records of what was new.
+#[derive(Default)]
+struct LossMeter {
+    known: HashMap<(&'static str, &'static str), u64>,
+    undecodable: u64,
+    since_unix_ns: i64,
+}
+
+impl Watch {
+    /// Takes the baseline. `capture` is attached already, so that nothing falls between; without it processes are
+    /// found by comparing samples.
+    pub fn new(
+        capture: Option<Capture>,
+        spool: SpoolWriter,
+        options: WatchOptions,
+    ) -> Result<Self> {
+        let mut table = Table::new(options.fork_events);
+        table.baseline()?;
+        Ok(Self {
+            capture,
+            table,
+            sampler: Sampler::new()?,
+            builder: BatchBuilder::new(options.speaker),
+            spool,
+            spool_max_bytes: options.spool_max_bytes,
+            resync: options.resync,
+            last_sample: None,
+            sample_cost: Duration::ZERO,
+            losses: LossMeter {
+                since_unix_ns: unix_ns(),
+                ..LossMeter::default()
+            },
+            events: HashMap::new(),
+        })
+    }
+
+    /// Runs until `shutdown`; what was seen until then is in the spool when it returns.
+    pub fn run(mut self, shutdown: &CancellationToken) -> Result<()> {
+        let interval = self.builder.speaker().interval;
+        let mut next_sample = Instant::now();
+        while !shutdown.is_cancelled() {
+            if Instant::now() >= next_sample {
+                self.sample()?;
+                next_sample = (next_sample + interval).max(Instant::now());
+            }
+            let tick = if self.table.awaits_totals() {
+                SHORT_TICK
+            } else {
+                TICK
+            };
+            self.wait(tick.min(next_sample.saturating_duration_since(Instant::now())));
+            self.drain()?;
+            self.table.expire(boot_ns());
+            if self.table.has_changes() || self.must_key() {
+                self.send(Content::default())?;
+            }
+        }
+        self.drain()?;
+        self.table.expire(u64::MAX);
+        let closing = Content {
+            losses: self.losses()?,
+            health: Some(self.health()?),
+            ..Content::default()
+        };
+        self.send(closing)
+    }
+
+    fn wait(&self, timeout: Duration) {
+        match &self.capture {
+            Some(capture) => capture.wait(timeout),
+            None => std::thread::sleep(timeout),
+        }
+    }
+
+    /// Applies all pending records; closes a batch whenever one is full.
+    fn drain(&mut self) -> Result<()> {
+        loop {
+            let Some(capture) = &mut self.capture else {
+                return Ok(());
+            };
+            let (table, losses) = (&mut self.table, &mut self.losses);
+            capture.drain(|bytes| {
+                match decode(bytes) {
+                    Ok(record) => table.apply(&record),
+                    Err(error) => losses.undecodable(error),
+                }
+                !is_full(table)
+            });
+            if !is_full(&self.table) {
+                return Ok(());
+            }
+            self.send(Content::default())?;
+        }
+    }
+
+    fn sample(&mut self) -> Result<()> {
+        let started = Instant::now();
+        self.drain()?;
+        let sample = self.sampler.take();
+        self.drain()?;
+        if self.capture.is_none() {
+            self.table.drop_replaced();
+        }
+        self.table.merge(&sample, self.last_sample);
+        self.last_sample = Some(sample.taken);
+        self.sample_cost = started.elapsed();
+        self.spool.retry();
+        let frame = wire::Frame {
+            ts_unix_ns: sample.ts_unix_ns,
+            ..wire::Frame::default()
+        };
+        let health = if self.builder.health_is_due() {
+            Some(self.health()?)
+        } else {
+            None
+        };
+        let losses = self.losses()?;
+        self.send(Content {
+            frame: Some(frame),
+            host: Some(sample.host),
+            losses,
+            health,
+            ..Content::default()
+        })
+    }
+
+    fn must_key(&self) -> bool {
+        self.spool.needs_key() || self.resync.load(Ordering::Relaxed)
+    }
+
+    /// Adds what the table learnt, and puts the batch into the spool.
+    fn send(&mut self, mut content: Content) -> Result<()> {
+        // Both, always: a resync that a full segment would have brought anyway is done with it.
+        let resync = self.resync.swap(false, Ordering::Relaxed);
+        content.key = self.spool.needs_key() || resync;
+        let changes = if content.key {
+            self.table.take_key()
+        } else {
+            self.table.take_changes()
+        };
+        self.count(&changes.events);
+        if content.key && content.frame.is_none() {
+            content.frame = Some(wire::Frame {
+                ts_unix_ns: unix_ns(),
+                ..wire::Frame::default()
+            });
+        }
+        if content.key && content.health.is_none() {
+            content.health = Some(self.health()?);
+        }
+        if let Some(frame) = &mut content.frame {
+            frame.columns = self.table.encode_frame();
+            frame.gone.clone_from(&changes.gone);
+        } else if !changes.gone.is_empty() {
+            content.frame = Some(wire::Frame {
+                ts_unix_ns: unix_ns(),
+                gone: changes.gone,
+                ..wire::Frame::default()
+            });
+        }
+        content.processes = changes.processes;
+        content.events = changes.events;
+        for batch in self.builder.build(content)? {
+            self.spool.append(batch)?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, events: &[wire::Event]) {
+        for event in events {
+            let kind = match &event.kind {
+                Some(wire::event::Kind::Fork(_)) => "fork",
+                Some(wire::event::Kind::Exec(_)) => "exec",
+                Some(wire::event::Kind::Exit(_)) => "exit",
+                Some(wire::event::Kind::IoSlow(_)) => "io_slow",
+                None => continue,
+            };
+            if let Some(count) = self.events.get_mut(kind) {
+                *count += 1;
+            } else {
+                self.events.insert(kind.into(), 1);
+            }
+        }
+    }
+
+    fn health(&mut self) -> Result<wire::AgentHealth> {
+        let mut drops = HashMap::new();
+        if let Some(capture) = &self.capture {
+            for (kind, reason, count) in capture.counters()?.lost() {
+                drops.insert(format!("{}.{reason}", kind.name()), count);
+            }
+        }
+        if self.losses.undecodable > 0 {
+            drops.insert("record.undecodable".into(), self.losses.undecodable);
+        }
+        for (reason, count) in self.spool.stats().dropped() {
+            drops.insert(format!("batch.{reason}"), count);
+        }
+        Ok(self.builder.health(Condition {
+            drops,
+            events: self.events.clone(),
+            spool_bytes: self.spool.stats().bytes(),
+            spool_max_bytes: self.spool_max_bytes,
+            sample: self.sample_cost,
+        }))
+    }
+
+    /// What was lost since the last call.
+    fn losses(&mut self) -> Result<Vec<wire::Loss>> {
+        let mut counts = vec![(("record", "undecodable"), self.losses.undecodable)];
+        if let Some(capture) = &self.capture {
+            counts.extend(
+                capture
+                    .counters()?
+                    .lost()
+                    .map(|(kind, reason, count)| ((kind.name(), reason), count)),
+            );
+        }
+        let mut losses = self.losses.renew(&counts);
+        losses.extend(self.spool.stats().take_losses().into_iter().map(spool_loss));
+        Ok(losses)
+    }
+}
+
+impl LossMeter {
+    fn undecodable(&mut self, error: crate::decode::DecodeError) {
+        self.undecodable += 1;
+        if self.undecodable == 1 {
+            tracing::error!(
+                "a record of the kernel programs cannot be read: {error}; counting such records"
+            );
+        }
+    }
+
+    fn renew(&mut self, counts: &[((&'static str, &'static str), u64)]) -> Vec<wire::Loss> {
+        let (from_unix_ns, until_unix_ns) = (self.since_unix_ns, unix_ns());
+        self.since_unix_ns = until_unix_ns;
+        let mut losses = Vec::new();
+        for (what, total) in counts {
+            let known = self.known.entry(*what).or_default();
+            let count = total.saturating_sub(*known);
+            *known = *total;
+            if count > 0 {
+                let (kind, reason) = (what.0.into(), what.1.into());
+                losses.push(wire::Loss {
+                    kind,
+                    reason,
+                    count,
+                    from_unix_ns,
+                    until_unix_ns,
+                });
+            }
+        }
+        losses
+    }
+}
+
+fn spool_loss(loss: SpoolLoss) -> wire::Loss {
+    wire::Loss {
+        kind: "batch".into(),
+        reason: loss.reason.into(),
+        count: loss.batches,
+        from_unix_ns: loss.from_unix_ns,
+        until_unix_ns: loss.until_unix_ns,
+    }
+}
+
+fn is_full(table: &Table) -> bool {
+    table.pending_events() >= MAX_EVENTS || table.pending_args_bytes() >= MAX_ARGS_BYTES
+}

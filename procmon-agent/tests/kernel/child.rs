@@ -1,0 +1,133 @@
+//! What this binary does as a child: ends in one of many ways.
+
+use std::process::exit;
+use std::time::{Duration, Instant};
+
+/// Never returns.
+pub(crate) fn run(arguments: &[String]) -> ! {
+    let number = |index: usize| {
+        arguments
+            .get(index)
+            .and_then(|text| text.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
+    match arguments.first().map(String::as_str) {
+        Some("exit") => exit(number(1) as i32),
+        Some("signal") => signal_self(number(1) as i32),
+        Some("threads") => threads(number(1), Duration::from_millis(number(2))),
+        Some("memory") => {
+            touch(number(1) as usize);
+            exit(0)
+        }
+        Some("leader-first") => leader_first(
+            number(1) as i32,
+            arguments.get(2).and_then(|code| code.parse().ok()),
+        ),
+        Some("exec") => exec(&arguments[1..]),
+        Some("spawn-from-big") => spawn_from_big(number(1) as usize),
+        Some("zombie") => zombie(Duration::from_millis(number(1))),
+        Some("sleep") => {
+            std::thread::sleep(Duration::from_millis(number(1)));
+            exit(0)
+        }
+        other => {
+            eprintln!("unknown child program {other:?}");
+            exit(99)
+        }
+    }
+}
+
+fn signal_self(signal: i32) -> ! {
+    // SAFETY: plain system calls on this process.
+    unsafe {
+        let limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const limit);
+        libc::signal(signal, libc::SIG_DFL);
+        libc::kill(libc::getpid(), signal);
+    }
+    std::thread::sleep(Duration::from_secs(5));
+    exit(98)
+}
+
+fn threads(count: u64, busy: Duration) -> ! {
+    let threads: Vec<_> = (0..count)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let started = Instant::now();
+                while started.elapsed() < busy {
+                    std::hint::black_box(started);
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        let _ = thread.join();
+    }
+    exit(0)
+}
+
+/// Memory that is really there.
+fn touch(bytes: usize) -> Vec<u8> {
+    let mut memory = vec![0_u8; bytes];
+    for page in memory.chunks_mut(4096) {
+        page[0] = 1;
+    }
+    std::hint::black_box(memory)
+}
+
+/// The main thread ends first; the last thread ends the group, by itself or with exit_group.
+fn leader_first(leader_code: i32, group_code: Option<i32>) -> ! {
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(60));
+        if let Some(code) = group_code {
+            exit(code);
+        }
+        // SAFETY: ends this thread only.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+    });
+    // SAFETY: ends this thread only.
+    unsafe { libc::syscall(libc::SYS_exit, leader_code) };
+    exit(97)
+}
+
+fn exec(arguments: &[String]) -> ! {
+    use std::os::unix::process::CommandExt;
+    let error = std::process::Command::new(&arguments[0])
+        .args(&arguments[1..])
+        .exec();
+    eprintln!("exec: {error}");
+    exit(96)
+}
+
+/// Prints the pids of a vforked and of a forked /bin/true.
+fn spawn_from_big(bytes: usize) -> ! {
+    use std::os::unix::process::CommandExt;
+    let memory = touch(bytes);
+    let mut vforked = std::process::Command::new("/bin/true")
+        .spawn()
+        .expect("spawns /bin/true");
+    println!("{}", vforked.id());
+    let _ = vforked.wait();
+    let mut command = std::process::Command::new("/bin/true");
+    // SAFETY: an empty hook is safe; having one makes the standard library fork instead of vfork.
+    unsafe { command.pre_exec(|| Ok(())) };
+    let mut forked = command.spawn().expect("spawns /bin/true");
+    println!("{}", forked.id());
+    let _ = forked.wait();
+    drop(std::hint::black_box(memory));
+    exit(0)
+}
+
+/// A child that ends and is reaped only later. Prints its pid.
+fn zombie(unreaped: Duration) -> ! {
+    let mut child = std::process::Command::new("/bin/true")
+        .spawn()
+        .expect("spawns /bin/true");
+    println!("{}", child.id());
+    std::thread::sleep(unreaped);
+    let _ = child.wait();
+    exit(0)
+}

@@ -1,0 +1,94 @@
+//! How a life ends.
+
+use anyhow::{Result, ensure};
+use libtest_mimic::Trial;
+
+use crate::trial;
+use crate::watcher::{Watcher, child};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("exit_code", exit_code),
+        trial("killed_by_signal", killed_by_signal),
+        trial(
+            "leader_exits_before_its_threads",
+            leader_exits_before_its_threads,
+        ),
+        trial(
+            "zombie_is_told_before_it_is_reaped",
+            zombie_is_told_before_it_is_reaped,
+        ),
+    ]
+}
+
+fn exit_code() -> Result<()> {
+    let mut watcher = Watcher::start()?;
+    for code in [0_u32, 7, 255] {
+        let mut process = child(["exit", &code.to_string()]).spawn()?;
+        let pid = process.id();
+        process.wait()?;
+        let exit = watcher.life_of(pid)?.exit().clone();
+        ensure!((exit.code, exit.signal) == (Some(code), None), "{exit:?}");
+        ensure!(
+            exit.totals_final,
+            "the totals of a reaped process are final: {exit:?}"
+        );
+    }
+    Ok(())
+}
+
+fn killed_by_signal() -> Result<()> {
+    let mut watcher = Watcher::start()?;
+    for signal in [libc::SIGKILL, libc::SIGSEGV, libc::SIGTERM] {
+        let mut process = child(["signal", &signal.to_string()]).spawn()?;
+        let pid = process.id();
+        process.wait()?;
+        let exit = watcher.life_of(pid)?.exit().clone();
+        ensure!(
+            (exit.code, exit.signal) == (None, Some(signal.cast_unsigned())),
+            "{exit:?}"
+        );
+    }
+    Ok(())
+}
+
+fn leader_exits_before_its_threads() -> Result<()> {
+    let mut watcher = Watcher::start()?;
+    // Which thread's code counts when none calls exit_group differs between kernels: as the parent is told.
+    for arguments in [&["leader-first", "3"][..], &["leader-first", "3", "5"]] {
+        let mut process = child(arguments).spawn()?;
+        let pid = process.id();
+        let told = process.wait()?.code().map(i32::cast_unsigned);
+        let life = watcher.life_of(pid)?;
+        ensure!(
+            life.exit().code == told && told.is_some(),
+            "the parent was told {told:?}: {:?}",
+            life.exit()
+        );
+        let lived = life.exit().voluntary_switches.unwrap_or(0);
+        ensure!(lived > 0, "the thread slept: {:?}", life.exit());
+    }
+    Ok(())
+}
+
+fn zombie_is_told_before_it_is_reaped() -> Result<()> {
+    use std::io::BufRead;
+    let mut watcher = Watcher::start()?;
+    let mut parent = child(["zombie", "3000"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    std::io::BufReader::new(parent.stdout.take().expect("piped")).read_line(&mut line)?;
+    let zombie: u32 = line.trim().parse()?;
+    let exit = watcher.life_of(zombie)?.exit().clone();
+    ensure!(
+        parent.try_wait()?.is_none(),
+        "the event came only with the reaping"
+    );
+    ensure!(exit.code == Some(0) && !exit.totals_final, "{exit:?}");
+    parent.wait()?;
+    watcher.life_of(parent.id())?;
+    let life = watcher.life_of(zombie)?;
+    ensure!(life.exits.len() == 1, "reaping is no second end: {life:?}");
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! Captures as the agent does, and waits for what a test expects.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use procmon_agent::decode::decode;
+use procmon_agent::enrich::clock::boot_ns;
+use procmon_agent::kernel::{Capture, CaptureOptions};
+use procmon_agent::table::Table;
+use procmon_common::wire;
+use wire::event::Kind;
+
+/// An emulated machine is slow.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Watcher {
+    capture: Capture,
+    table: Table,
+    pub(crate) lives: HashMap<u32, Life>,
+    handles: HashMap<u32, u32>,
+    pub(crate) slow: Vec<(u32, wire::SlowIo)>,
+}
+
+/// All that was seen of one pid. A pid is not reused within a test.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Life {
+    pub(crate) process: wire::Process,
+    pub(crate) execs: Vec<wire::Exec>,
+    pub(crate) exits: Vec<wire::Exit>,
+}
+
+impl Watcher {
+    pub(crate) fn start() -> Result<Self> {
+        Self::with(CaptureOptions {
+            io_slow_threshold: Duration::from_secs(3600),
+            ..CaptureOptions::default()
+        })
+    }
+
+    pub(crate) fn with(options: CaptureOptions) -> Result<Self> {
+        let capture =
+            Capture::start(options).context("this test needs root and a kernel with BTF")?;
+        let mut table = Table::new(false);
+        table.baseline()?;
+        let mut watcher = Self {
+            capture,
+            table,
+            lives: HashMap::new(),
+            handles: HashMap::new(),
+            slow: Vec::new(),
+        };
+        watcher.poll()?;
+        Ok(watcher)
+    }
+
+    /// Applies what is pending.
+    pub(crate) fn poll(&mut self) -> Result<()> {
+        let mut undecodable = None;
+        self.capture.drain(|bytes| {
+            match decode(bytes) {
+                Ok(record) => self.table.apply(&record),
+                Err(error) => undecodable = Some(error),
+            }
+            true
+        });
+        if let Some(error) = undecodable {
+            bail!("a record cannot be decoded: {error}");
+        }
+        self.table.expire(boot_ns());
+        let changes = self.table.take_changes();
+        for process in changes.processes {
+            self.handles.insert(process.handle, process.pid);
+            self.lives.insert(
+                process.pid,
+                Life {
+                    process,
+                    ..Life::default()
+                },
+            );
+        }
+        for event in changes.events {
+            let pid = self.handles.get(&event.handle).copied().unwrap_or(0);
+            match event.kind {
+                Some(Kind::IoSlow(slow)) => self.slow.push((pid, slow)),
+                Some(Kind::Exec(exec)) => self.life(pid)?.execs.push(exec),
+                Some(Kind::Exit(exit)) => self.life(pid)?.exits.push(exit),
+                Some(Kind::Fork(_)) | None => bail!("fork events were not asked for"),
+            }
+        }
+        Ok(())
+    }
+
+    fn life(&mut self, pid: u32) -> Result<&mut Life> {
+        self.lives
+            .get_mut(&pid)
+            .with_context(|| format!("an event about the unknown pid {pid}"))
+    }
+
+    /// Waits until `done`.
+    pub(crate) fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.poll()?;
+            if done(self) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "no {what} within {PATIENCE:?}");
+            self.capture.wait(Duration::from_millis(20));
+        }
+    }
+
+    /// The whole life of a pid whose end is near; fails when there is more than one end.
+    pub(crate) fn life_of(&mut self, pid: u32) -> Result<Life> {
+        self.until("exit event", |watcher| {
+            watcher
+                .lives
+                .get(&pid)
+                .is_some_and(|life| !life.exits.is_empty())
+        })?;
+        let life = self.lives[&pid].clone();
+        ensure!(
+            life.exits.len() == 1,
+            "{} exit events for one life",
+            life.exits.len()
+        );
+        Ok(life)
+    }
+
+    pub(crate) fn lost(&self) -> Result<Vec<(&'static str, &'static str, u64)>> {
+        Ok(self
+            .capture
+            .counters()?
+            .lost()
+            .map(|(kind, reason, count)| (kind.name(), reason, count))
+            .collect())
+    }
+}
+
+impl Life {
+    pub(crate) fn exit(&self) -> &wire::Exit {
+        &self.exits[0]
+    }
+}
+
+/// This binary as a child program.
+pub(crate) fn child(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this binary has a path"));
+    command.arg("--child").args(arguments);
+    command
+}
+
+/// Runs a child and reaps it with its resource usage.
+pub(crate) fn wait4(mut command: Command) -> Result<(u32, libc::rusage)> {
+    let pid = command.spawn().context("cannot start the child")?.id();
+    // SAFETY: all zeroes is a valid rusage, and wait4 writes into places of the right type.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        let mut status = 0;
+        let reaped = libc::wait4(pid.cast_signed(), &raw mut status, 0, &raw mut usage);
+        ensure!(reaped == pid.cast_signed(), "wait4 answered {reaped}");
+        usage
+    };
+    Ok((pid, usage))
+}

@@ -31,13 +31,15 @@ pub enum Column {
     MajorFaults = 15,
     /// 1 when `RssKib` is exact, 0 when the kernel keeps an approximation.
     RssExact = 16,
-    /// Share of the host's memory in thousandths of a percent, as an uploaded list gives it. procmon's own agent sends
+    /// Share of the host's memory in millionths of a percent, as an uploaded list gives it. procmon's own agent sends
     /// host totals instead.
-    MemoryMillipercent = 17,
+    MemoryMicropercent = 17,
+    /// Bytes of an uploaded resident set beyond `RssKib`. Pages are whole KiB: procmon's own agent never needs it.
+    RssExtraBytes = 18,
 }
 
 /// All columns, in the order of their numbers.
-pub const COLUMNS: [Column; 17] = [
+pub const COLUMNS: [Column; 18] = [
     Column::Status,
     Column::Ppid,
     Column::CpuCentipercent,
@@ -54,7 +56,8 @@ pub const COLUMNS: [Column; 17] = [
     Column::MinorFaults,
     Column::MajorFaults,
     Column::RssExact,
-    Column::MemoryMillipercent,
+    Column::MemoryMicropercent,
+    Column::RssExtraBytes,
 ];
 
 pub const COLUMN_COUNT: usize = COLUMNS.len();
@@ -112,7 +115,7 @@ mod tests {
             assert_eq!(Column::from_id(column.id()), Some(*column));
         }
         assert_eq!(Column::from_id(0), None);
-        assert_eq!(Column::from_id(18), None);
+        assert_eq!(Column::from_id(19), None);
     }
 
     #[test]

@@ -45,6 +45,8 @@ let failed = false;
 for (const [kind, name, size] of results) {
   const over = size > BUDGET_KB[kind];
   failed ||= over;
-  console.log(`${over ? "OVER " : "ok   "} ${name}: ${size.toFixed(1)} of ${BUDGET_KB[kind]} KB gz`);
+  console.log(
+    `${over ? "OVER " : "ok   "} ${name}: ${size.toFixed(1)} of ${BUDGET_KB[kind]} KB gz`,
+  );
 }
 process.exit(failed ? 1 : 0);

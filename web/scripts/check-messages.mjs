@@ -22,10 +22,13 @@ const before = catalogues();
 execFileSync(lingui, ["extract", "--clean"], { stdio: ["ignore", "ignore", "inherit"] });
 const problems = [];
 for (const [name, catalogue] of catalogues()) {
-  if (catalogue !== before.get(name)) problems.push(`${name} was out of date, and is written anew now`);
+  if (catalogue !== before.get(name))
+    problems.push(`${name} was out of date, and is written anew now`);
   for (const [id, text] of entries(catalogue)) {
     if (text === "") problems.push(`${name} has no translation of: ${id}`);
-    const lost = names(id).filter((placeholder) => text !== "" && !names(text).includes(placeholder));
+    const lost = names(id).filter(
+      (placeholder) => text !== "" && !names(text).includes(placeholder),
+    );
     if (lost.length > 0) problems.push(`${name} loses {${lost.join("}, {")}} of: ${id}`);
   }
 }

@@ -4,6 +4,7 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { liveTab } from "./api/live.ts";
 import { startLook } from "./app/look.ts";
 import { router } from "./app/routes.tsx";
 import "./ui/base.css";
@@ -12,7 +13,8 @@ const queries = new QueryClient({ defaultOptions: { queries: { retry: 1, staleTi
 const root = document.getElementById("root");
 if (!root) throw new Error("index.html has no #root");
 
-void startLook().then(() =>
+liveTab.connect();
+void Promise.all([startLook(), router.load()]).then(() =>
   createRoot(root).render(
     <StrictMode>
       <I18nProvider i18n={i18n}>

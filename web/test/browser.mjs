@@ -26,7 +26,9 @@ async function check(what, run) {
     console.log(`ok    ${what}`);
   } catch (error) {
     failed++;
-    console.log(`FAIL  ${what}\n      ${String(error.message).split("\n").slice(0, 6).join("\n      ")}`);
+    console.log(
+      `FAIL  ${what}\n      ${String(error.message).split("\n").slice(0, 6).join("\n      ")}`,
+    );
   }
 }
 
@@ -87,7 +89,9 @@ async function checkLife(browser, folder) {
   const child = startProcess(folder);
   const ended = new Promise((resolve) => child.on("exit", resolve));
   await check("the new process appears in the table", () =>
-    rowWith(table, NAME).first().waitFor({ timeout: (LIFE_S - 1) * 1000 }),
+    rowWith(table, NAME)
+      .first()
+      .waitFor({ timeout: (LIFE_S - 1) * 1000 }),
   );
   let host = null;
   await check("its details name its host and its command", async () => {
@@ -95,7 +99,11 @@ async function checkLife(browser, folder) {
     const details = table.getByRole("complementary", { name: "Process details" });
     const text = await details.innerText();
     assert(text.includes(`${NAME} ${LIFE_S}`), `no command line in: ${text}`);
-    host = await details.locator("div", { has: table.getByText("Host", { exact: true }) }).locator("dd").last().innerText();
+    host = await details
+      .locator("div", { has: table.getByText("Host", { exact: true }) })
+      .locator("dd")
+      .last()
+      .innerText();
     assert(host.length > 0, "no host");
   });
   await check("its exec appears in the event tail", () =>
@@ -200,7 +208,9 @@ try {
   await checkAgents(browser, host);
   await checkTable(browser);
   await checkLooks(browser);
-  await check("no page logged an error", () => assert(complaints.length === 0, complaints.join("\n")));
+  await check("no page logged an error", () =>
+    assert(complaints.length === 0, complaints.join("\n")),
+  );
   if (process.env.PROCMON_SCREENSHOT) {
     const page = await open(browser, "/processes");
     await page.waitForTimeout(1500);

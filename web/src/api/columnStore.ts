@@ -167,11 +167,15 @@ export class ColumnStore {
     if (this.interned.size > INTERN_LIMIT) this.interned.clear();
     const agents = columns.agent_id ?? [];
     const ids = columns.process_id ?? [];
-    const slots = ids.map((id, row) => this.claim(keyOf(agents[row] ?? "", id ?? ""), revision));
+    const slots = new Uint32Array(ids.length);
+    for (let row = 0; row < slots.length; row++) {
+      slots[row] = this.claim(keyOf(agents[row] ?? "", ids[row] ?? ""), revision);
+    }
     for (const column of STRING_COLUMNS) this.writeStrings(column, columns[column], slots);
     for (const column of NUMBER_COLUMNS) this.writeNumbers(column, columns[column], slots);
     this.writeNumbers("start_time", columns.start_time, slots);
-    for (const [row, slot] of slots.entries()) {
+    for (let row = 0; row < slots.length; row++) {
+      const slot = slots[row] ?? 0;
       this.ports[slot] = columns.ports?.[row] ?? null;
       this.staleness[slot] = columns.stale?.[row] ? 1 : 0;
     }
@@ -200,24 +204,24 @@ export class ColumnStore {
     this.size--;
   }
 
-  private writeStrings(column: StringColumn, cells: Cells<string> | undefined, slots: number[]) {
+  private writeStrings(column: StringColumn, cells: Cells<string> | undefined, slots: Uint32Array) {
     const target = this.strings[column];
     const intern = INTERNED.has(column);
-    for (const [row, slot] of slots.entries()) {
+    for (let row = 0; row < slots.length; row++) {
       const value = cells?.[row] ?? null;
-      target[slot] = intern && value !== null ? this.intern(value) : value;
+      target[slots[row] ?? 0] = intern && value !== null ? this.intern(value) : value;
     }
   }
 
   private writeNumbers(
     column: NumberColumn,
     cells: Cells<number | string> | Float64Array | undefined,
-    slots: number[],
+    slots: Uint32Array,
   ) {
     const target = this.numbers[column];
-    for (const [row, slot] of slots.entries()) {
+    for (let row = 0; row < slots.length; row++) {
       const value = cells?.[row] ?? Number.NaN;
-      target[slot] = typeof value === "string" ? Date.parse(value) : value;
+      target[slots[row] ?? 0] = typeof value === "string" ? Date.parse(value) : value;
     }
   }
 

@@ -78,18 +78,24 @@ export class Hub {
     this.at = at;
     this.store.replace(columns);
     this.store.sweep();
-    this.toProcessPeers({ kind: "snapshot", at, columns });
+    // Arrays of numbers are copied to the tabs far faster than what JSON made of them.
+    this.toProcessPeers(() => ({ kind: "snapshot", at, columns: this.store.toColumns() }));
   }
 
   private onDelta(delta: { at: string; columns: WireColumns; removed: Removed }): void {
     this.at = delta.at;
     this.store.apply(delta.columns, delta.removed);
     this.store.sweep();
-    this.toProcessPeers({ kind: "delta", ...delta });
+    this.toProcessPeers(() => ({ kind: "delta", ...delta }));
   }
 
-  private toProcessPeers(message: FromHub): void {
-    for (const [client, peer] of this.peers) if (peer.wants.processes) client(message);
+  private toProcessPeers(make: () => FromHub): void {
+    let message: FromHub | null = null;
+    for (const [client, peer] of this.peers) {
+      if (!peer.wants.processes) continue;
+      message ??= make();
+      client(message);
+    }
   }
 
   private onAgents(body: AgentList): void {

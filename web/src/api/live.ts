@@ -42,7 +42,6 @@ class LiveTab {
   getState = (): LiveState => this.state;
 
   watch = (watcher: () => void): (() => void) => {
-    this.connect();
     this.watchers.add(watcher);
     return () => this.watchers.delete(watcher);
   };
@@ -68,7 +67,8 @@ class LiveTab {
     };
   }
 
-  private connect(): void {
+  /** Called once, before anything renders: the first rows then travel while the page loads. */
+  connect(): void {
     if (this.link) return;
     this.link = openLink(
       (message) => this.receive(message),

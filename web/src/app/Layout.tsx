@@ -1,7 +1,7 @@
 import { Trans, useLingui } from "@lingui/react/macro";
 import { Link, Outlet, useNavigate } from "@tanstack/react-router";
-import { useRef, useState } from "react";
-import { useKeys } from "../ui/keys.ts";
+import { useState } from "react";
+import { useKeySequence, useKeys } from "../ui/keys.ts";
 import { KeyHelp } from "./KeyHelp.tsx";
 import styles from "./Layout.module.css";
 import { LiveIndicator } from "./LiveIndicator.tsx";
@@ -51,15 +51,6 @@ const GO_TO_MS = 1200;
 
 function useGoToKeys(): void {
   const navigate = useNavigate();
-  const armed = useRef(Number.NEGATIVE_INFINITY);
-  const go = (path: (typeof PAGES)[number]["path"]) => (event: KeyboardEvent) => {
-    if (event.timeStamp - armed.current > GO_TO_MS) return;
-    armed.current = Number.NEGATIVE_INFINITY;
-    void navigate({ to: path });
-  };
-  const letters = PAGES.map((page) => [page.letter, go(page.path)]);
-  const arm = (event: KeyboardEvent) => {
-    armed.current = event.timeStamp;
-  };
-  useKeys({ ...Object.fromEntries(letters), g: arm });
+  const letters = PAGES.map(({ letter, path }) => [letter, () => void navigate({ to: path })]);
+  useKeySequence("g", Object.fromEntries(letters), GO_TO_MS);
 }

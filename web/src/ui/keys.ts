@@ -28,3 +28,25 @@ export function isCommand(event: KeyboardEvent): boolean {
   const editable = target.closest("input, textarea, select, [contenteditable], dialog[open]");
   return editable === null || (editable as HTMLInputElement).type === "checkbox";
 }
+
+/**
+ * A prefix key, and letters that follow it within `ms`. The second letter is taken from every
+ * other command: `g e` goes somewhere even where `e` alone does something else.
+ */
+export function useKeySequence(prefix: string, second: Record<string, () => void>, ms: number) {
+  const latest = useRef(second);
+  latest.current = second;
+  useEffect(() => {
+    let armed = Number.NEGATIVE_INFINITY;
+    const onKey = (event: KeyboardEvent) => {
+      if (!isCommand(event)) return;
+      const action = event.timeStamp - armed <= ms ? latest.current[event.key] : undefined;
+      armed = event.key === prefix ? event.timeStamp : Number.NEGATIVE_INFINITY;
+      if (!action) return;
+      event.preventDefault();
+      action();
+    };
+    document.addEventListener("keydown", onKey, true);
+    return () => document.removeEventListener("keydown", onKey, true);
+  }, [prefix, ms]);
+}

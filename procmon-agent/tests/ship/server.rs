@@ -1,0 +1,113 @@
+//! A server that answers as it is told, and remembers what it stored.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use procmon_common::wire::{self, Ack};
+
+/// One answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    Status(u16),
+    Problem(u16, &'static str),
+    RetryAfter(u16, &'static str),
+    Text(&'static str),
+    Resync,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Script {
+    /// Answers in order; then every batch is stored.
+    pub(crate) replies: VecDeque<Reply>,
+    pub(crate) requests: u64,
+    /// (agent, epoch, seq) in the order in which they were stored.
+    pub(crate) stored: Vec<(String, u64, u64)>,
+    pub(crate) authorization: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Server(pub(crate) Arc<Mutex<Script>>);
+
+impl Server {
+    pub(crate) fn answering(replies: &[Reply]) -> Self {
+        let server = Self::default();
+        server.script().replies = replies.iter().cloned().collect();
+        server
+    }
+
+    pub(crate) fn script(&self) -> std::sync::MutexGuard<'_, Script> {
+        self.0.lock().expect("no panic while held")
+    }
+
+    pub(crate) fn stored(&self) -> Vec<u64> {
+        self.script()
+            .stored
+            .iter()
+            .map(|(_, _, seq)| *seq)
+            .collect()
+    }
+
+    /// Listens on a port of its own, or on a given one.
+    pub(crate) async fn start(&self, port: u16) -> SocketAddr {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
+            .await
+            .expect("binds");
+        let address = listener.local_addr().expect("has an address");
+        let router = Router::new()
+            .route("/api/v1/agents/{agent_id}/batches", post(take))
+            .with_state(self.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    }
+}
+
+async fn take(
+    State(server): State<Server>,
+    Path(agent_id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    assert_eq!(headers["content-type"], "application/x-protobuf");
+    assert_eq!(headers["content-encoding"], "zstd");
+    let batch = wire::decode(&body, wire::MAX_DECODED_BYTES).expect("a batch");
+    let mut script = server.script();
+    script.requests += 1;
+    script.authorization = headers
+        .get("authorization")
+        .map(|value| value.to_str().expect("text").to_owned());
+    let reply = script.replies.pop_front();
+    let resync = matches!(reply, Some(Reply::Resync));
+    match reply {
+        None | Some(Reply::Resync) => {}
+        Some(Reply::Status(code)) => return status(code).into_response(),
+        Some(Reply::Text(text)) => return text.into_response(),
+        Some(Reply::RetryAfter(code, value)) => {
+            return (status(code), [("retry-after", value)]).into_response();
+        }
+        Some(Reply::Problem(code, detail)) => {
+            let body = serde_json::json!({"title": "No", "status": code, "detail": detail});
+            return (status(code), axum::Json(body)).into_response();
+        }
+    }
+    let id = (agent_id, batch.epoch, batch.seq);
+    assert_eq!(id.0, batch.agent_id, "the path and the batch agree");
+    script.stored.push(id);
+    axum::Json(Ack {
+        epoch: batch.epoch,
+        durable_seq: batch.seq,
+        resync,
+        received_unix_ms: 5_000_000_000_000,
+    })
+    .into_response()
+}
+
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).expect("a status")
+}

@@ -35,7 +35,7 @@ pub(super) fn on_this_kernel(object: Option<&Path>) -> Result<Tally> {
     let mut tests = Command::new(test_program()?);
     // One at a time: they count what happens on the whole machine.
     tests
-        .arg("--test-threads=1")
+        .args(["--test-threads=1", "--color=never"])
         .envs(object.map(|object| (OBJECT_VARIABLE, object)));
     count(&mut tests)
 }
@@ -81,7 +81,7 @@ fn in_guest(series: &str, program: &Path, object: Option<&Path>) -> Result<Tally
     let report = qemu::boot(&GuestRun {
         kernel: &kernel,
         files,
-        command: ["/bin/kernel-tests", "--test-threads=1"]
+        command: ["/bin/kernel-tests", "--test-threads=1", "--color=never"]
             .map(str::to_owned)
             .to_vec(),
         environment,

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test there is, in stages, with one summary. Knows how to run tests, not what they test.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -62,7 +62,7 @@ struct Report {
     elapsed: Duration,
 }
 
-pub(crate) fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options) -> ExitCode {
     let reports: Vec<Report> = Stage::value_variants()
         .iter()
         .map(|stage| report(*stage, options))
@@ -72,9 +72,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     print_table(&reports);
     println!("{passed} passed, {failed} failed");
     if failed > 0 {
-        bail!("{failed} failed");
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
     }
-    Ok(())
 }
 
 fn report(stage: Stage, options: &Options) -> Report {
@@ -95,7 +96,11 @@ fn report(stage: Stage, options: &Options) -> Report {
     let started = Instant::now();
     let (outcome, tally) = match stages::run(stage) {
         Ok(tally) if tally.failed > 0 => (
-            Outcome::Failed(format!("{} tests failed", tally.failed)),
+            Outcome::Failed(format!(
+                "{} of {}",
+                tally.failed,
+                tally.failed + tally.passed
+            )),
             tally,
         ),
         Ok(tally) => (Outcome::Passed, tally),

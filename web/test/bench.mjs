@@ -48,7 +48,7 @@ function toPaint(page, act) {
           if (!header) throw new Error(document.body.innerText.slice(0, 400));
           header.click();
         } else {
-          const input = document.querySelector('input[type="search"]');
+          const input = document.querySelector('[role="combobox"]');
           const { set } = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value");
           set.call(input, value);
           input.dispatchEvent(new Event("input", { bubbles: true }));

@@ -74,7 +74,8 @@ export function DataGrid<Row>(props: Props<Row>) {
   });
   useFocusFollowsActive(scroller, wantsFocus, activeIndex, active);
 
-  const template = columns.map(track).join(" ");
+  const fills = columns.some((column) => column.fill);
+  const template = columns.map((one, i) => track(one, one.fill || (!fills && i === 0))).join(" ");
   const items = virtualizer.getVirtualItems();
   return (
     <div
@@ -158,9 +159,11 @@ function HeaderCell({ column, index, sort, tabbable, onFocus, onSort }: HeaderPr
       {onSort && column.sortable !== false ? (
         <button type="button" {...common} data-header={index} onClick={() => onSort(column.id)}>
           {column.label}
-          <span aria-hidden="true" className={styles.arrow}>
-            {sorted ? (sort.descending ? "↓" : "↑") : ""}
-          </span>
+          {sorted && (
+            <span aria-hidden="true" className={styles.arrow}>
+              {sort.descending ? "↓" : "↑"}
+            </span>
+          )}
         </button>
       ) : (
         <span {...common} data-header={index}>
@@ -253,8 +256,8 @@ function withActive(indexes: number[], active: number): number[] {
   return [...indexes, active].sort((a, b) => a - b);
 }
 
-function track(column: GridColumn): string {
-  return column.fill ? `minmax(${column.width}px, 1fr)` : `${column.width}px`;
+function track(column: GridColumn, fill: boolean): string {
+  return fill ? `minmax(${column.width}px, 1fr)` : `${column.width}px`;
 }
 
 function pageRows(element: HTMLElement | null, rowHeight: number): number {

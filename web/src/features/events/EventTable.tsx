@@ -19,7 +19,8 @@ type EventColumn = {
   width: number;
   fill?: boolean;
   numeric?: boolean;
-  narrow?: boolean;
+  /** Width on a telephone; columns without one are left to the details there. */
+  narrow?: number;
 };
 
 const COLUMNS: readonly EventColumn[] = [
@@ -28,19 +29,19 @@ const COLUMNS: readonly EventColumn[] = [
     label: msg`Time`,
     meaning: msg`When it happened, by the host's clock`,
     width: 108,
-    narrow: true,
+    narrow: 80,
   },
-  { id: "type", label: msg`Event`, meaning: msg`Kind of event`, width: 68, narrow: true },
+  { id: "type", label: msg`Event`, meaning: msg`Kind of event`, width: 68, narrow: 64 },
   { id: "agent_id", label: msg`Host`, meaning: msg`The agent that reports the event`, width: 104 },
   { id: "pid", label: msg`PID`, meaning: msg`Process number`, width: 72, numeric: true },
-  { id: "name", label: msg`Name`, meaning: msg`Name of the process`, width: 136, narrow: true },
+  { id: "name", label: msg`Name`, meaning: msg`Name of the process`, width: 136, narrow: 96 },
   { id: "username", label: msg`User`, meaning: msg`Real user of the process`, width: 96 },
   {
     id: "outcome",
     label: msg`Outcome`,
     meaning: msg`Exit code or signal of an exit; operation, device and size of a slow request`,
     width: 160,
-    narrow: true,
+    narrow: 128,
   },
   {
     id: "length",
@@ -89,6 +90,7 @@ export function EventTable({ state, ...grid }: Props) {
     () =>
       COLUMNS.filter((column) => !narrow || column.narrow).map((column) => ({
         ...column,
+        width: narrow ? (column.narrow ?? column.width) : column.width,
         label: i18n._(column.label),
         title: i18n._(column.meaning),
       })),
@@ -96,8 +98,8 @@ export function EventTable({ state, ...grid }: Props) {
   );
   const cell = useMemo(
     () => (item: TailItem, id: string) =>
-      item.event ? cellText(item.event, id, utc) : gapCell(item.gap, id),
-    [utc],
+      item.event ? cellText(item.event, id, utc, narrow) : gapCell(item.gap, id),
+    [utc, narrow],
   );
   const { items } = state;
   const rows: GridRows<TailItem> = {
@@ -115,10 +117,10 @@ export function EventTable({ state, ...grid }: Props) {
   );
 }
 
-function cellText(event: ProcessEvent, id: string, utc: boolean): ReactNode {
+function cellText(event: ProcessEvent, id: string, utc: boolean, narrow: boolean): ReactNode {
   switch (id) {
     case "ts":
-      return time(event.ts, utc);
+      return time(event.ts, utc, narrow);
     case "outcome":
       return <Outcome event={event} />;
     case "length":
@@ -149,12 +151,12 @@ function Outcome({ event }: { event: ProcessEvent }) {
 }
 
 /** Time of day; the date in front when it was not today. */
-function time(iso: string, utc: boolean): string {
+function time(iso: string, utc: boolean, narrow: boolean): string {
   const at = new Date(iso);
   if (Number.isNaN(at.getTime())) return UNKNOWN;
   const date = day(at, utc);
-  const of = clock(at, utc, true);
-  return date === day(new Date(), utc) ? of : `${date.slice(5)} ${of.slice(0, 8)}`;
+  if (date === day(new Date(), utc)) return clock(at, utc, !narrow);
+  return `${date.slice(5)} ${clock(at, utc).slice(0, narrow ? 5 : 8)}`;
 }
 
 /** A gap row has one cell, the first; the stylesheet stretches it over all columns. */

@@ -8,6 +8,7 @@ import { grouped } from "../../ui/format.ts";
 import type { ActiveCell } from "../../ui/gridKeys.ts";
 import { useKeys } from "../../ui/keys.ts";
 import { Notice } from "../../ui/Notice.tsx";
+import { Severity } from "../../ui/Severity.tsx";
 import { EventDetails } from "./EventDetails.tsx";
 import { EventFilters } from "./EventFilters.tsx";
 import styles from "./EventsPage.module.css";
@@ -65,19 +66,14 @@ export function EventsPage({ query, onQuery, firstRun }: Props) {
       <h1 className="visually-hidden">
         <Trans>Events</Trans>
       </h1>
-      <div className={styles.controls}>
-        <EventFilters filter={filter} onFilter={change} />
-        <button type="button" aria-pressed={state.paused} onClick={toggle}>
-          {state.paused ? <Trans>Resume</Trans> : <Trans>Pause</Trans>} <kbd>L</kbd>
-        </button>
-      </div>
+      <EventFilters filter={filter} onFilter={change} />
       {connection.state === "lost" && (
         <Notice level="warning">
           <Trans>The event stream is lost; new events do not appear. Reconnecting.</Trans>{" "}
           {connection.cause}
         </Notice>
       )}
-      <Line state={state} onResume={resume} />
+      <Line state={state} onToggle={toggle} />
       <div className={styles.content} ref={content}>
         {state.items.length > 0 ? (
           <EventTable
@@ -109,12 +105,20 @@ export function EventsPage({ query, onQuery, firstRun }: Props) {
   );
 }
 
-function Line({ state, onResume }: { state: TailState; onResume: () => void }) {
+function Line({ state, onToggle }: { state: TailState; onToggle: () => void }) {
   if (state.phase !== "ready") return null;
   const waiting = grouped(state.waiting);
   const held = grouped(state.items.filter((item) => item.event).length);
   return (
-    <div className={styles.line} role="status">
+    <div className={styles.line}>
+      <button type="button" aria-pressed={state.paused} onClick={onToggle}>
+        {state.paused ? <Trans>Resume</Trans> : <Trans>Pause</Trans>} <kbd>L</kbd>
+      </button>
+      {state.paused && (
+        <span className={styles.waiting} role="status">
+          <Severity level="info" /> <Trans>paused, {waiting} new</Trans>
+        </span>
+      )}
       <span>
         <Trans>{held} events, newest first</Trans>
         {state.loadingMore && " …"}
@@ -128,13 +132,6 @@ function Line({ state, onResume }: { state: TailState; onResume: () => void }) {
         <span>
           <Trans>older events could not be loaded:</Trans> {state.error.message}
         </span>
-      )}
-      {state.paused && (
-        <button type="button" className={styles.waiting} onClick={onResume}>
-          <Trans>Paused</Trans>
-          {" · "}
-          <Trans>{waiting} new</Trans>
-        </button>
       )}
     </div>
   );

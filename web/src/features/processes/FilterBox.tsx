@@ -1,28 +1,45 @@
 import { Trans, useLingui } from "@lingui/react/macro";
-import { useId, useRef } from "react";
+import { type KeyboardEvent, useId, useRef, useState } from "react";
+import type { ColumnStore } from "../../api/columnStore.ts";
+import { grouped } from "../../ui/format.ts";
 import { useKeys } from "../../ui/keys.ts";
 import { Severity } from "../../ui/Severity.tsx";
 import styles from "./FilterBox.module.css";
 import { FIELDS, type Filter, type Problem } from "./filter.ts";
+import { type Suggestion, suggest } from "./suggest.ts";
 
-type Props = { text: string; filter: Filter; onText: (text: string) => void };
+type Props = {
+  text: string;
+  filter: Filter;
+  onText: (text: string) => void;
+  /** Where suggested values come from. */
+  store: ColumnStore;
+};
 
-export function FilterBox({ text, filter, onText }: Props) {
+export function FilterBox({ text, filter, onText, store }: Props) {
   const { t } = useLingui();
   const input = useRef<HTMLInputElement>(null);
   const errors = useId();
+  const list = useId();
+  const { offers, chosen, look, choose, onKeyDown } = useSuggestions(input, store, onText);
   useKeys({ "/": () => input.current?.focus() });
   return (
     <div className={styles.box}>
       <input
         ref={input}
-        type="search"
         className={styles.input}
         value={text}
-        onChange={(event) => onText(event.target.value)}
-        onKeyDown={(event) => {
-          if (event.key === "Escape") input.current?.blur();
+        onChange={(event) => {
+          onText(event.target.value);
+          look();
         }}
+        onKeyDown={onKeyDown}
+        onBlur={() => choose(null)}
+        role="combobox"
+        aria-expanded={offers.length > 0}
+        aria-controls={list}
+        aria-autocomplete="list"
+        aria-activedescendant={chosen >= 0 ? `${list}-${chosen}` : undefined}
         aria-label={t`Filter processes`}
         aria-invalid={filter.errors.length > 0}
         aria-describedby={filter.errors.length > 0 ? errors : undefined}
@@ -32,6 +49,29 @@ export function FilterBox({ text, filter, onText }: Props) {
         autoCapitalize="off"
         spellCheck={false}
       />
+      <div
+        id={list}
+        role="listbox"
+        aria-label={t`Suggestions`}
+        className={styles.offers}
+        hidden={offers.length === 0}
+      >
+        {offers.map((offer, index) => (
+          // biome-ignore lint/a11y/useKeyWithClickEvents: the input handles the keys of its list
+          <div
+            key={offer.text}
+            id={`${list}-${index}`}
+            role="option"
+            aria-selected={index === chosen}
+            // Not the default: the input would lose the focus before the click.
+            onPointerDown={(event) => event.preventDefault()}
+            onClick={() => choose(offer)}
+          >
+            <code>{offer.text}</code>
+            {offer.count !== null && <span>{grouped(offer.count)}</span>}
+          </div>
+        ))}
+      </div>
       {filter.errors.length > 0 && (
         <ul id={errors} className={styles.errors} aria-live="polite">
           {filter.errors.map(({ text: clause, problem }) => (
@@ -47,6 +87,52 @@ export function FilterBox({ text, filter, onText }: Props) {
       )}
     </div>
   );
+}
+
+/** The list under the input: arrows choose, Enter or Tab takes, Escape closes. */
+function useSuggestions(
+  input: React.RefObject<HTMLInputElement | null>,
+  store: ColumnStore,
+  onText: (text: string) => void,
+) {
+  const [offers, setOffers] = useState<Suggestion[]>([]);
+  const [chosen, setChosen] = useState(-1);
+  const show = (next: Suggestion[]) => {
+    setOffers(next);
+    setChosen(-1);
+  };
+  const look = () => {
+    const element = input.current;
+    if (element)
+      show(suggest(element.value, element.selectionStart ?? element.value.length, store));
+  };
+  const choose = (offer: Suggestion | null) => {
+    const element = input.current;
+    show([]);
+    if (!offer || !element) return;
+    const value = element.value.slice(0, offer.start) + offer.text + element.value.slice(offer.end);
+    onText(value);
+    const caret = offer.start + offer.text.length;
+    requestAnimationFrame(() => {
+      element.setSelectionRange(caret, caret);
+      look();
+    });
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    const offer = offers[chosen];
+    if (event.key === "Escape") {
+      if (offers.length > 0) show([]);
+      else input.current?.blur();
+    } else if (event.key === "ArrowDown" && offers.length > 0) {
+      setChosen((chosen + 1) % offers.length);
+    } else if (event.key === "ArrowUp" && offers.length > 0) {
+      setChosen((chosen <= 0 ? offers.length : chosen) - 1);
+    } else if ((event.key === "Enter" || event.key === "Tab") && offer) {
+      choose(offer);
+    } else return;
+    event.preventDefault();
+  };
+  return { offers, chosen, look, choose, onKeyDown };
 }
 
 function Explanation({ problem }: { problem: Problem }) {

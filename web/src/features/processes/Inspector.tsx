@@ -55,7 +55,12 @@ function ProcessFacts({ store, slot }: { store: ColumnStore; slot: number }) {
         <code>{store.string("exe", slot) ?? UNKNOWN}</code>
       </Fact>
       {COLUMNS.filter((column) => !ELSEWHERE.has(column.id)).map((column) => (
-        <Fact key={column.id} label={i18n._(column.label)} title={i18n._(column.meaning)}>
+        <Fact
+          key={column.id}
+          wide={column.id === "cgroup"}
+          label={i18n._(column.label)}
+          title={i18n._(column.meaning)}
+        >
           {column.text(store, slot, utc)}
         </Fact>
       ))}

@@ -56,7 +56,7 @@ export function ProcessesPage({ query, onQuery, firstRun, eventsLink }: Props) {
         <Trans>Processes</Trans>
       </h1>
       <div className={styles.controls}>
-        <FilterBox text={text} filter={filter} onText={setText} />
+        <FilterBox text={text} filter={filter} onText={setText} store={state.store} />
         <Toolbar
           state={state}
           filter={filter}

@@ -13,7 +13,7 @@ use crate::command;
 mod apt;
 mod cargo_tool;
 
-pub(crate) use apt::{apt_get, ensure_packages, update_lists, version as package_version};
+pub(crate) use apt::{apt_get, ensure_packages, version as package_version, with_fresh_lists};
 pub(crate) use cargo_tool::{CargoTool, cargo_deny};
 
 /// A program and the Debian package that brings it.

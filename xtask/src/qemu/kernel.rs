@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::prerequisites::{apt_get, update_lists};
+use crate::prerequisites::{apt_get, with_fresh_lists};
 use crate::{command, workspace};
 
 /// An unpacked kernel package.
@@ -23,12 +23,14 @@ impl Kernel {
     pub(crate) fn of_series(series: &str) -> Result<Self> {
         let cache = workspace::cache_dir()?.join("kernels");
         fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
-        let package = match newest(&offered(series)?, series) {
-            Some(package) => package,
-            // Offline, a kernel of an earlier day does as well.
-            None => newest(&cached(&cache), series).with_context(|| {
-                format!("Debian's package lists offer no cloud kernel {series} (apt-get update?)")
-            })?,
+        let offer = || {
+            newest(&offered(series)?, series)
+                .with_context(|| format!("Debian offers no cloud kernel {series}"))
+        };
+        // Offline, a kernel of an earlier day does as well.
+        let package = match with_fresh_lists(offer) {
+            Ok(package) => package,
+            Err(error) => newest(&cached(&cache), series).ok_or(error)?,
         };
         let folder = cache.join(&package);
         if !folder.is_dir() {
@@ -69,13 +71,8 @@ fn only_entry(folder: &Path) -> Result<String> {
 /// The kernel packages that apt knows of.
 fn offered(series: &str) -> Result<Vec<String>> {
     let pattern = format!("^linux-image-{}\\.", series.replace('.', "\\."));
-    let search =
-        || command::capture(Command::new("apt-cache").args(["search", "--names-only", &pattern]));
-    let mut found = search()?;
-    if found.is_empty() {
-        update_lists()?;
-        found = search()?;
-    }
+    let mut search = Command::new("apt-cache");
+    let found = command::capture(search.args(["search", "--names-only", &pattern]))?;
     Ok(found
         .lines()
         .filter_map(|line| line.split(' ').next())
@@ -120,11 +117,13 @@ fn download(package: &str, folder: &Path) -> Result<()> {
     let cache = folder.parent().context("the cache has no folder")?;
     let staging = tempfile::tempdir_in(cache)?;
     eprintln!("downloading {package}");
-    command::capture(
-        apt_get()
-            .current_dir(staging.path())
-            .args(["download", package]),
-    )?;
+    with_fresh_lists(|| {
+        command::capture(
+            apt_get()
+                .current_dir(staging.path())
+                .args(["download", package]),
+        )
+    })?;
     let archive = staging.path().join(only_entry(staging.path())?);
     let unpacked = staging.path().join("unpacked");
     command::capture(

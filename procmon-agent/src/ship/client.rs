@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use procmon_common::config::Secret;
 use procmon_common::wire::{self, Ack};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
@@ -46,7 +46,7 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(target: &ShipTarget) -> anyhow::Result<Self> {
-        let url = base_url(&target.server_url)?;
+        let url = base_url(&target.server_url).map_err(|error| anyhow!("server_url {error}"))?;
         Ok(Self {
             http: http_client(&url, &target.timing)?,
             base: url.as_str().trim_end_matches('/').to_owned(),
@@ -87,21 +87,20 @@ impl Client {
     }
 }
 
-/// The server's address, checked.
+/// The server's address, checked. The error completes the sentence "the address …", without repeating what may be secret.
 pub(crate) fn base_url(text: &str) -> anyhow::Result<Url> {
-    let url = Url::parse(text).with_context(|| {
-        format!("server_url {text:?} is not an address; write it like http://127.0.0.1:8080")
-    })?;
+    const EXAMPLE: &str = "write it like http://127.0.0.1:8080";
+    let Ok(url) = Url::parse(text) else {
+        bail!("is not an address; {EXAMPLE}");
+    };
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        bail!("server_url {text:?} is not an HTTP address; write it like http://127.0.0.1:8080");
+        bail!("is not an http:// or https:// address; {EXAMPLE}");
     }
     if !url.username().is_empty() || url.password().is_some() {
-        bail!("server_url must not contain a user or password; use the token for authentication");
+        bail!("must not contain a user or a password; the agent authenticates with `token`");
     }
     if url.query().is_some() || url.fragment().is_some() {
-        bail!(
-            "server_url {text:?} must end with the host or a path; remove what follows `?` or `#`"
-        );
+        bail!("must end with the host or a path; remove what begins with `?` or `#`");
     }
     Ok(url)
 }
@@ -260,21 +259,20 @@ pub(crate) enum Unreachable {
 
 impl Unreachable {
     pub(crate) fn of(error: &reqwest::Error) -> Self {
-        let mut innermost: &dyn Error = error;
+        let mut cause: Option<&(dyn Error + 'static)> = error.source();
         let mut texts = Vec::new();
-        let mut refused = false;
-        let mut tls = false;
-        while let Some(source) = innermost.source() {
-            innermost = source;
-            texts.push(innermost.to_string());
-            tls |= innermost.is::<rustls::Error>();
-            if let Some(error) = innermost.downcast_ref::<io::Error>() {
-                refused |= error.kind() == io::ErrorKind::ConnectionRefused;
-                // An io::Error hides its inner error from `source`.
-                tls |= error
-                    .get_ref()
-                    .is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>);
-            }
+        let (mut refused, mut tls) = (false, false);
+        while let Some(error) = cause {
+            texts.push(error.to_string());
+            tls |= error.is::<rustls::Error>();
+            cause = match error.downcast_ref::<io::Error>() {
+                Some(error) => {
+                    refused |= error.kind() == io::ErrorKind::ConnectionRefused;
+                    // An io::Error hides the error it wraps from `source`.
+                    error.get_ref().map(|inner| inner as _)
+                }
+                None => error.source(),
+            };
         }
         let last = texts.last().cloned().unwrap_or_else(|| error.to_string());
         if refused {
@@ -302,10 +300,10 @@ mod tests {
         }
         for (bad, expected) in [
             ("127.0.0.1:8080", "is not an address"),
-            ("localhost:8080", "is not an HTTP address"),
-            ("ftp://host", "is not an HTTP address"),
+            ("localhost:8080", "is not an http:// or https:// address"),
+            ("ftp://host", "is not an http:// or https:// address"),
             ("http://u:p@host", "must not contain a user"),
-            ("http://host/?x=1", "remove what follows"),
+            ("http://host/?x=1", "remove what begins with"),
         ] {
             let message = base_url(bad).expect_err(bad).to_string();
             assert!(message.contains(expected), "{message}");

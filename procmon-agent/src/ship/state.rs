@@ -119,7 +119,9 @@ impl ShipState {
             | (_, Link::Connecting) => {}
             (Link::Held(before), Link::Held(now)) if before == now => {}
             (_, Link::Connected) if pending > 1 => {
-                tracing::info!("connected to {server_url}; {pending} batches from the spool follow")
+                tracing::info!(
+                    "connected to {server_url}; {pending} batches from the spool follow"
+                );
             }
             (_, Link::Connected) => tracing::info!("connected to {server_url}"),
             (Link::Connected, Link::Unreachable(reason)) => tracing::warn!(

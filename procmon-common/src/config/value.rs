@@ -70,7 +70,10 @@ impl fmt::Display for Value {
             Self::Text(text) => write!(f, "{text:?}"),
             Self::Number(number) => f.write_str(number),
             Self::Bool(flag) => write!(f, "{flag}"),
-            Self::List(items) => write!(f, "a list of {}", items.len()),
+            Self::List(items) => {
+                let items: Vec<_> = items.iter().map(Self::to_string).collect();
+                f.write_str(&items.join(", "))
+            }
             Self::Map(entries) => write!(f, "a mapping of {} keys", entries.len()),
         }
     }

@@ -5,6 +5,7 @@ mod server;
 mod spool;
 
 use std::io::Write;
+use std::process::ExitCode;
 
 use crate::config::{AgentConfig, Probe};
 use crate::kernel::probe::ProbeFinding;
@@ -53,11 +54,20 @@ impl Finding {
     }
 }
 
-/// Writes the report. False when something failed, and not merely warned.
-pub async fn run(
+/// Prints the report. Succeeds when nothing failed; warnings are allowed.
+pub async fn run(config: &AgentConfig, probes: &[ProbeFinding]) -> anyhow::Result<ExitCode> {
+    let passed = report(config, probes, &mut std::io::stdout()).await?;
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+async fn report(
     config: &AgentConfig,
     probes: &[ProbeFinding],
-    out: &mut (impl Write + Send),
+    out: &mut impl Write,
 ) -> std::io::Result<bool> {
     let mut findings = host::findings();
     findings.extend(probe_findings(config.probe, probes));

@@ -27,9 +27,11 @@ fn probe(level: &'static str, ok: bool) -> ProbeFinding {
     }
 }
 
-async fn report(config: &AgentConfig, probes: &[ProbeFinding]) -> (bool, String) {
+async fn report_text(config: &AgentConfig, probes: &[ProbeFinding]) -> (bool, String) {
     let mut out = Vec::new();
-    let passed = run(config, probes, &mut out).await.expect("writes");
+    let passed = super::report(config, probes, &mut out)
+        .await
+        .expect("writes");
     (passed, String::from_utf8(out).expect("UTF-8"))
 }
 
@@ -65,7 +67,7 @@ async fn a_host_with_everything_passes() {
         ..flags_for(url.clone())
     };
     let config = config(folder.path(), flags);
-    let (passed, text) = report(&config, &[probe("ebpf", true), probe("sample", true)]).await;
+    let (passed, text) = report_text(&config, &[probe("ebpf", true), probe("sample", true)]).await;
     assert!(passed, "{text}");
     assert!(text.contains("ok    probe: ebpf: ebpf reason\n"), "{text}");
     assert!(
@@ -96,7 +98,7 @@ async fn a_server_that_is_away_is_a_warning() {
     let address = free.local_addr().expect("has an address");
     drop(free);
     let config = config(folder.path(), flags_for(format!("http://{address}")));
-    let (passed, text) = report(&config, &[probe("ebpf", true)]).await;
+    let (passed, text) = report_text(&config, &[probe("ebpf", true)]).await;
     assert!(passed, "{text}");
     let expected = format!(
         "warn  server: http://{address}/healthz: connection refused, nothing listens there\n      fix: start the server"
@@ -108,7 +110,7 @@ async fn a_server_that_is_away_is_a_warning() {
 async fn a_server_that_is_another_is_a_failure() {
     let folder = tempfile::tempdir().expect("folder");
     let url = answering("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
-    let (passed, text) = report(
+    let (passed, text) = report_text(
         &config(folder.path(), flags_for(url)),
         &[probe("ebpf", true)],
     )
@@ -127,7 +129,7 @@ async fn a_name_that_does_not_exist_is_said_to() {
         folder.path(),
         flags_for("http://no-such-host.invalid".to_owned()),
     );
-    let (_, text) = report(&config, &[probe("ebpf", true)]).await;
+    let (_, text) = report_text(&config, &[probe("ebpf", true)]).await;
     assert!(text.contains("the name of the host is not known"), "{text}");
 }
 
@@ -136,7 +138,7 @@ async fn plain_http_behind_https_is_a_failure_of_tls() {
     let folder = tempfile::tempdir().expect("folder");
     let url = answering("HTTP/1.1 400 Bad Request\r\n\r\n").await;
     let config = config(folder.path(), flags_for(url.replace("http:", "https:")));
-    let (passed, text) = report(&config, &[probe("ebpf", true)]).await;
+    let (passed, text) = report_text(&config, &[probe("ebpf", true)]).await;
     assert!(!passed, "{text}");
     assert!(text.contains("TLS failed"), "{text}");
 }

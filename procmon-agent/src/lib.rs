@@ -4,11 +4,14 @@
 //! through `spool` to `ship`. `main` wires them; nothing here creates tasks.
 
 pub mod batch;
+pub mod check;
+pub mod config;
 pub mod decode;
 pub mod enrich;
 pub mod events;
 pub mod kernel;
 pub mod sample;
+pub mod ship;
 pub mod spool;
 pub mod table;
 pub mod watch;

@@ -1,5 +1,5 @@
-//! `block_rq_issue` and `block_rq_complete`: the latency of a block request, with its issuer remembered, because the
-//! completion runs in whatever task the interrupt met.
+//! `block_rq_insert`, `block_rq_issue` and `block_rq_complete`: the latency of a block request, with its issuer remembered,
+//! because the completion runs in whatever task the interrupt met.
 
 use aya_ebpf::helpers::{bpf_get_current_task_btf, bpf_ktime_get_boot_ns};
 use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
@@ -10,28 +10,57 @@ use crate::maps::REQUESTS;
 use crate::offsets::{Object, load_object, load_u32, load_u64, offset, setting};
 use crate::task::write_comm;
 
-#[btf_tracepoint(function = "block_rq_issue")]
-pub(crate) fn block_issue(ctx: BtfTracePointContext) -> i32 {
-    // SAFETY: argument 0 is the request; `current` is who issues it.
+/// A request enters a scheduler's queue: here `current` asked for it, while the issue may be left to a kernel worker.
+#[btf_tracepoint(function = "block_rq_insert")]
+pub(crate) fn block_insert(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: argument 0 is the request.
     unsafe {
         let request = *ctx.as_ptr().cast::<Object>();
-        let task = bpf_get_current_task_btf() as Object;
-        let leader = load_object(task, offset!(task_group_leader));
-        let parent = load_object(leader, offset!(task_real_parent));
-        let mut issued = core::mem::MaybeUninit::<BlockRequest>::uninit();
-        let issue = issued.as_mut_ptr();
-        (*issue).issued_boot_ns = bpf_ktime_get_boot_ns();
-        (*issue).issuer_start_boot_ns = load_u64(leader, offset!(task_start_boottime));
-        (*issue).issuer_pid = load_u32(task, offset!(task_tgid));
-        (*issue).issuer_ppid = load_u32(parent, offset!(task_tgid));
-        (*issue).issuer_flags = load_u32(task, offset!(task_flags));
-        (*issue).bytes = load_u32(request, offset!(request_data_len));
-        write_comm(&raw mut (*issue).issuer_comm, leader);
-        if REQUESTS.insert(request as u64, &*issue, 0).is_err() {
-            count(Counter::TableFull, Kind::SlowIo);
+        let requeued = REQUESTS
+            .get_ptr(request as u64)
+            .is_some_and(|known| (*known).issued_boot_ns != 0);
+        if !requeued {
+            remember(request, 0);
         }
     }
     0
+}
+
+#[btf_tracepoint(function = "block_rq_issue")]
+pub(crate) fn block_issue(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: argument 0 is the request.
+    unsafe {
+        let request = *ctx.as_ptr().cast::<Object>();
+        let now = bpf_ktime_get_boot_ns();
+        match REQUESTS.get_ptr_mut(request as u64) {
+            Some(known) => {
+                (*known).issued_boot_ns = now;
+                (*known).bytes = load_u32(request, offset!(request_data_len));
+            }
+            None => remember(request, now),
+        }
+    }
+    0
+}
+
+/// Notes `current` as who wants this request.
+#[inline(always)]
+unsafe fn remember(request: Object, issued_boot_ns: u64) {
+    let task = bpf_get_current_task_btf() as Object;
+    let leader = load_object(task, offset!(task_group_leader));
+    let parent = load_object(leader, offset!(task_real_parent));
+    let mut noted = core::mem::MaybeUninit::<BlockRequest>::uninit();
+    let note = noted.as_mut_ptr();
+    (*note).issued_boot_ns = issued_boot_ns;
+    (*note).issuer_start_boot_ns = load_u64(leader, offset!(task_start_boottime));
+    (*note).issuer_pid = load_u32(task, offset!(task_tgid));
+    (*note).issuer_ppid = load_u32(parent, offset!(task_tgid));
+    (*note).issuer_flags = load_u32(task, offset!(task_flags));
+    (*note).bytes = load_u32(request, offset!(request_data_len));
+    write_comm(&raw mut (*note).issuer_comm, leader);
+    if REQUESTS.insert(request as u64, &*note, 0).is_err() {
+        count(Counter::TableFull, Kind::SlowIo);
+    }
 }
 
 #[btf_tracepoint(function = "block_rq_complete")]

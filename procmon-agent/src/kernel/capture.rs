@@ -21,13 +21,14 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../procmon-ebpf/prebui
 const OBJECT_VARIABLE: &str = "PROCMON_EBPF_OBJECT";
 
 /// Program, tracepoint, and the kind of record that a miss of it loses.
-const PROGRAMS: [(&str, &str, Kind); 6] = [
+const PROGRAMS: [(&str, &str, Kind); 7] = [
     ("process_free", "sched_process_free", Kind::Free),
     ("process_exit", "sched_process_exit", Kind::Exit),
     ("process_exec", "sched_process_exec", Kind::Exec),
     ("process_fork", "sched_process_fork", Kind::Fork),
     ("block_complete", "block_rq_complete", Kind::SlowIo),
     ("block_issue", "block_rq_issue", Kind::SlowIo),
+    ("block_insert", "block_rq_insert", Kind::SlowIo),
 ];
 
 #[derive(Clone, Copy, Debug)]

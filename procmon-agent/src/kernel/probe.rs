@@ -1,9 +1,18 @@
 //! The probe ladder: which ways of seeing processes this host allows, found out by trying.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
+
+use anyhow::{Result, bail, ensure};
 
 use super::btf::KERNEL_BTF;
 use super::{Capture, CaptureOptions};
+use crate::config::Probe;
+
+/// `PROC_PID_INIT_INO` of the kernel.
+const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+const NOT_INITIAL: &str =
+    "this process is in a PID namespace of its own, the kernel's records are of the host's";
 
 /// How processes are seen, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +38,32 @@ impl fmt::Display for Level {
     }
 }
 
+/// Takes the level that is asked for, or the best one that works; why it is not a better one.
+pub fn choose(wanted: Probe, options: CaptureOptions) -> Result<(Level, String, Option<Capture>)> {
+    if wanted == Probe::Sample {
+        return Ok((Level::Sample, "the configuration asks for it".into(), None));
+    }
+    match start_here(options) {
+        Ok(capture) => Ok((Level::Ebpf, String::new(), Some(capture))),
+        Err(error) if wanted == Probe::Auto => Ok((Level::Sample, explain(&error), None)),
+        Err(error) => {
+            let reason = explain(&error);
+            bail!(
+                "the probe level ebpf does not work here: {reason}. Fix: {}",
+                fix_for(&reason)
+            )
+        }
+    }
+}
+
+fn start_here(options: CaptureOptions) -> Result<Capture> {
+    let namespace = std::fs::metadata("/proc/self/ns/pid")
+        .map(|namespace| namespace.ino())
+        .ok();
+    ensure!(namespace == Some(INITIAL_PID_NAMESPACE), NOT_INITIAL);
+    Capture::start(options)
+}
+
 /// Whether one level works here, and if not, why and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeFinding {
@@ -40,7 +75,7 @@ pub struct ProbeFinding {
 
 /// Tries each level. The eBPF programs are loaded and let go again.
 pub fn assess() -> Vec<ProbeFinding> {
-    let ebpf = match Capture::start(CaptureOptions::default()) {
+    let ebpf = match start_here(CaptureOptions::default()) {
         Ok(_) => ProbeFinding {
             level: Level::Ebpf.name(),
             ok: true,
@@ -71,6 +106,9 @@ pub fn explain(error: &anyhow::Error) -> String {
     if !std::path::Path::new(KERNEL_BTF).exists() {
         return format!("this kernel has no BTF ({KERNEL_BTF} does not exist)");
     }
+    if error.to_string() == NOT_INITIAL {
+        return NOT_INITIAL.into();
+    }
     let missing = missing_capabilities();
     if !missing.is_empty() {
         return format!("missing {}", missing.join(" and "));
@@ -83,6 +121,8 @@ pub fn explain(error: &anyhow::Error) -> String {
 fn fix_for(reason: &str) -> &'static str {
     if reason.contains("no BTF") {
         "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (Debian's and Ubuntu's are)"
+    } else if reason == NOT_INITIAL {
+        "run it in the host's PID namespace (hostPID: true, or --pid=host)"
     } else if reason.contains("missing CAP") {
         "run as root, or grant CAP_BPF and CAP_PERFMON"
     } else {

@@ -45,9 +45,17 @@ fn direct_writes_are_told_with_their_issuer() -> Result<()> {
             .filter(|(issuer, slow)| *issuer == pid && slow.operation() == Operation::Write);
         own.map(|(_, slow)| slow.bytes).sum()
     };
-    watcher.until("block requests of this process", |watcher| {
+    let done = watcher.until("block requests of this process", |watcher| {
         written(watcher) >= (BYTES * WRITES) as u64
-    })?;
+    });
+    let seen = || {
+        format!(
+            "pid {pid}, seen {:?}, lost {:?}",
+            watcher.slow,
+            watcher.lost()
+        )
+    };
+    done.with_context(seen)?;
     for (issuer, slow) in &watcher.slow {
         if *issuer == pid {
             ensure!(

@@ -6,6 +6,7 @@ use super::{Comm, Header};
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct BlockRequest {
+    /// 0 while it waits in a scheduler's queue.
     pub issued_boot_ns: u64,
     pub issuer_start_boot_ns: u64,
     pub issuer_pid: u32,

@@ -1,6 +1,6 @@
 /** Made-up process events, with a history that pages and a stream that resumes. */
 
-const KINDS = ["exec", "exec", "exec", "exit", "exit", "exit", "io_slow", "oom"];
+const KINDS = ["exec", "exec", "exec", "exit", "exit", "exit", "io_slow", "io_slow"];
 
 export class EventLog {
   constructor(fleet, { past }) {
@@ -47,13 +47,33 @@ export class EventLog {
     return { ...base, ...this.extra(kind, r) };
   }
 
+  /** Records that a host could not keep: an event without a process. */
+  loss(at) {
+    const event = this.make(at, "loss");
+    const lost = { loss_kind: "exec", loss_reason: "ring full", loss_count: 12, until: event.ts };
+    for (const name of [
+      "process_id",
+      "pid",
+      "ppid",
+      "name",
+      "exe",
+      "cmdline",
+      "args",
+      "username",
+      "uid",
+    ]) {
+      event[name] = null;
+    }
+    return { ...event, ...lost, from: new Date(at - 800).toISOString() };
+  }
+
   extra(kind, r) {
     if (kind === "exit") {
       const killed = r() < 0.15;
       return {
         exit_code: killed ? null : r() < 0.8 ? 0 : 1 + Math.floor(r() * 126),
         signal: killed ? [9, 15, 11, 6][Math.floor(r() * 4)] : null,
-        killed_by: killed && r() < 0.6 ? { process_id: "1-2-5f0c11ab", name: "systemd" } : null,
+        killed_by: killed && r() < 0.6 ? "systemd 1-2-5f0c11ab" : null,
         core_dumped: false,
         duration_ms: r() ** 8 * 9e7 + 0.8,
         cpu_time_ms: r() ** 4 * 2000,
@@ -71,7 +91,6 @@ export class EventLog {
         writeback: r() < 0.3,
       };
     }
-    if (kind === "oom") return { memory_cgroup: "/docker/ab", rss_bytes: 2e9, oom_score_adj: 0 };
     return {};
   }
 
@@ -97,7 +116,7 @@ function matches(query, event) {
   const name = query.get("name");
   return (
     (!types || types.split(",").includes(event.type)) &&
-    (!name || event.name.toLowerCase().includes(name.toLowerCase())) &&
+    (!name || (event.name ?? "").toLowerCase().includes(name.toLowerCase())) &&
     (!query.get("agent_id") || event.agent_id === query.get("agent_id")) &&
     (!query.get("user") || event.username === query.get("user"))
   );

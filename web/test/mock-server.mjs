@@ -126,6 +126,7 @@ function second() {
 function burst() {
   if (fleet.rows.size === 0) return;
   for (let i = 0; i < Number(options.rate) / 5; i++) publish(log.make(Date.now()));
+  if (fleet.random() < 0.02) publish(log.loss(Date.now()));
 }
 
 const real = new Map();

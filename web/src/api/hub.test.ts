@@ -131,6 +131,21 @@ describe("hub", () => {
     await vi.advanceTimersByTimeAsync(1000);
     expect(source("live")).not.toBe(first);
   });
+
+  it("goes on after the last event when it had to open the stream anew", async () => {
+    vi.stubGlobal("fetch", () => Promise.reject(new Error("refused")));
+    const tab = join(new Hub(), { events: ALL });
+    const first = source("stream");
+    first?.onopen?.();
+    first?.say("message", { type: "exec", cursor: "a/7" }, "a/7");
+    first?.close();
+    first?.onerror?.();
+    await vi.advanceTimersByTimeAsync(1500);
+    const second = source("cursor=a%2F7");
+    second?.onopen?.();
+    const opens = tab.got.filter((message) => message.kind === "events-open");
+    expect(opens.map((message) => message.resumed)).toEqual([false, true]);
+  });
 });
 
 describe("event filter", () => {

@@ -28,16 +28,18 @@ export class Hub {
 
   constructor() {
     const onStatus = () => this.broadcastStatus();
-    this.live = new Stream(LIVE_URL, onStatus, {
+    const live: Handlers = {
       snapshot: (data) => this.onSnapshot(data as { at: string; columns: WireColumns }),
       delta: (data) => this.onDelta(data as { at: string; columns: WireColumns; removed: Removed }),
       agents: (data) => this.onAgents(data as AgentList),
-    });
-    this.events = new Stream(EVENTS_URL, onStatus, {
+    };
+    const events: Handlers = {
       message: (data) => this.onEvent(data as ProcessEvent),
       reset: (data) => this.onReset(String((data as { reason?: unknown }).reason ?? "")),
       open: (resumed) => this.onEventsOpen(resumed === true),
-    });
+    };
+    this.live = new Stream(LIVE_URL, onStatus, live, false);
+    this.events = new Stream(EVENTS_URL, onStatus, events, true);
   }
 
   receive(client: Client, message: ToHub): void {
@@ -149,7 +151,9 @@ export function matches(filter: EventFilter, event: ProcessEvent): boolean {
   return (
     (filter.types.length === 0 || filter.types.includes(event.type)) &&
     (filter.host === "" || event.agent_id === filter.host) &&
-    (filter.user === "" || event.username === filter.user) &&
+    (filter.user === "" ||
+      event.username === filter.user ||
+      String(event.uid ?? "") === filter.user) &&
     (filter.name === "" || (event.name ?? "").toLowerCase().includes(filter.name.toLowerCase()))
   );
 }
@@ -166,14 +170,18 @@ class Stream {
   private source: EventSource | null = null;
   private retry: ReturnType<typeof setTimeout> | null = null;
   private failures = 0;
+  private lastId = "";
   private readonly url: string;
   private readonly onStatus: () => void;
   private readonly handlers: Handlers;
+  /** The server goes on after `?cursor=`, as it does after the Last-Event-ID of a browser. */
+  private readonly resumes: boolean;
 
-  constructor(url: string, onStatus: () => void, handlers: Handlers) {
+  constructor(url: string, onStatus: () => void, handlers: Handlers, resumes: boolean) {
     this.url = url;
     this.onStatus = onStatus;
     this.handlers = handlers;
+    this.resumes = resumes;
   }
 
   want(wanted: boolean): void {
@@ -183,21 +191,24 @@ class Stream {
 
   private open(): void {
     this.retry = null;
-    const source = new EventSource(this.url);
+    const resumes = this.resumes && this.lastId !== "";
+    const cursor = resumes ? `?cursor=${encodeURIComponent(this.lastId)}` : "";
+    const source = new EventSource(this.url + cursor);
     this.source = source;
-    // When it connects again by itself, the browser tells the server the last id it has seen.
-    let sawId = false;
     for (const [name, handle] of Object.entries(this.handlers)) {
       if (name === "open") continue;
       source.addEventListener(name, (event) => {
-        sawId ||= (event as MessageEvent).lastEventId !== "";
+        this.lastId = (event as MessageEvent).lastEventId || this.lastId;
         handle(JSON.parse((event as MessageEvent).data));
       });
     }
+    let opened = resumes;
     source.onopen = () => {
       this.failures = 0;
       this.set("open", null);
-      this.handlers.open?.(sawId);
+      this.handlers.open?.(opened);
+      // From now on the browser itself tells the server where to go on.
+      opened = this.resumes;
     };
     source.onerror = () => void this.onError(source);
   }
@@ -207,6 +218,7 @@ class Stream {
     this.source = null;
     if (this.retry) clearTimeout(this.retry);
     this.retry = null;
+    this.lastId = "";
     this.status = { state: "connecting", since: Date.now(), cause: null };
   }
 

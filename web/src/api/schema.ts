@@ -25,8 +25,8 @@ export type ProcessEvent = {
   ts: string;
   received_at: string;
   agent_id: string;
-  process_id: string;
-  pid: number;
+  process_id: string | null;
+  pid: number | null;
   ppid: number | null;
   name: string | null;
   exe: string | null;
@@ -38,7 +38,7 @@ export type ProcessEvent = {
   observed: string | null;
   exit_code?: number | null;
   signal?: number | null;
-  killed_by?: { process_id: string; name: string | null } | null;
+  killed_by?: string | null;
   core_dumped?: boolean | null;
   duration_ms?: number | null;
   cpu_time_ms?: number | null;
@@ -52,5 +52,10 @@ export type ProcessEvent = {
   bytes?: number | null;
   latency_ms?: number | null;
   writeback?: boolean | null;
+  loss_kind?: string | null;
+  loss_reason?: string | null;
+  loss_count?: number | null;
+  from?: string | null;
+  until?: string | null;
 };
 export type EventPage = { events: ProcessEvent[]; next_cursor: string | null };

@@ -76,6 +76,7 @@ export function DataGrid<Row>(props: Props<Row>) {
 
   const fills = columns.some((column) => column.fill);
   const template = columns.map((one, i) => track(one, one.fill || (!fills && i === 0))).join(" ");
+  const least = columns.reduce((sum, column) => sum + column.width, 0);
   const items = virtualizer.getVirtualItems();
   return (
     <div
@@ -86,7 +87,7 @@ export function DataGrid<Row>(props: Props<Row>) {
       aria-label={props.label}
       aria-rowcount={props.totalRows ?? rows.count + 1}
       aria-colcount={columns.length}
-      style={{ "--tracks": template, "--row": `${rowHeight}px` } as React.CSSProperties}
+      style={{ "--tracks": template, "--least": `${least}px` } as React.CSSProperties}
       onKeyDown={keys.onKeyDown}
       onPointerMove={props.onTouched}
       onScroll={() => {

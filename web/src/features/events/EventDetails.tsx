@@ -2,14 +2,14 @@
 import { Trans, useLingui } from "@lingui/react/macro";
 import type { ProcessEvent } from "../../api/schema.ts";
 import { Details, Fact, Facts } from "../../ui/Details.tsx";
-import { bytes, instant, UNKNOWN } from "../../ui/format.ts";
+import { bytes, instant, UNKNOWN, ZERO } from "../../ui/format.ts";
 import { usePreferences } from "../../ui/preferences.ts";
 import * as text from "./eventText.ts";
 
 export function EventDetails({ event, onClose }: { event: ProcessEvent; onClose: () => void }) {
   const { t } = useLingui();
   const { utc } = usePreferences();
-  const title = `${event.type} ${event.name ?? UNKNOWN} ${event.pid}`;
+  const title = `${event.type} ${event.name ?? UNKNOWN} ${event.pid ?? UNKNOWN}`;
   return (
     <Details label={t`Event details`} title={title} onClose={onClose}>
       <Facts>
@@ -34,7 +34,7 @@ export function EventDetails({ event, onClose }: { event: ProcessEvent; onClose:
         {event.type === "exit" && <ExitFacts event={event} />}
         {event.type === "io_slow" && <SlowFacts event={event} />}
         <Fact label={<Trans>Container</Trans>} wide>
-          {event.container_id ?? "–"}
+          {event.container_id ?? ZERO}
         </Fact>
         <Fact label={<Trans>Process id</Trans>} wide>
           <code>{event.process_id}</code>
@@ -49,7 +49,7 @@ function ExitFacts({ event }: { event: ProcessEvent }) {
     <>
       <Fact label={<Trans>Outcome</Trans>}>{text.outcome(event)}</Fact>
       <Fact label={<Trans>Killed by</Trans>}>
-        {event.killed_by ? `${event.killed_by.name ?? UNKNOWN} ${event.killed_by.process_id}` : "–"}
+        {event.killed_by ?? (event.signal == null ? ZERO : UNKNOWN)}
       </Fact>
       <Fact label={<Trans>Duration</Trans>}>{text.length(event)}</Fact>
       <Fact label={<Trans>CPU time</Trans>}>{text.cpuTime(event)}</Fact>

@@ -97,8 +97,10 @@ export function EventTable({ state, ...grid }: Props) {
     [narrow, i18n, i18n.locale],
   );
   const cell = useMemo(
-    () => (item: TailItem, id: string) =>
-      item.event ? cellText(item.event, id, utc, narrow) : gapCell(item.gap, id),
+    () => (item: TailItem, id: string) => {
+      const event = process(item);
+      return event ? cellText(event, id, utc, narrow) : gapCell(item, id, utc);
+    },
     [utc, narrow],
   );
   const { items } = state;
@@ -108,7 +110,7 @@ export function EventTable({ state, ...grid }: Props) {
     keyOf: (item) => item.key,
     indexOf: (key) => items.findIndex((item) => item.key === key),
     revisionOf: () => 0,
-    toneOf: (item) => (item.gap ? "gap" : "normal"),
+    toneOf: (item) => (process(item) ? "normal" : "gap"),
     cell,
   };
   const totalRows = state.bottom === "end" ? items.length + 1 : -1;
@@ -132,7 +134,7 @@ function cellText(event: ProcessEvent, id: string, utc: boolean, narrow: boolean
     case "cmdline":
       return <code>{text.command(event)}</code>;
     case "pid":
-      return event.pid;
+      return event.pid ?? UNKNOWN;
     default:
       return event[id as "type" | "agent_id" | "name" | "username"] ?? UNKNOWN;
   }
@@ -140,7 +142,7 @@ function cellText(event: ProcessEvent, id: string, utc: boolean, narrow: boolean
 
 function Outcome({ event }: { event: ProcessEvent }) {
   const level = text.severity(event);
-  const words = event.type === "oom" ? <Trans>out of memory</Trans> : text.outcome(event);
+  const words = text.outcome(event);
   return level ? (
     <>
       <Severity level={level} /> {words}
@@ -159,13 +161,33 @@ function time(iso: string, utc: boolean, narrow: boolean): string {
   return `${date.slice(5)} ${clock(at, utc).slice(0, narrow ? 5 : 8)}`;
 }
 
+/** The event that fills a row; gaps of the stream and losses on a host are drawn as holes. */
+function process(item: TailItem): ProcessEvent | null {
+  return item.event?.type === "loss" ? null : item.event;
+}
+
 /** A gap row has one cell, the first; the stylesheet stretches it over all columns. */
-function gapCell(gap: Gap | null, id: string): ReactNode {
-  if (!gap || id !== "ts") return null;
+function gapCell(item: TailItem, id: string, utc: boolean): ReactNode {
+  if (id !== "ts") return null;
   return (
     <>
-      <Severity level="warning" /> <GapText gap={gap} />
+      <Severity level="warning" />{" "}
+      {item.event ? <Loss event={item.event} utc={utc} /> : item.gap && <GapText gap={item.gap} />}
     </>
+  );
+}
+
+function Loss({ event, utc }: { event: ProcessEvent; utc: boolean }) {
+  const until = clock(new Date(event.ts), utc, true);
+  const from = clock(new Date(event.from ?? event.ts), utc, true);
+  const count = grouped(event.loss_count ?? 0);
+  const kind = event.loss_kind ?? UNKNOWN;
+  const reason = event.loss_reason ?? UNKNOWN;
+  const host = event.agent_id;
+  return (
+    <Trans>
+      {from} – {until}: {count} × {kind} lost on {host} ({reason})
+    </Trans>
   );
 }
 

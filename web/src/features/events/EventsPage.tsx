@@ -13,7 +13,7 @@ import { EventDetails } from "./EventDetails.tsx";
 import { EventFilters } from "./EventFilters.tsx";
 import styles from "./EventsPage.module.css";
 import { EventTable } from "./EventTable.tsx";
-import type { TailState } from "./tail.ts";
+import { SCREENFUL, type TailState } from "./tail.ts";
 import { useTail } from "./useTail.ts";
 
 /** The part of the screen that the address reproduces; `type` is a comma-separated list. */
@@ -73,7 +73,7 @@ export function EventsPage({ query, onQuery, firstRun }: Props) {
           {connection.cause}
         </Notice>
       )}
-      <Line state={state} onToggle={toggle} />
+      <Line state={state} onToggle={toggle} onMore={() => void tail.fill()} />
       <div className={styles.content} ref={content}>
         {state.items.length > 0 ? (
           <EventTable
@@ -105,7 +105,9 @@ export function EventsPage({ query, onQuery, firstRun }: Props) {
   );
 }
 
-function Line({ state, onToggle }: { state: TailState; onToggle: () => void }) {
+type LineProps = { state: TailState; onToggle: () => void; onMore: () => void };
+
+function Line({ state, onToggle, onMore }: LineProps) {
   if (state.phase !== "ready") return null;
   const waiting = grouped(state.waiting);
   const held = grouped(state.items.filter((item) => item.event).length);
@@ -121,8 +123,18 @@ function Line({ state, onToggle }: { state: TailState; onToggle: () => void }) {
       )}
       <span>
         <Trans>{held} events, newest first</Trans>
-        {state.loadingMore && " …"}
+        {state.loadingMore && (
+          <>
+            {" · "}
+            <Trans>looking further back …</Trans>
+          </>
+        )}
       </span>
+      {state.bottom === "more" && !state.loadingMore && state.items.length < SCREENFUL && (
+        <button type="button" onClick={onMore}>
+          <Trans>Look further back</Trans>
+        </button>
+      )}
       {state.bottom === "full" && (
         <span>
           <Trans>the list is full; narrow the filter to look further back</Trans>
@@ -146,7 +158,8 @@ type NoEventsProps = {
 };
 
 function NoEvents({ state, filter, firstRun, onClear, onRetry }: NoEventsProps) {
-  if (state.phase === "loading") return <EmptyState title={<Trans>Loading events …</Trans>} />;
+  if (state.phase === "loading" || state.loadingMore)
+    return <EmptyState title={<Trans>Loading events …</Trans>} />;
   if (state.phase === "failed") return <Failed error={state.error} onRetry={onRetry} />;
   if (firstRun) return firstRun;
   const clauses = [

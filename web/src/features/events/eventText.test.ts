@@ -17,7 +17,7 @@ describe("event text", () => {
     expect(severity(event({ exit_code: 1 }))).toBeNull();
     expect(severity(event({ signal: 15 }))).toBeNull();
     expect(severity(event({ signal: 11 }))).toBe("warning");
-    expect(severity(event({ type: "oom" }))).toBe("critical");
+    expect(severity(event({ signal: 9, oom_killed: true }))).toBe("critical");
   });
 
   it("leaves figures empty where they make no sense, and unknown where they are not known", () => {

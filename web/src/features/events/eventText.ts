@@ -4,7 +4,7 @@ import { bytes, duration, UNKNOWN } from "../../ui/format.ts";
 import type { SeverityLevel } from "../../ui/Severity.tsx";
 
 /** The kinds that exist; the filter offers them in this order. */
-export const EVENT_TYPES = ["exec", "exit", "fork", "io_slow", "oom"] as const;
+export const EVENT_TYPES = ["exec", "exit", "fork", "io_slow", "loss"] as const;
 
 const SIGNALS: Record<number, string> = {
   1: "HUP",
@@ -56,7 +56,7 @@ function exitOutcome(event: ProcessEvent): string {
 }
 
 export function severity(event: ProcessEvent): SeverityLevel | null {
-  if (event.type === "oom" || event.oom_killed) return "critical";
+  if (event.oom_killed) return "critical";
   if (event.signal != null && VIOLENT.has(event.signal)) return "warning";
   return null;
 }

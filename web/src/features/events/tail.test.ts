@@ -22,7 +22,7 @@ function tailOver(pages: EventPage[]) {
 
 describe("event tail", () => {
   it("joins history and live events without a hole or a double", async () => {
-    const { tail, keys } = tailOver([{ events: range(5, 3), next_cursor: "p2" }]);
+    const { tail, keys } = tailOver([{ events: range(5, 3), next_cursor: null }]);
     const opening = tail.open(false);
     tail.push(range(5, 6), 0);
     await opening;
@@ -30,16 +30,27 @@ describe("event tail", () => {
     expect(keys()).toEqual(["c7", "c6", "c5", "c4", "c3"]);
   });
 
+  it("looks further back through empty pages, until there is a screenful or the end", async () => {
+    const { tail, asked, keys } = tailOver([
+      { events: [], next_cursor: "p2" },
+      { events: [event(4)], next_cursor: "p3" },
+      { events: [event(3)], next_cursor: null },
+    ]);
+    await tail.open(false);
+    expect(asked).toEqual([{}, { cursor: "p2" }, { cursor: "p3" }]);
+    expect(keys()).toEqual(["c4", "c3"]);
+  });
+
   it("pages back by cursor until the end", async () => {
     const { tail, asked, keys } = tailOver([
-      { events: [event(4)], next_cursor: "p2" },
-      { events: [event(3)], next_cursor: null },
+      { events: range(99, 2), next_cursor: "p2" },
+      { events: [event(1)], next_cursor: null },
     ]);
     await tail.open(false);
     await tail.more();
     await tail.more();
     expect(asked).toEqual([{}, { cursor: "p2" }]);
-    expect(keys()).toEqual(["c4", "c3"]);
+    expect(keys().slice(-2)).toEqual(["c2", "c1"]);
     expect(tail.getState().bottom).toBe("end");
   });
 

@@ -30,6 +30,10 @@ type FetchPage = (position: Position) => Promise<EventPage>;
 export const ITEM_LIMIT = 10_000;
 /** While paused the newest so many wait; older ones are dropped and counted. */
 export const WAITING_LIMIT = 5000;
+/** Fewer rows than this leave nothing to scroll, so nothing would ask for more of them. */
+export const SCREENFUL = 60;
+/** The server looks for half a second per page: this is a patience of some ten seconds. */
+const FILL_PAGES = 20;
 
 export class Tail {
   private state: TailState = {
@@ -46,6 +50,7 @@ export class Tail {
   private unkept = 0;
   private position: Position = {};
   private gaps = 0;
+  private closed = false;
   private watchers = new Set<() => void>();
   private readonly fetchPage: FetchPage;
 
@@ -70,6 +75,7 @@ export class Tail {
       if (first) {
         this.position = { cursor: page.next_cursor ?? undefined };
         this.set({ phase: "ready", error: null, bottom: page.next_cursor ? "more" : "end" });
+        await this.fill();
       }
     } catch (error) {
       if (first) this.set({ phase: "failed", error: error as Error });
@@ -100,9 +106,10 @@ export class Tail {
     else this.addTop(waiting, true);
   }
 
+  /** The next older page. A page may be empty and still not be the last: the server looks in steps. */
   async more(): Promise<void> {
-    if (this.state.loadingMore || this.state.bottom !== "more" || this.state.phase !== "ready")
-      return;
+    const { loadingMore, bottom, phase } = this.state;
+    if (loadingMore || bottom !== "more" || phase !== "ready" || this.closed) return;
     this.set({ loadingMore: true });
     try {
       const page = await this.fetchPage(this.position);
@@ -110,11 +117,28 @@ export class Tail {
       for (const { key } of older) this.held.add(key);
       const items = [...this.state.items, ...older];
       this.position = { cursor: page.next_cursor ?? undefined };
-      const bottom = !page.next_cursor ? "end" : items.length >= ITEM_LIMIT ? "full" : "more";
-      this.set({ items, bottom, loadingMore: false, error: null });
+      const rest = !page.next_cursor ? "end" : items.length >= ITEM_LIMIT ? "full" : "more";
+      this.set({ items, bottom: rest, loadingMore: false, error: null });
     } catch (error) {
       this.set({ loadingMore: false, error: error as Error });
     }
+  }
+
+  /** Looks further back until there is a screenful, the end, or it has asked often enough. */
+  async fill(): Promise<void> {
+    for (let asked = 0; asked < FILL_PAGES; asked++) {
+      if (this.state.items.length >= SCREENFUL || this.state.bottom !== "more") return;
+      await this.more();
+      if (this.state.error || this.closed) return;
+    }
+  }
+
+  start(): void {
+    this.closed = false;
+  }
+
+  close(): void {
+    this.closed = true;
   }
 
   /** A fresh page on top of what is there; a hole between the two is drawn as one. */

@@ -15,6 +15,7 @@ export function useTail(filter: EventFilter): { tail: Tail; state: TailState } {
   const { tail } = made;
   useEffect(() => {
     let opened = false;
+    tail.start();
     const open = (resumed: boolean) => {
       opened = true;
       void tail.open(resumed);
@@ -28,6 +29,7 @@ export function useTail(filter: EventFilter): { tail: Tail; state: TailState } {
     return () => {
       clearTimeout(timer);
       stop();
+      tail.close();
     };
   }, [tail, filter]);
   return { tail, state: useSyncExternalStore(tail.watch, tail.getState) };

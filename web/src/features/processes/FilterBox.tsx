@@ -21,6 +21,8 @@ export function FilterBox({ text, filter, onText, store }: Props) {
   const input = useRef<HTMLInputElement>(null);
   const errors = useId();
   const list = useId();
+  const [typing, setTyping] = useState(false);
+  const shown = filter.errors.filter((error) => !typing || !isUnfinished(error, text));
   const { offers, chosen, look, choose, onKeyDown } = useSuggestions(input, store, onText);
   useKeys({ "/": () => input.current?.focus() });
   return (
@@ -34,15 +36,19 @@ export function FilterBox({ text, filter, onText, store }: Props) {
           look();
         }}
         onKeyDown={onKeyDown}
-        onBlur={() => choose(null)}
+        onFocus={() => setTyping(true)}
+        onBlur={() => {
+          setTyping(false);
+          choose(null);
+        }}
         role="combobox"
         aria-expanded={offers.length > 0}
         aria-controls={list}
         aria-autocomplete="list"
         aria-activedescendant={chosen >= 0 ? `${list}-${chosen}` : undefined}
         aria-label={t`Filter processes`}
-        aria-invalid={filter.errors.length > 0}
-        aria-describedby={filter.errors.length > 0 ? errors : undefined}
+        aria-invalid={shown.length > 0}
+        aria-describedby={shown.length > 0 ? errors : undefined}
         placeholder={t`Filter: text, user:root cpu>50 mem>1 pid:123 port:8080 status:R host:x`}
         title={t`Fields: ${Object.keys(FIELDS).join(" ")}. A leading - negates, a comma means or, quotes keep spaces.`}
         autoComplete="off"
@@ -72,9 +78,9 @@ export function FilterBox({ text, filter, onText, store }: Props) {
           </div>
         ))}
       </div>
-      {filter.errors.length > 0 && (
+      {shown.length > 0 && (
         <ul id={errors} className={styles.errors} aria-live="polite">
-          {filter.errors.map(({ text: clause, problem }) => (
+          {shown.map(({ text: clause, problem }) => (
             <li key={clause}>
               <Severity level="warning" />{" "}
               <Trans>
@@ -87,6 +93,11 @@ export function FilterBox({ text, filter, onText, store }: Props) {
       )}
     </div>
   );
+}
+
+/** The last clause lacks its end because it is being typed: no reason to complain yet. */
+function isUnfinished({ text: clause, problem }: Filter["errors"][number], text: string): boolean {
+  return text.endsWith(clause) && (problem.kind === "no-value" || problem.kind === "open-quote");
 }
 
 /** The list under the input: arrows choose, Enter or Tab takes, Escape closes. */

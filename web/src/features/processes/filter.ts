@@ -25,26 +25,30 @@ export type Clause = {
 
 export type Filter = { clauses: Clause[]; errors: { text: string; problem: Problem }[] };
 
-type TextField = { kind: "text"; column: StringColumn; exact: boolean };
+type TextField = { kind: "text"; column: StringColumn; match: "part" | "start" | "all" };
 type NumberField = { kind: "number"; column: NumberColumn; unit: "plain" | "bytes" | "percent" };
 type Field = TextField | NumberField | { kind: "port" };
 
-const text = (column: StringColumn, exact = false): Field => ({ kind: "text", column, exact });
+const text = (column: StringColumn, match: TextField["match"] = "part"): Field => ({
+  kind: "text",
+  column,
+  match,
+});
 const number = (column: NumberColumn, unit: NumberField["unit"] = "plain"): Field => ({
   kind: "number",
   column,
   unit,
 });
 
-/** Text fields match a part, except those marked exact, as in the server's own parameters. */
+/** Text matches in part unless it says otherwise, as in the server's own parameters. */
 export const FIELDS: Record<string, Field> = {
   name: text("name"),
   cmd: text("cmdline"),
   exe: text("exe"),
-  user: text("username", true),
-  host: text("agent_id", true),
-  status: text("status", true),
-  container: text("container_id"),
+  user: text("username", "all"),
+  host: text("agent_id", "all"),
+  status: text("status", "all"),
+  container: text("container_id", "start"),
   cgroup: text("cgroup"),
   pid: number("pid"),
   ppid: number("ppid"),
@@ -175,12 +179,18 @@ function testFor(
   return numberTest(field, operator, values);
 }
 
-function textTest({ column, exact }: TextField, values: string[]): Clause["test"] {
+function textTest({ column, match }: TextField, values: string[]): Clause["test"] {
   const wanted = values.map((value) => value.toLowerCase());
+  const one = {
+    part: (actual: string, value: string) => actual.includes(value),
+    start: (actual: string, value: string) => actual.startsWith(value),
+    all: (actual: string, value: string) => actual === value,
+  }[match];
   return (store, slot) => {
     const actual = store.string(column, slot)?.toLowerCase();
-    if (actual === undefined) return false;
-    return wanted.some((value) => (exact ? actual === value : actual.includes(value)));
+    if (actual !== undefined && wanted.some((value) => one(actual, value))) return true;
+    // A user may be given by number, as in the API.
+    return column === "username" && wanted.includes(String(store.number("uid", slot)));
   };
 }
 

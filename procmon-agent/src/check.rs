@@ -156,7 +156,10 @@ fn configuration(config: &AgentConfig) -> Finding {
         let value = if value.is_empty() { "none" } else { &value };
         format!("\n        {key} = {value}  ({place})")
     });
-    Finding::ok("configuration", lines.concat())
+    Finding::ok(
+        "configuration",
+        format!("each value, and where it comes from{}", lines.concat()),
+    )
 }
 
 fn token_in_sight(config: &AgentConfig) -> Option<Finding> {

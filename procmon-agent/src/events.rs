@@ -30,23 +30,23 @@ pub fn run(
     let mut printer = Printer::new(boot_id);
     let mut lost = 0;
     loop {
-        let last = shutdown.is_cancelled();
+        let stopping = shutdown.is_cancelled();
         capture.drain(|bytes| {
             match decode(bytes) {
                 Ok(record) => table.apply(&record),
                 Err(error) => {
-                    tracing::error!("a record of the kernel programs cannot be read: {error}")
+                    tracing::error!("a record of the kernel programs cannot be read: {error}");
                 }
             }
             true
         });
-        table.expire(if last { u64::MAX } else { boot_ns() });
+        table.expire(if stopping { u64::MAX } else { boot_ns() });
         for event in printer.events(table.take_changes()) {
             if writeln!(out, "{event}").is_err() {
                 return Ok(());
             }
         }
-        if out.flush().is_err() || last {
+        if out.flush().is_err() || stopping {
             return Ok(());
         }
         let now_lost = capture.counters()?.lost().map(|(.., count)| count).sum();

@@ -268,7 +268,7 @@ impl Watch {
             );
         }
         let mut losses = self.losses.renew(&counts);
-        losses.extend(self.spool.stats().take_losses().into_iter().map(spool_loss));
+        losses.extend(self.spool.stats().take_losses().iter().map(spool_loss));
         Ok(losses)
     }
 }
@@ -306,7 +306,7 @@ impl LossMeter {
     }
 }
 
-fn spool_loss(loss: SpoolLoss) -> wire::Loss {
+fn spool_loss(loss: &SpoolLoss) -> wire::Loss {
     wire::Loss {
         kind: "batch".into(),
         reason: loss.reason.into(),

@@ -12,6 +12,8 @@ use procmon_agent::spool::{
 
 #[path = "spool/damage.rs"]
 mod damage;
+#[path = "spool/kill.rs"]
+mod kill;
 #[path = "spool/model.rs"]
 mod model;
 

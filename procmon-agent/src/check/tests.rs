@@ -29,9 +29,7 @@ fn probe(level: &'static str, ok: bool) -> ProbeFinding {
 
 async fn report_text(config: &AgentConfig, probes: &[ProbeFinding]) -> (bool, String) {
     let mut out = Vec::new();
-    let passed = super::report(config, probes, &mut out)
-        .await
-        .expect("writes");
+    let passed = report(config, probes, &mut out).await.expect("writes");
     (passed, String::from_utf8(out).expect("UTF-8"))
 }
 

@@ -29,8 +29,8 @@ pub struct Cgroups {
 
 #[repr(C)]
 struct Handle {
-    handle_bytes: u32,
-    handle_type: c_int,
+    bytes: u32,
+    kind: c_int,
     id: u64,
 }
 
@@ -66,8 +66,8 @@ impl Cgroups {
     fn by_handle(&self, id: u64) -> Option<String> {
         let (mount, file) = self.mount.as_ref()?;
         let handle = Handle {
-            handle_bytes: 8,
-            handle_type: FILEID_KERNFS,
+            bytes: 8,
+            kind: FILEID_KERNFS,
             id,
         };
         // SAFETY: `handle` has the layout of `struct file_handle` with 8 bytes of handle.

@@ -37,7 +37,7 @@ struct Type {
     kind: u8,
     vlen: usize,
     bitfields: bool,
-    size_or_type: u32,
+    argument: u32,
     body: usize,
 }
 
@@ -114,14 +114,14 @@ impl Btf {
     }
 
     pub fn size(&self, name: &str) -> Option<u32> {
-        Some(self.get(*self.structs.get(name)?)?.size_or_type)
+        Some(self.get(*self.structs.get(name)?)?.argument)
     }
 
     /// How many arguments a tracepoint hands to a `tp_btf` program.
     pub fn tracepoint_arguments(&self, name: &str) -> Option<usize> {
         let (_, pointer) = self.resolve(*self.tracepoints.get(name)?)?;
         let (_, function) =
-            self.resolve((pointer.kind == KIND_PTR).then_some(pointer.size_or_type)?)?;
+            self.resolve((pointer.kind == KIND_PTR).then_some(pointer.argument)?)?;
         // The first parameter is the tracepoint's own `void *__data`.
         (function.kind == KIND_FUNC_PROTO).then(|| function.vlen.saturating_sub(1))
     }
@@ -156,7 +156,7 @@ impl Btf {
             if !matches!(ty.kind, 8..=11 | 18) {
                 return Some((id, ty));
             }
-            id = ty.size_or_type;
+            id = ty.argument;
         }
         None
     }
@@ -168,7 +168,7 @@ impl Btf {
             kind: (info >> 24) as u8 & 0x1f,
             vlen: (info & 0xffff) as usize,
             bitfields: info >> 31 == 1,
-            size_or_type: u32_at(&self.data, at + 8)?,
+            argument: u32_at(&self.data, at + 8)?,
             body: at + TYPE_BYTES,
         })
     }

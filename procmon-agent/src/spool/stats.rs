@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Batches that no server will see, and the time they covered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpoolLoss {
-    /// `spool_full`, `spool_corrupt`, `too_large` or `refused` (by the server).
+    /// `spool_full`, `spool_corrupt`, `too_large`, `no_base` (a delta after one of these) or `refused` (by the server).
     pub reason: &'static str,
     /// At least: what a damaged part held cannot be counted.
     pub batches: u64,

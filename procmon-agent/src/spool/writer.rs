@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::state::Segment;
-use super::{Shared, SpoolStats, SpooledBatch, record};
+use super::{Shared, SpoolLoss, SpoolStats, SpooledBatch, record};
 
 /// So many batches waiting are a backlog, not the few that are on their way.
 const BACKLOG_BATCHES: u64 = 16;
@@ -18,13 +18,13 @@ pub enum Appended {
     Disk,
     /// The disk refuses to take it: it waits in memory, and is on its way to the server all the same.
     Memory,
-    /// No room for it, or no server would take it: counted as a loss.
+    /// Counted as a loss: no room for it, no server would take it, or it is a delta whose base was lost.
     Dropped,
 }
 
-/// The batch is a delta, and what it is a delta to is not in the spool. Build it again as a key batch.
+/// The first batch of a run was not a key batch: an error of whoever builds them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the spool needs a key batch first")]
+#[error("the first batch of a run must be a key batch")]
 pub struct NeedsKey;
 
 /// The one writer. It does not wait: an append is one `write`, and a disk that fails costs memory, then batches.
@@ -33,6 +33,7 @@ pub struct SpoolWriter {
     shared: Arc<Shared>,
     active: Option<Active>,
     next_index: u64,
+    has_begun: bool,
     /// The batch before was lost, or there was none.
     chain_broken: bool,
     disk_fails: bool,
@@ -57,6 +58,7 @@ impl SpoolWriter {
             shared,
             active: None,
             next_index,
+            has_begun: false,
             chain_broken: true,
             disk_fails: false,
         }
@@ -67,19 +69,21 @@ impl SpoolWriter {
         self.must_begin() || self.segment_is_full()
     }
 
-    /// Takes a batch. Without a key batch where one is due the segment goes on; where a delta would have no base, it is
-    /// refused.
+    /// Takes a batch. Without a key batch where one is due the segment goes on; a delta whose base was lost since
+    /// [`SpoolWriter::needs_key`] was asked is lost with it.
     pub fn append(&mut self, batch: SpooledBatch) -> Result<Appended, NeedsKey> {
-        if !batch.key && self.must_begin() {
+        if !batch.key && !self.has_begun {
             return Err(NeedsKey);
+        }
+        self.has_begun = true;
+        if !batch.key && self.must_begin() {
+            return Ok(self.drop_new(&batch, "no_base"));
         }
         let length = record::length(&batch);
         let options = self.shared.options;
         if length > options.max_bytes.min(options.memory_bytes) || record::encode(&batch).is_none()
         {
-            self.shared.state().memory.push_back(batch);
-            self.give_up_memory_back("too_large");
-            return Ok(Appended::Dropped);
+            return Ok(self.drop_new(&batch, "too_large"));
         }
         let id = batch.id();
         self.chain_broken = false;
@@ -159,19 +163,16 @@ impl SpoolWriter {
         self.chain_broken |= state.memory.is_empty();
     }
 
-    /// Gives up the batch just queued; those before it stay.
-    fn give_up_memory_back(&mut self, reason: &'static str) {
-        let mut state = self.shared.state();
-        let Some(last) = state.memory.pop_back() else {
-            return;
-        };
-        let before = std::mem::take(&mut state.memory);
-        state.memory.push_back(last);
-        if let Some(loss) = state.drop_memory(reason) {
-            self.shared.stats.add_loss(&loss);
-        }
-        state.memory = before;
+    fn drop_new(&mut self, batch: &SpooledBatch, reason: &'static str) -> Appended {
+        self.shared.stats.add_loss(&SpoolLoss {
+            reason,
+            batches: 1,
+            bytes: record::length(batch),
+            from_unix_ns: batch.built_unix_ns,
+            until_unix_ns: batch.built_unix_ns,
+        });
         self.chain_broken = true;
+        Appended::Dropped
     }
 
     fn became(&self, id: (u64, u64)) -> Appended {

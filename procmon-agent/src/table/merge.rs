@@ -49,7 +49,7 @@ impl Table {
 
     fn missed_start(&mut self, pid: u32, sample: &Sample) {
         // One that began after the sample belongs to the next records.
-        let Some(mut process) = self.from_procfs(pid) else {
+        let Some(mut process) = self.read_procfs(pid) else {
             return;
         };
         if process.life.start_ticks > procmon_common::ids::start_ticks(sample.ts_boot_ns) {

@@ -74,7 +74,7 @@ impl Table {
     /// nothing falls between.
     pub fn baseline(&mut self) -> std::io::Result<()> {
         for pid in procfs::pids()? {
-            if let Some(mut process) = self.from_procfs(pid) {
+            if let Some(mut process) = self.read_procfs(pid) {
                 process.baseline = true;
                 self.insert(process);
             }
@@ -153,7 +153,7 @@ impl Table {
         }
     }
 
-    fn from_procfs(&mut self, pid: u32) -> Option<Process> {
+    fn read_procfs(&mut self, pid: u32) -> Option<Process> {
         let identity = procfs::identity(pid)?;
         let started = self.clock.unix_ns(identity.start_ticks * 10_000_000);
         let username = self.users.name(identity.uid);

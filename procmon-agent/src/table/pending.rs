@@ -166,7 +166,7 @@ mod tests {
             (exit.code, exit.signal, exit.core_dumped),
             (None, Some(9), false)
         );
-        let exit = wire_exit(&exit_record(0x80 | 11), None);
+        let exit = wire_exit(&exit_record(0x80 | 0x0b), None);
         assert_eq!(
             (exit.code, exit.signal, exit.core_dumped),
             (None, Some(11), true)

@@ -14,8 +14,8 @@ use procmon_common::wire::slow_io::Operation;
 use crate::trial;
 use crate::watcher::Watcher;
 
-const BYTES: usize = 64 << 10;
-const WRITES: usize = 8;
+const BYTES: usize = 16 << 10;
+const WRITES: usize = 16;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![trial(

@@ -78,7 +78,7 @@ fn touch(bytes: usize) -> Vec<u8> {
     std::hint::black_box(memory)
 }
 
-/// The main thread ends first; the last thread ends the group, by itself or with exit_group.
+/// The main thread ends first; the last thread ends the group, by itself or with `exit_group`.
 fn leader_first(leader_code: i32, group_code: Option<i32>) -> ! {
     std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(60));

@@ -27,7 +27,7 @@ fn exit_code() -> Result<()> {
         let mut process = child(["exit", &code.to_string()]).spawn()?;
         let pid = process.id();
         process.wait()?;
-        let exit = watcher.life_of(pid)?.exit().clone();
+        let exit = *watcher.life_of(pid)?.exit();
         ensure!((exit.code, exit.signal) == (Some(code), None), "{exit:?}");
         ensure!(
             exit.totals_final,
@@ -43,7 +43,7 @@ fn killed_by_signal() -> Result<()> {
         let mut process = child(["signal", &signal.to_string()]).spawn()?;
         let pid = process.id();
         process.wait()?;
-        let exit = watcher.life_of(pid)?.exit().clone();
+        let exit = *watcher.life_of(pid)?.exit();
         ensure!(
             (exit.code, exit.signal) == (None, Some(signal.cast_unsigned())),
             "{exit:?}"
@@ -80,7 +80,7 @@ fn zombie_is_told_before_it_is_reaped() -> Result<()> {
     let mut line = String::new();
     std::io::BufReader::new(parent.stdout.take().expect("piped")).read_line(&mut line)?;
     let zombie: u32 = line.trim().parse()?;
-    let exit = watcher.life_of(zombie)?.exit().clone();
+    let exit = *watcher.life_of(zombie)?.exit();
     ensure!(
         parent.try_wait()?.is_none(),
         "the event came only with the reaping"
@@ -88,7 +88,10 @@ fn zombie_is_told_before_it_is_reaped() -> Result<()> {
     ensure!(exit.code == Some(0) && !exit.totals_final, "{exit:?}");
     parent.wait()?;
     watcher.life_of(parent.id())?;
-    let life = watcher.life_of(zombie)?;
-    ensure!(life.exits.len() == 1, "reaping is no second end: {life:?}");
+    let reaped = watcher.life_of(zombie)?;
+    ensure!(
+        reaped.exits.len() == 1,
+        "reaping is no second end: {reaped:?}"
+    );
     Ok(())
 }

@@ -35,7 +35,7 @@ pub(crate) struct Life {
 impl Watcher {
     pub(crate) fn start() -> Result<Self> {
         Self::with(CaptureOptions {
-            io_slow_threshold: Duration::from_secs(3600),
+            io_slow_threshold: Duration::from_hours(1),
             ..CaptureOptions::default()
         })
     }

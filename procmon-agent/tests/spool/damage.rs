@@ -114,7 +114,12 @@ fn damage_under_the_reader_gives_up_the_rest_of_the_segment() {
     assert_eq!(drain(&mut reader), [(1, 1)]);
     assert_eq!(writer.stats().dropped(), [("spool_corrupt", 2)]);
     assert!(writer.needs_key());
-    assert_eq!(writer.append(batch(1, 4, false, 60)), Err(NeedsKey));
-    append(&mut writer, 1, 4, 60);
-    assert_eq!(drain(&mut reader), [(1, 4)]);
+    let delta = writer.append(batch(1, 4, false, 60));
+    assert_eq!(delta, Ok(Appended::Dropped), "its base is lost");
+    append(&mut writer, 1, 5, 60);
+    assert_eq!(drain(&mut reader), [(1, 5)]);
+    assert_eq!(
+        writer.stats().dropped(),
+        [("no_base", 1), ("spool_corrupt", 2)]
+    );
 }

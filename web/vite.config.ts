@@ -21,7 +21,7 @@ export default defineConfig({
     assetsDir: "assets",
     // A data: URI would need another source in the Content-Security-Policy.
     assetsInlineLimit: 0,
-    license: { fileName: "third-party.md" },
+    license: { fileName: "third-party.txt" },
     // The budget script reads which chunk belongs to which page.
     manifest: true,
   },

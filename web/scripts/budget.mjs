@@ -5,9 +5,11 @@ import { gzipSync } from "node:zlib";
 const BUDGET_KB = { entry: 180, route: 45, css: 20 };
 const DIST = new URL("../dist/", import.meta.url).pathname;
 
+const MANIFEST = new URL("../manifest.json", import.meta.url).pathname;
+
 const manifest = JSON.parse(
-  await readFile(`${DIST}.vite/manifest.json`, "utf8").catch(() => {
-    console.error("dist/.vite/manifest.json is missing: run `npm run build` first");
+  await readFile(MANIFEST, "utf8").catch(() => {
+    console.error("manifest.json is missing: run `npm run build` first");
     process.exit(1);
   }),
 );

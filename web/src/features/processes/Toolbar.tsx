@@ -92,6 +92,9 @@ function ColumnChoice({ columns, onColumns }: ChoiceProps) {
   };
   return (
     <>
+      <button type="button" onClick={() => onColumns(null)}>
+        <Trans>Standard columns</Trans>
+      </button>
       {COLUMNS.map((column) => (
         <label key={column.id} title={i18n._(column.meaning)}>
           <input
@@ -102,9 +105,6 @@ function ColumnChoice({ columns, onColumns }: ChoiceProps) {
           {i18n._(column.label)}
         </label>
       ))}
-      <button type="button" onClick={() => onColumns(null)}>
-        <Trans>Standard columns</Trans>
-      </button>
     </>
   );
 }

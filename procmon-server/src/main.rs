@@ -1,2 +1,85 @@
 //! The procmon server.
-fn main() {}
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use procmon_server::clock::Clock;
+use procmon_server::config::{Arguments, Command, Config};
+use procmon_server::{app, run};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Some(Command::Openapi) = arguments.command {
+        let written = std::io::stdout().write_all(app::openapi_json().as_bytes());
+        return if written.is_ok() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
+    }
+    start_log();
+    match serve(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_log() {
+    let filter =
+        EnvFilter::try_from_env("PROCMON_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+#[tokio::main]
+async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = Config::read(arguments)?;
+    let listener = TcpListener::bind(config.bind_addr).await.with_context(|| {
+        format!(
+            "cannot listen on {}: is another server running there? Choose another address with --bind-addr",
+            config.bind_addr
+        )
+    })?;
+    let address = listener.local_addr()?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            "anybody who reaches {address} can read and write everything: insecure_no_auth is set"
+        );
+    }
+    match &config.data_dir {
+        Some(folder) => tracing::info!("keeping everything in {}", folder.display()),
+        None => tracing::info!("keeping nothing beyond this run: persistence is false"),
+    }
+    let shutdown = CancellationToken::new();
+    let signalled = shutdown.clone();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let signals = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        signalled.cancel();
+        // Lets the server finish; this future is dropped with it.
+        std::future::pending::<()>().await;
+    };
+    tracing::info!("listening on http://{address}");
+    tokio::select! {
+        ended = run::run(config, listener, Clock::System, shutdown) => ended,
+        () = signals => Ok(()),
+    }
+}

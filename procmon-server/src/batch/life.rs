@@ -1,0 +1,125 @@
+//! A process life and what it runs.
+
+use procmon_common::ids::{ProcessId, Start};
+
+/// A process as it was at some moment. Bytes are the kernel's: any byte but NUL, not always UTF-8.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Life {
+    /// Unknown for an event about a process that was never described.
+    pub id: Option<ProcessId>,
+    pub ppid: Option<u32>,
+    pub started_ns: Option<i64>,
+    pub image: Option<Image>,
+    pub credentials: Option<Credentials>,
+    pub cgroup: Option<Box<str>>,
+    pub container_id: Option<Box<str>>,
+    pub pid_namespace: Option<u32>,
+    pub namespace_pid: Option<u32>,
+    /// It ran before anybody looked.
+    pub baseline: bool,
+}
+
+/// What a process runs. An exec replaces it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Image {
+    pub seq: u32,
+    pub name: Box<[u8]>,
+    /// Empty: unknown, or a kernel thread.
+    pub exe: Box<[u8]>,
+    /// Each argument ended by NUL.
+    pub args: Box<[u8]>,
+    /// True length, longer than `args` where that was cut.
+    pub args_bytes: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Credentials {
+    /// Unknown where only a name was uploaded.
+    pub uid: Option<u32>,
+    pub euid: Option<u32>,
+    pub gid: Option<u32>,
+    pub username: Option<Box<str>>,
+}
+
+impl Life {
+    pub fn name(&self) -> Option<&[u8]> {
+        self.image.as_ref().map(|image| &*image.name)
+    }
+
+    /// What is known of the arguments. An upload may have left them out.
+    pub fn command(&self) -> Option<&Image> {
+        let image = self.image.as_ref()?;
+        (!self.uploaded() || !image.args.is_empty()).then_some(image)
+    }
+
+    /// The arguments one by one. An uploaded command line does not tell where one ends.
+    pub fn arguments(&self) -> Option<impl Iterator<Item = &[u8]>> {
+        let image = self.image.as_ref()?;
+        (!self.uploaded()).then(|| image.arguments())
+    }
+
+    fn uploaded(&self) -> bool {
+        let start = self.id.map(|id| id.start);
+        matches!(start, Some(Start::Upload { .. }))
+    }
+
+    pub fn username(&self) -> Option<&str> {
+        self.credentials.as_ref()?.username.as_deref()
+    }
+}
+
+impl Image {
+    /// The arguments one by one, empty ones too.
+    pub fn arguments(&self) -> impl Iterator<Item = &[u8]> {
+        let ended = self.args.strip_suffix(b"\0").unwrap_or(&self.args);
+        let any = !self.args.is_empty();
+        ended.split(|byte| *byte == 0).filter(move |_| any)
+    }
+
+    /// All arguments joined with spaces, as people write a command.
+    pub fn command_line(&self) -> String {
+        let ended = self.args.strip_suffix(b"\0").unwrap_or(&self.args);
+        let spaced: Vec<u8> = ended
+            .iter()
+            .map(|byte| if *byte == 0 { b' ' } else { *byte })
+            .collect();
+        lossy(&spaced)
+    }
+
+    pub fn truncated(&self) -> bool {
+        self.args_bytes > self.args.len() as u64
+    }
+}
+
+/// Bytes as people and JSON read them.
+pub(crate) fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(args: &[u8]) -> Image {
+        Image {
+            args: args.into(),
+            args_bytes: args.len() as u64,
+            ..Image::default()
+        }
+    }
+
+    #[test]
+    fn arguments_keep_empty_ones_and_newlines() {
+        let image = image(b"a\0\0b\nc\0\0");
+        let parts: Vec<_> = image.arguments().collect();
+        assert_eq!(parts, [&b"a"[..], b"", b"b\nc", b""]);
+        assert_eq!(image.command_line(), "a  b\nc ");
+    }
+
+    #[test]
+    fn a_cut_argument_counts_and_no_argument_is_none() {
+        assert_eq!(image(b"a\0bcd").arguments().count(), 2);
+        assert_eq!(image(b"").arguments().count(), 0);
+        assert_eq!(image(b"\0").arguments().count(), 1);
+    }
+}

@@ -1,0 +1,216 @@
+//! What the operator decides: flags, then `PROCMON_…` variables, then a YAML file, then defaults.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::{Parser, Subcommand};
+use procmon_common::config::{ConfigError, KeySet, Layers, Secret, Value};
+
+const KEYS: KeySet = KeySet {
+    supported: &[
+        "bind_addr",
+        "retention",
+        "eval_interval",
+        "max_snapshots",
+        "persistence",
+        "db_dsn",
+        "data_dir",
+        "event_retention",
+        "alert_retention",
+        "insecure_no_auth",
+    ],
+    unsupported: &[
+        "rules_dir",
+        "tls_cert",
+        "tls_key",
+        "auth",
+        "public_url",
+        "webhook_allow",
+        "ingest_limits",
+    ],
+};
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// Keeps what procmon agents see, and serves it over HTTP.
+///
+/// Every flag is also a variable (`--bind-addr` is `PROCMON_BIND_ADDR`) and a key of the file (`bind_addr`). No file is
+/// needed.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Where to listen; `:8080` is every address [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    bind_addr: Option<String>,
+    /// Where to keep everything; created when missing [default: procmon-data]
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<String>,
+    /// How often alert rules are evaluated [default: 15s]
+    #[arg(long, value_name = "DURATION")]
+    eval_interval: Option<String>,
+    /// How long samples are kept [default: 24h]
+    #[arg(long, value_name = "DURATION")]
+    retention: Option<String>,
+    /// How long events are kept [default: 7d]
+    #[arg(long, value_name = "DURATION")]
+    event_retention: Option<String>,
+    /// Listen on other addresses than loopback although anybody who reaches them can read and write everything
+    #[arg(long)]
+    insecure_no_auth: bool,
+    /// A YAML file with any of these keys
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Command {
+    /// Print the description of the HTTP API (OpenAPI 3.1)
+    Openapi,
+}
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub bind_addr: SocketAddr,
+    /// `None`: nothing is kept beyond this run.
+    pub data_dir: Option<PathBuf>,
+    pub retention: Duration,
+    pub event_retention: Duration,
+}
+
+impl Config {
+    /// Reads the layers, and refuses what would not be safe or cannot be done.
+    pub fn read(arguments: &Arguments) -> anyhow::Result<Self> {
+        let layers = Layers::read(
+            &KEYS,
+            arguments.flags(),
+            std::env::vars_os(),
+            arguments.config.as_deref(),
+        )?;
+        Self::from_layers(&layers)
+    }
+
+    fn from_layers(layers: &Layers) -> anyhow::Result<Self> {
+        let bind_addr = layers
+            .get("bind_addr")?
+            .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
+        check_reach(bind_addr, layers)?;
+        let persistence = layers.get("persistence")?.unwrap_or(true);
+        check_engine(persistence, layers)?;
+        // Read for their errors: alerts are evaluated by a later version, and slices are bounded by time.
+        let _: Option<Duration> = layers.get("eval_interval")?;
+        let _: Option<Duration> = layers.get("alert_retention")?;
+        let _: Option<u64> = layers.get("max_snapshots")?;
+        let data_dir: Option<PathBuf> = layers.get("data_dir")?;
+        Ok(Self {
+            bind_addr,
+            data_dir: persistence.then(|| data_dir.unwrap_or_else(|| "procmon-data".into())),
+            retention: kept_for(layers, "retention")?.unwrap_or(DAY),
+            event_retention: kept_for(layers, "event_retention")?.unwrap_or(7 * DAY),
+        })
+    }
+}
+
+impl Arguments {
+    fn flags(&self) -> Vec<(&'static str, Value)> {
+        let texts = [
+            ("bind_addr", &self.bind_addr),
+            ("data_dir", &self.data_dir),
+            ("eval_interval", &self.eval_interval),
+            ("retention", &self.retention),
+            ("event_retention", &self.event_retention),
+        ];
+        let given = texts
+            .into_iter()
+            .filter_map(|(key, text)| Some((key, Value::Text(text.clone()?))));
+        let flag = self
+            .insecure_no_auth
+            .then_some(("insecure_no_auth", Value::Bool(true)));
+        given.chain(flag).collect()
+    }
+}
+
+fn kept_for(layers: &Layers, key: &'static str) -> Result<Option<Duration>, ConfigError> {
+    layers.get_checked(key, |duration: &Duration| {
+        if duration.is_zero() {
+            Err("keeps nothing; give a time such as 1h".to_owned())
+        } else {
+            Ok(())
+        }
+    })
+}
+
+/// Without authentication only this machine may reach the server, unless the operator insists.
+fn check_reach(bind_addr: SocketAddr, layers: &Layers) -> anyhow::Result<()> {
+    let insists = layers.get("insecure_no_auth")?.unwrap_or(false);
+    if bind_addr.ip().is_loopback() || insists {
+        return Ok(());
+    }
+    bail!(
+        "{}: {bind_addr} can be reached from other machines, and this version has no authentication yet. Use \
+         127.0.0.1:{} (with a reverse proxy or an SSH tunnel for others), or, on a network that you trust, set \
+         insecure_no_auth: true (--insecure-no-auth, PROCMON_INSECURE_NO_AUTH=true).",
+        layers.place("bind_addr"),
+        bind_addr.port()
+    )
+}
+
+fn check_engine(persistence: bool, layers: &Layers) -> anyhow::Result<()> {
+    let dsn: Option<Secret> = layers.get("db_dsn")?;
+    if dsn.is_none() {
+        return Ok(());
+    }
+    let place = layers.place("db_dsn");
+    if !persistence {
+        tracing::warn!("{place} is not used, because persistence is false");
+        return Ok(());
+    }
+    bail!(
+        "{place}: PostgreSQL is not supported by this version. Remove db_dsn to use SQLite in data_dir (the default)."
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(flags: &[(&'static str, &str)]) -> anyhow::Result<Config> {
+        let flags = flags
+            .iter()
+            .map(|(key, text)| (*key, Value::Text((*text).to_owned())));
+        Config::from_layers(&Layers::read(&KEYS, flags, [], None)?)
+    }
+
+    #[test]
+    fn defaults() {
+        let config = read(&[]).expect("no key is needed");
+        assert_eq!(config.bind_addr.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.data_dir, Some("procmon-data".into()));
+        assert_eq!(config.event_retention, 7 * DAY);
+    }
+
+    #[test]
+    fn other_addresses_need_the_operator_to_insist() {
+        let error = read(&[("bind_addr", ":8080")]).expect_err("everybody could reach it");
+        assert!(error.to_string().contains("insecure_no_auth"), "{error}");
+        let insisting = [("bind_addr", ":8080"), ("insecure_no_auth", "true")];
+        let config = read(&insisting).expect("the operator insists");
+        assert_eq!(config.bind_addr.to_string(), "0.0.0.0:8080");
+        read(&[("bind_addr", "[::1]:0")]).expect("loopback");
+    }
+
+    #[test]
+    fn a_database_is_refused_unless_nothing_is_kept() {
+        let dsn = ("db_dsn", "postgres://user:secret@db/procmon");
+        let error = read(&[dsn]).expect_err("not supported").to_string();
+        assert!(
+            error.contains("PostgreSQL") && !error.contains("secret"),
+            "{error}"
+        );
+        let config = read(&[dsn, ("persistence", "false")]).expect("not used");
+        assert_eq!(config.data_dir, None);
+    }
+}

@@ -1,0 +1,9 @@
+//! What happened: pages of past events and the stream of new ones, both read from the store in order of arrival. An event
+//! is never served from memory, so that a client sees each one once, however it came.
+
+mod filter;
+pub mod routes;
+mod stream;
+mod view;
+
+pub use view::EventBody;

@@ -1,0 +1,50 @@
+//! `GET /agents` and `GET /agents/{agent_id}`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{AgentBody, AgentList, find, list};
+use crate::app::App;
+use crate::error::{Problem, ProblemBody};
+use crate::page::Query;
+
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_agents))
+        .routes(routes!(get_agent))
+}
+
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoParameters {}
+
+/// All agents and their health
+#[utoipa::path(
+    get, path = "/agents", tag = "agents",
+    responses((status = 200, body = AgentList)))]
+async fn list_agents(
+    State(app): State<App>,
+    Query(NoParameters {}): Query<NoParameters>,
+) -> Json<AgentList> {
+    Json(list(&app))
+}
+
+/// One agent and its health
+#[utoipa::path(
+    get, path = "/agents/{agent_id}", tag = "agents",
+    params(("agent_id" = String, Path)),
+    responses(
+        (status = 200, body = AgentBody),
+        (status = 404, description = "No such agent", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+async fn get_agent(
+    State(app): State<App>,
+    Path(agent_id): Path<String>,
+    Query(NoParameters {}): Query<NoParameters>,
+) -> Result<Json<AgentBody>, Problem> {
+    let entry = find(&app, Some(&agent_id))?;
+    let body = AgentBody::new(&entry.read(), app.clock.now_ms());
+    Ok(Json(body))
+}

@@ -1,0 +1,112 @@
+//! The two ways in. Both end in the same internal batch, which is checked, stored, and only then applied: a batch that is
+//! refused at any point has changed nothing. No SQL lives here.
+
+mod body;
+mod native;
+mod prepare;
+pub mod routes;
+mod upload;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use procmon_common::wire::Ack;
+
+use crate::app::App;
+use crate::batch::Batch;
+use crate::error::Problem;
+use crate::live::HostEntry;
+use crate::live::apply::Place;
+use crate::store::{Append, format};
+use prepare::Prepared;
+
+/// A span of handles older than that is renewed, so that a restart finds one within reach.
+const RENEW_SPAN_MS: i64 = 600_000;
+
+/// Stores a prepared batch, and then applies it. The order of the agent's batches is held by the caller.
+async fn commit(
+    app: &App,
+    entry: &HostEntry,
+    prepared: Prepared,
+    place: Place,
+) -> Result<Ack, Problem> {
+    let append = to_append(entry, &prepared.batch, place);
+    app.store.append(append).await?;
+    let resync = {
+        let mut host = entry.write();
+        let had_key = prepared.batch.key;
+        host.apply(&prepared.batch, place, prepared.departed);
+        note_agent(&mut host.agent, prepared.agent, place.received_ms);
+        let renew = host.synced
+            && !host.span_open
+            && place.received_ms.saturating_sub(host.key_ms) > RENEW_SPAN_MS;
+        prepared.resync || renew || (!host.synced && !had_key)
+    };
+    entry.dirty.store(true, Ordering::Release);
+    app.live.notify();
+    Ok(Ack {
+        epoch: place.epoch,
+        durable_seq: place.seq,
+        resync,
+        received_unix_ms: place.received_ms,
+    })
+}
+
+fn to_append(entry: &HostEntry, batch: &Batch, place: Place) -> Append {
+    Append {
+        agent_id: Arc::clone(&entry.agent_id),
+        epoch: place.epoch,
+        seq: place.seq,
+        received_ms: place.received_ms,
+        key: batch.key,
+        // Outside of a span the rest of a long list of new processes needs no mark.
+        more: batch.more && (batch.key || batch.continues),
+        event_count: batch.events.len() as u32,
+        event_kinds: batch.event_kinds().0,
+        event_range_ms: batch.event_range_ms(),
+        body: format::encode(batch),
+    }
+}
+
+fn note_agent(agent: &mut crate::live::Agent, news: prepare::AgentNews, received_ms: i64) {
+    if agent.first_seen_ms == 0 {
+        agent.first_seen_ms = received_ms;
+    }
+    agent.last_seen_ms = received_ms;
+    agent.door = news.door;
+    agent.machine_id = news.machine_id;
+    agent.boot_id = news.boot_id;
+    agent.interval_ms = news.interval_ms;
+    if let Some(health) = news.health {
+        agent.health = health;
+    }
+    agent.note_times(news.built_ms, news.sent_ms, received_ms);
+}
+
+/// Runs an upload to its end even if the client goes away in the middle, so that what is stored is also applied.
+async fn detached<T: Send + 'static>(
+    app: &App,
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    let finished = app.uploads.spawn(work).await;
+    finished.unwrap_or_else(|error| {
+        tracing::error!(%error, "an upload ended unexpectedly");
+        Err(Problem::new(
+            axum::http::StatusCode::INTERNAL_SERVER_ERROR,
+            "the server failed at this batch; please report it with the server's log",
+        ))
+    })
+}
+
+/// Counts a request under its way in and its outcome.
+fn count<T>(
+    app: &App,
+    door: crate::store::Door,
+    started: Instant,
+    bytes: usize,
+    outcome: &Result<T, Problem>,
+) {
+    let status = outcome.as_ref().err().map(|problem| problem.status);
+    app.metrics.ingest(door, status, bytes, started.elapsed());
+}

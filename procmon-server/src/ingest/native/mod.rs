@@ -1,0 +1,179 @@
+//! Batches of procmon's own agent.
+
+pub(super) mod text;
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use procmon_common::ids::BootId;
+use procmon_common::wire::{self, Ack};
+use prost::Message;
+
+use super::prepare::{AgentNews, Prepared, prepare};
+use super::{body, commit};
+use crate::app::App;
+use crate::error::Problem;
+use crate::live::apply::Place;
+use crate::live::{Agent, AgentStatus, HostEntry};
+use crate::store::Door;
+
+/// For agents that do not say how often they sample.
+const DEFAULT_INTERVAL_MS: u32 = 5_000;
+const MAX_INTERVAL_MS: u32 = 3_600_000;
+/// Bodies above this are decoded beside the tasks that serve others.
+const HEAVY_BYTES: usize = 64 << 10;
+
+/// A request body with what its headers say of it.
+pub(super) struct Request {
+    pub(super) body: axum::body::Bytes,
+    pub(super) encoding: body::Encoding,
+    pub(super) sent_ms: Option<i64>,
+}
+
+pub(super) async fn take(app: App, agent_id: String, request: Request) -> Result<Ack, Problem> {
+    let sent_ms = request.sent_ms;
+    let batch = decode(request).await?;
+    let boot = check_head(&agent_id, &batch)?;
+    let entry = app
+        .live
+        .entry(&agent_id)
+        .ok_or_else(super::routes::too_many_agents)?;
+    let mut restored = entry.order.lock().await;
+    entry.restore(&mut restored, &app.store).await?;
+    // Read after the wait for the batches before: times of receipt only grow within an agent.
+    let received_ms = app.clock.now_ms();
+    check_machine(&entry.read().agent, &batch, boot, received_ms)?;
+    let place = Place {
+        epoch: batch.epoch,
+        seq: batch.seq,
+        received_ms,
+    };
+    if let Some(ack) = repeated(&app, &entry, place).await? {
+        return Ok(ack);
+    }
+    let prepared = prepare_aside(Arc::clone(&entry), batch, boot, sent_ms).await?;
+    commit(&app, &entry, prepared, place).await
+}
+
+async fn decode(request: Request) -> Result<wire::Batch, Problem> {
+    let work = move || {
+        let plain = body::decompress(request.body, request.encoding)?;
+        wire::Batch::decode(plain).map_err(|error| {
+            Problem::bad_request(format!("the body is not a procmon.v1.Batch: {error}"))
+        })
+    };
+    aside(work).await
+}
+
+/// Runs computation that may take long where it delays nobody.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| {
+            tracing::error!(%error, "a batch could not be read");
+            Err(Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the server failed at this batch; please report it with the server's log",
+            ))
+        })
+}
+
+fn check_head(agent_id: &str, batch: &wire::Batch) -> Result<BootId, Problem> {
+    if batch.agent_id != agent_id {
+        return Err(Problem::conflict(format!(
+            "the path names agent {agent_id}, the batch another; send it to /api/v1/agents/<its agent_id>/batches"
+        )));
+    }
+    if batch.epoch == 0 || batch.epoch > i64::MAX as u64 {
+        return Err(Problem::invalid(
+            "epoch must be the agent's start in Unix nanoseconds",
+        ));
+    }
+    if batch.seq == 0 || batch.seq > i64::MAX as u64 {
+        return Err(Problem::invalid("seq must count from 1"));
+    }
+    if !matches!(batch.machine_id.len(), 0 | 16) {
+        return Err(Problem::invalid("machine_id must have 16 bytes, or none"));
+    }
+    BootId::from_bytes(&batch.boot_id).ok_or_else(|| Problem::invalid("boot_id must have 16 bytes"))
+}
+
+/// Refuses a second machine under a name that is in use.
+fn check_machine(
+    agent: &Agent,
+    batch: &wire::Batch,
+    boot: BootId,
+    now_ms: i64,
+) -> Result<(), Problem> {
+    let in_use =
+        agent.heard() && agent.door == Door::Native && agent.status(now_ms) == AgentStatus::Live;
+    let other = if agent.machine_id.is_empty() || batch.machine_id.is_empty() {
+        agent.boot_id.is_some_and(|known| known != boot)
+    } else {
+        agent.machine_id != *batch.machine_id
+    };
+    if in_use && other {
+        return Err(Problem::conflict(format!(
+            "another live machine uses the agent_id {}; give each host its own with --agent-id, or stop the other agent \
+             and wait {} s",
+            batch.agent_id,
+            agent.patience_ms() / 1000
+        )));
+    }
+    Ok(())
+}
+
+/// The answer to a batch that is stored already.
+async fn repeated(app: &App, entry: &HostEntry, place: Place) -> Result<Option<Ack>, Problem> {
+    let (epoch, durable_seq, synced) = {
+        let host = entry.read();
+        (host.epoch, host.durable_seq, host.synced)
+    };
+    let (watermark, resync) = if epoch == place.epoch {
+        (Some(durable_seq), !synced)
+    } else {
+        let stored = app.store.watermark(&entry.agent_id, place.epoch).await?;
+        (stored, false)
+    };
+    Ok(watermark
+        .filter(|watermark| place.seq <= *watermark)
+        .map(|durable_seq| Ack {
+            epoch: place.epoch,
+            durable_seq,
+            resync,
+            received_unix_ms: place.received_ms,
+        }))
+}
+
+async fn prepare_aside(
+    entry: Arc<HostEntry>,
+    batch: wire::Batch,
+    boot: BootId,
+    sent_ms: Option<i64>,
+) -> Result<Prepared, Problem> {
+    let heavy = batch.encoded_len() > HEAVY_BYTES;
+    let work = move || {
+        let news = AgentNews {
+            door: Door::Native,
+            machine_id: batch.machine_id.to_vec(),
+            boot_id: Some(boot),
+            interval_ms: match batch.interval_ms {
+                0 => DEFAULT_INTERVAL_MS,
+                given => given.min(MAX_INTERVAL_MS),
+            },
+            built_ms: batch.built_unix_ns.div_euclid(1_000_000),
+            sent_ms,
+            health: batch.health.as_ref().map(text::health),
+        };
+        let (batch, departed, resync) = prepare(batch, boot, &entry.read())?;
+        Ok(Prepared {
+            batch,
+            departed,
+            resync,
+            agent: news,
+        })
+    };
+    if heavy { aside(work).await } else { work() }
+}

@@ -1,0 +1,265 @@
+//! From a batch as it came over the wire to the changes it means. Reads the host's state and changes nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use procmon_common::columns::Column;
+use procmon_common::frame::for_each_change;
+use procmon_common::ids::BootId;
+use procmon_common::wire;
+
+use super::native::text;
+use crate::batch::{Batch, ColumnChanges, Event, EventKind, Frame, Life};
+use crate::error::Problem;
+use crate::live::{Health, Host, MAX_PROCESSES};
+use crate::store::Door;
+
+/// Lives by handle.
+pub(super) type Lives = Vec<(u32, Arc<Life>)>;
+
+/// A batch that can be stored and applied.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) batch: Batch,
+    /// Lives that began and ended within it.
+    pub(super) departed: Lives,
+    /// Something in it referred to what the server does not know.
+    pub(super) resync: bool,
+    pub(super) agent: AgentNews,
+}
+
+/// What a batch says of its agent.
+#[derive(Debug)]
+pub(super) struct AgentNews {
+    pub(super) door: Door,
+    pub(super) machine_id: Vec<u8>,
+    pub(super) boot_id: Option<BootId>,
+    pub(super) interval_ms: u32,
+    pub(super) built_ms: i64,
+    pub(super) sent_ms: Option<i64>,
+    pub(super) health: Option<Health>,
+}
+
+/// A life that this batch describes or ends.
+struct Touched {
+    life: Arc<Life>,
+    ended: bool,
+    /// The handle named it before this batch.
+    known_before: bool,
+}
+
+struct Preparation<'a> {
+    host: &'a Host,
+    boot: BootId,
+    /// The handles of the batches before still count.
+    same_space: bool,
+    touched: HashMap<u32, Touched, foldhash::quality::RandomState>,
+    unknown_handles: usize,
+}
+
+/// Checks a batch and works out what it changes.
+pub(super) fn prepare(
+    mut batch: wire::Batch,
+    boot: BootId,
+    host: &Host,
+) -> Result<(Batch, Lives, bool), Problem> {
+    let follows = host.follows(batch.epoch, batch.seq);
+    let mut preparation = Preparation {
+        host,
+        boot,
+        same_space: follows,
+        touched: HashMap::default(),
+        unknown_handles: 0,
+    };
+    let continues = follows && host.span_open && !batch.key;
+    if batch.key {
+        preparation.same_space = false;
+    }
+    for process in &batch.processes {
+        preparation.describe(process)?;
+    }
+    let mut events = Vec::with_capacity(batch.events.len() + batch.losses.len());
+    for event in std::mem::take(&mut batch.events) {
+        events.extend(preparation.event(event));
+    }
+    events.extend(batch.losses.iter().map(text::loss));
+    let synced = batch.key || follows && host.synced;
+    let mut frame = None;
+    if let Some(sample) = batch.frame.take() {
+        preparation.end_gone(&sample.gone);
+        let read = preparation.frame(sample)?;
+        // Differences to values that were missed mean nothing.
+        frame = synced.then_some(read);
+    }
+    preparation.check_count()?;
+    let resync = preparation.unknown_handles > 0 || !synced;
+    if preparation.unknown_handles > 0 {
+        let unknown = preparation.unknown_handles;
+        tracing::debug!(agent_id = %host.agent_id, unknown, "a batch names processes that were never described");
+    }
+    let (lives, ended, departed) = preparation.finish();
+    let prepared = Batch {
+        key: batch.key,
+        more: batch.more,
+        continues,
+        events,
+        lives,
+        ended,
+        frame,
+        totals: batch.host.as_ref().map(text::totals),
+    };
+    Ok((prepared, departed, resync))
+}
+
+impl Preparation<'_> {
+    fn known(&self, handle: u32) -> Option<&Arc<Life>> {
+        match self.touched.get(&handle) {
+            Some(touched) => Some(&touched.life),
+            None if self.same_space => self.host.life(handle),
+            None => None,
+        }
+    }
+
+    fn describe(&mut self, process: &wire::Process) -> Result<(), Problem> {
+        let handle = process.handle;
+        if handle == 0 {
+            return Err(Problem::invalid("a process has handle 0, which names none"));
+        }
+        let life = text::life(process, self.boot);
+        if let Some(known) = self.known(handle)
+            && known.id != life.id
+        {
+            return Err(Problem::invalid(format!(
+                "handle {handle} already names another process; begin a key batch to give handles anew"
+            )));
+        }
+        let known_before = self.same_space && self.host.is_running(handle);
+        let touched = Touched {
+            life: Arc::new(life),
+            ended: false,
+            known_before,
+        };
+        self.touched.insert(handle, touched);
+        Ok(())
+    }
+
+    fn event(&mut self, event: wire::Event) -> Option<Event> {
+        use wire::event::Kind;
+        // A kind of a newer agent.
+        let kind = event.kind?;
+        let handle = event.handle;
+        let known = self.known(handle).cloned();
+        if known.is_none() && handle != 0 {
+            self.unknown_handles += 1;
+        }
+        let (life, kind) = match kind {
+            Kind::Fork(wire::Fork {}) => (known, EventKind::Fork),
+            Kind::Exec(exec) => {
+                let life = text::life_after_exec(known.as_deref(), &exec);
+                if known.is_some() {
+                    self.touch(handle, Arc::clone(&life), false);
+                }
+                (Some(life), EventKind::Exec)
+            }
+            Kind::Exit(exit) => {
+                if let Some(life) = &known {
+                    // Without final totals it is a zombie: it stays until a frame says that it is gone.
+                    self.touch(handle, Arc::clone(life), exit.totals_final);
+                }
+                (known, EventKind::Exit(Box::new(text::exit(&exit))))
+            }
+            Kind::IoSlow(io) => (known, EventKind::SlowIo(Box::new(text::slow_io(&io)))),
+        };
+        Some(Event {
+            ts_ns: event.ts_unix_ns,
+            life,
+            sampled: event.sampled,
+            kind,
+        })
+    }
+
+    fn touch(&mut self, handle: u32, life: Arc<Life>, ended: bool) {
+        let known_before = self.same_space && self.host.is_running(handle);
+        let touched = self.touched.entry(handle).or_insert(Touched {
+            life: Arc::clone(&life),
+            ended: false,
+            known_before,
+        });
+        touched.life = life;
+        touched.ended |= ended;
+    }
+
+    fn end_gone(&mut self, gone: &[u32]) {
+        for handle in gone {
+            if let Some(life) = self.known(*handle).cloned() {
+                self.touch(*handle, life, true);
+            }
+        }
+    }
+
+    fn frame(&mut self, frame: wire::Frame) -> Result<Frame, Problem> {
+        let mut read = Frame {
+            ts_ns: frame.ts_unix_ns,
+            ..Frame::default()
+        };
+        for encoded in &frame.columns {
+            let Some(column) = Column::from_id(encoded.id) else {
+                continue;
+            };
+            let mut changes = Vec::with_capacity(encoded.deltas.len());
+            let mut unknown = 0;
+            for_each_change(std::slice::from_ref(encoded), |handle, _, delta| {
+                if self.known(handle).is_some() {
+                    changes.push((handle, delta));
+                } else {
+                    unknown += 1;
+                }
+            })
+            .map_err(|error| Problem::invalid(format!("the frame is inconsistent: {error}")))?;
+            self.unknown_handles += unknown;
+            if !changes.is_empty() {
+                read.columns.push(ColumnChanges { column, changes });
+            }
+        }
+        for ports in frame.ports {
+            if self.known(ports.handle).is_some() {
+                read.ports.push((ports.handle, text::ports(&ports.ports)));
+            }
+        }
+        Ok(read)
+    }
+
+    fn check_count(&self) -> Result<(), Problem> {
+        let before = if self.same_space {
+            self.host.process_count()
+        } else {
+            0
+        };
+        let new = |touched: &&Touched| !touched.known_before && !touched.ended;
+        let count = before + self.touched.values().filter(new).count();
+        if count > MAX_PROCESSES {
+            return Err(Problem::invalid(format!(
+                "{count} processes at once; the server keeps at most {MAX_PROCESSES} of one agent"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Lives to know from now on, handles that ended, and lives that began and ended here.
+    fn finish(self) -> (Lives, Vec<u32>, Lives) {
+        let (mut lives, mut ended, mut departed) = (Vec::new(), Vec::new(), Vec::new());
+        for (handle, touched) in self.touched {
+            match touched {
+                Touched { ended: false, .. } => lives.push((handle, touched.life)),
+                Touched {
+                    known_before: true, ..
+                } => ended.push(handle),
+                Touched { .. } => departed.push((handle, touched.life)),
+            }
+        }
+        lives.sort_unstable_by_key(|(handle, _)| *handle);
+        departed.sort_unstable_by_key(|(handle, _)| *handle);
+        ended.sort_unstable();
+        (lives, ended, departed)
+    }
+}

@@ -1,0 +1,18 @@
+//! The procmon server as a library, so that tests can run it in their own process.
+
+pub mod app;
+pub mod batch;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod events;
+pub mod hosts;
+pub mod ingest;
+pub mod live;
+pub mod metrics;
+pub mod page;
+pub mod processes;
+pub mod retention;
+pub mod run;
+pub mod store;
+mod ui;

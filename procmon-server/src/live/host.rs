@@ -1,0 +1,199 @@
+//! The state of one host.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use procmon_common::ids::ProcessId;
+
+use super::process::{LiveProcess, ProcessView};
+use super::{Agent, AgentStatus};
+use crate::batch::Life;
+
+/// Most processes of one agent: the kernel's own default limit is a third of it on a big machine.
+pub const MAX_PROCESSES: usize = 100_000;
+/// Removals remembered for clients that follow; one that is further behind gets everything anew.
+const REMOVALS: usize = 50_000;
+/// Ended lives whose handle can still be named, by an I/O request that completes after its process for example.
+const DEPARTED: usize = 4096;
+
+pub(super) type HandleMap<T> = HashMap<u32, T, foldhash::quality::RandomState>;
+type IdMap<T> = HashMap<ProcessId, T, foldhash::quality::RandomState>;
+
+#[derive(Debug)]
+pub struct Host {
+    pub agent_id: Arc<str>,
+    pub agent: Agent,
+    pub epoch: u64,
+    /// Highest stored number of the epoch.
+    pub durable_seq: u64,
+    /// The handles are those of the last key batch, and nothing was missed since.
+    pub synced: bool,
+    /// A key span began, and its end has not come.
+    pub span_open: bool,
+    /// When the last span began; 0 for never. Server time.
+    pub key_ms: i64,
+    /// Time of the newest sample by the host's clock.
+    pub frame_ns: Option<i64>,
+    /// Lives begun and ended since the server started.
+    pub starts: u64,
+    pub exits: u64,
+    pub(super) version: u64,
+    pub(super) processes: HandleMap<LiveProcess>,
+    /// Known from before the last span, not yet listed in it.
+    pub(super) previous: IdMap<LiveProcess>,
+    pub(super) departed: HandleMap<Arc<Life>>,
+    pub(super) departed_order: VecDeque<u32>,
+    pub(super) removals: VecDeque<(u64, ProcessId)>,
+    /// Removals up to this version are forgotten.
+    pub(super) removals_from: u64,
+    /// The next frame is a key frame: values start from unknown.
+    pub(super) await_key_frame: bool,
+    /// Handles whose I/O rate the next sample may change.
+    pub(super) unsettled: Vec<u32>,
+}
+
+/// What a follower has missed.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Everything is to be read anew.
+    pub all: bool,
+    pub version: u64,
+    pub removed: Vec<ProcessId>,
+}
+
+impl Host {
+    pub(super) fn new(agent_id: Arc<str>) -> Self {
+        Self {
+            agent_id,
+            agent: Agent::default(),
+            epoch: 0,
+            durable_seq: 0,
+            synced: false,
+            span_open: false,
+            key_ms: 0,
+            frame_ns: None,
+            starts: 0,
+            exits: 0,
+            version: 1,
+            processes: HandleMap::default(),
+            previous: IdMap::default(),
+            departed: HandleMap::default(),
+            departed_order: VecDeque::new(),
+            removals: VecDeque::new(),
+            removals_from: 1,
+            await_key_frame: false,
+            unsettled: Vec::new(),
+        }
+    }
+
+    pub fn process_count(&self) -> usize {
+        self.processes.len() + self.previous.len()
+    }
+
+    /// The life that a handle names now.
+    pub fn life(&self, handle: u32) -> Option<&Arc<Life>> {
+        match self.processes.get(&handle) {
+            Some(process) => Some(&process.life),
+            None => self.departed.get(&handle),
+        }
+    }
+
+    /// Whether a handle names a process that has not ended.
+    pub fn is_running(&self, handle: u32) -> bool {
+        self.processes.contains_key(&handle)
+    }
+
+    /// All processes, in no order.
+    pub fn views(&self, now_ms: i64) -> impl Iterator<Item = ProcessView<'_>> {
+        let stale = self.agent.status(now_ms) == AgentStatus::Stale;
+        self.processes
+            .values()
+            .chain(self.previous.values())
+            .filter_map(move |process| {
+                Some(ProcessView {
+                    host: self,
+                    process,
+                    id: process.life.id?,
+                    stale,
+                })
+            })
+    }
+
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What changed after a version; rows that changed are told apart by [`ProcessView::changed_after`].
+    pub fn changes_after(&self, version: u64) -> Changes {
+        if version < self.removals_from {
+            return Changes {
+                all: true,
+                version: self.version,
+                removed: Vec::new(),
+            };
+        }
+        let newer = self.removals.iter().rev();
+        let removed = newer
+            .take_while(|(at, _)| *at > version)
+            .map(|(_, id)| *id)
+            .collect();
+        Changes {
+            all: false,
+            version: self.version,
+            removed,
+        }
+    }
+
+    pub(super) fn expired(&self, now_ms: i64) -> bool {
+        self.process_count() > 0 && self.agent.gone(now_ms)
+    }
+
+    /// Forgets the processes; the agent stays known.
+    pub(super) fn clear(&mut self) {
+        self.version += 1;
+        self.detach();
+        let ids: Vec<_> = self.previous.drain().map(|(id, _)| id).collect();
+        for id in ids {
+            self.note_removed(id);
+        }
+    }
+
+    /// The handles mean nothing any more. What they named stays listed until the end of the next span.
+    pub(super) fn detach(&mut self) {
+        for (_, process) in self.processes.drain() {
+            if let Some(id) = process.life.id {
+                self.previous.insert(id, process);
+            }
+        }
+        self.departed.clear();
+        self.departed_order.clear();
+        self.unsettled.clear();
+        self.synced = false;
+        self.span_open = false;
+    }
+
+    pub(super) fn note_removed(&mut self, id: ProcessId) {
+        if self.removals.len() == REMOVALS
+            && let Some((version, _)) = self.removals.pop_front()
+        {
+            self.removals_from = version;
+        }
+        self.removals.push_back((self.version, id));
+    }
+
+    pub(super) fn note_departed(&mut self, handle: u32, life: Arc<Life>) {
+        if self.departed_order.len() == DEPARTED
+            && let Some(oldest) = self.departed_order.pop_front()
+        {
+            self.departed.remove(&oldest);
+        }
+        self.departed_order.push_back(handle);
+        self.departed.insert(handle, life);
+    }
+}
+
+impl ProcessView<'_> {
+    pub fn changed_after(&self, version: u64) -> bool {
+        self.process.changed > version
+    }
+}

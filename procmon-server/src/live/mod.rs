@@ -1,0 +1,147 @@
+//! The present: what runs on each host, kept in memory and rebuilt from the store after a restart. It changes only by
+//! batches that are already stored. No SQL and no request handling lives here, but for the stream of changes.
+
+mod agent;
+pub mod apply;
+mod host;
+mod process;
+mod restore;
+pub mod routes;
+mod stream;
+
+pub use agent::{Agent, AgentStatus, Gap, Health};
+pub use host::{Changes, Host, MAX_PROCESSES};
+pub use process::{LiveProcess, ProcessView};
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::{Mutex, watch};
+
+use crate::clock::Clock;
+
+/// More agents than one server is meant for: a bound on what strangers can make it remember.
+const MAX_AGENTS: usize = 50_000;
+
+/// All hosts.
+#[derive(Debug)]
+pub struct Live {
+    hosts: RwLock<BTreeMap<Arc<str>, Arc<HostEntry>>>,
+    changed: watch::Sender<u64>,
+    clock: Clock,
+}
+
+/// One host: its state, and the order of its batches.
+#[derive(Debug)]
+pub struct HostEntry {
+    pub agent_id: Arc<str>,
+    /// Held from the check of a batch until its application: one batch of an agent at a time. The value says whether the
+    /// state was restored from the store.
+    pub order: Mutex<bool>,
+    /// What is to be written to the table of agents.
+    pub dirty: AtomicBool,
+    state: RwLock<Host>,
+}
+
+impl HostEntry {
+    pub fn read(&self) -> RwLockReadGuard<'_, Host> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn write(&self) -> RwLockWriteGuard<'_, Host> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Live {
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            hosts: RwLock::default(),
+            changed: watch::channel(0).0,
+            clock,
+        }
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The host of an agent that was heard, in the end or from the table of agents.
+    pub fn get(&self, agent_id: &str) -> Option<Arc<HostEntry>> {
+        let entry = self.map().get(agent_id).cloned()?;
+        let heard = entry.read().agent.heard();
+        heard.then_some(entry)
+    }
+
+    /// The host of an agent, which may be new. `None` when there are too many.
+    pub fn entry(&self, agent_id: &str) -> Option<Arc<HostEntry>> {
+        if let Some(entry) = self.map().get(agent_id) {
+            return Some(Arc::clone(entry));
+        }
+        let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
+        if hosts.len() >= MAX_AGENTS {
+            return None;
+        }
+        let agent_id: Arc<str> = agent_id.into();
+        let entry = hosts.entry(Arc::clone(&agent_id)).or_insert_with(|| {
+            Arc::new(HostEntry {
+                agent_id: Arc::clone(&agent_id),
+                order: Mutex::new(false),
+                dirty: AtomicBool::new(false),
+                state: RwLock::new(Host::new(agent_id)),
+            })
+        });
+        Some(Arc::clone(entry))
+    }
+
+    /// The hosts heard of, by name; or the one of `agent_id`.
+    pub fn hosts(&self, agent_id: Option<&str>) -> Vec<Arc<HostEntry>> {
+        if let Some(agent_id) = agent_id {
+            return self.get(agent_id).into_iter().collect();
+        }
+        let mut hosts: Vec<_> = self.map().values().cloned().collect();
+        hosts.retain(|entry| entry.read().agent.heard());
+        hosts
+    }
+
+    fn map(&self) -> RwLockReadGuard<'_, BTreeMap<Arc<str>, Arc<HostEntry>>> {
+        self.hosts.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells whoever watches that something changed.
+    pub fn notify(&self) {
+        self.changed
+            .send_modify(|version| *version = version.wrapping_add(1));
+    }
+
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Drops the processes of hosts that were silent for long, and the names of agents whose batches were all refused.
+    pub fn sweep(&self) {
+        let now_ms = self.clock.now_ms();
+        let mut dropped = false;
+        self.hosts
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, entry| Arc::strong_count(entry) > 1 || entry.read().agent.heard());
+        for entry in self.hosts(None) {
+            if entry.read().expired(now_ms) {
+                entry.write().clear();
+                dropped = true;
+            }
+        }
+        if dropped {
+            self.notify();
+        }
+    }
+
+    /// What to write to the table of agents, and forget that it is to be written.
+    pub fn take_dirty(&self) -> Vec<Arc<HostEntry>> {
+        let mut dirty = self.hosts(None);
+        dirty.retain(|entry| entry.dirty.swap(false, Ordering::AcqRel));
+        dirty
+    }
+}

@@ -1,0 +1,144 @@
+//! A process that is there, and how the API shows it.
+
+use std::sync::Arc;
+
+use procmon_common::columns::{Column, Row};
+use procmon_common::ids::ProcessId;
+
+use super::Host;
+use crate::batch::Life;
+
+#[derive(Clone, Debug)]
+pub struct LiveProcess {
+    pub life: Arc<Life>,
+    pub row: Row,
+    /// Unknown until a sample.
+    pub ports: Option<Box<[u16]>>,
+    pub(super) read: Rate,
+    pub(super) write: Rate,
+    /// The host's version when it last changed.
+    pub(super) changed: u64,
+}
+
+/// A counter and how fast it grew between the last two samples.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rate {
+    last: Option<u64>,
+    per_s: Option<f32>,
+}
+
+impl Rate {
+    /// Takes the counter as of the newest sample; returns whether the rate is another now.
+    pub(super) fn update(&mut self, value: Option<u64>, elapsed_s: Option<f64>) -> bool {
+        let before = self.per_s;
+        self.per_s = match (self.last, value, elapsed_s) {
+            (Some(last), Some(value), Some(elapsed_s)) => {
+                Some((value.saturating_sub(last) as f64 / elapsed_s) as f32)
+            }
+            _ => None,
+        };
+        self.last = value;
+        before != self.per_s
+    }
+
+    /// Whether the next sample may change it even if the counter stays.
+    pub(super) fn unsettled(self) -> bool {
+        self.last.is_some() && self.per_s != Some(0.0)
+    }
+
+    fn shown(self) -> Option<f64> {
+        self.per_s.map(|rate| f64::from(rate).round())
+    }
+}
+
+impl LiveProcess {
+    pub(super) fn new(life: Arc<Life>, version: u64) -> Self {
+        Self {
+            life,
+            row: Row::default(),
+            ports: None,
+            read: Rate::default(),
+            write: Rate::default(),
+            changed: version,
+        }
+    }
+
+    pub(super) fn sampled(&self) -> bool {
+        self.row != Row::default()
+    }
+}
+
+/// A process together with its host: everything the API shows of it is computed here.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessView<'a> {
+    pub host: &'a Host,
+    pub process: &'a LiveProcess,
+    pub id: ProcessId,
+    pub stale: bool,
+}
+
+impl ProcessView<'_> {
+    pub fn ppid(&self) -> Option<u32> {
+        let sampled = self.process.row.get(Column::Ppid);
+        sampled.map(|ppid| ppid as u32).or(self.process.life.ppid)
+    }
+
+    pub fn status(&self) -> Option<char> {
+        let letter = self.process.row.get(Column::Status)?;
+        let letter = char::from(u8::try_from(letter).ok()?);
+        letter.is_ascii_alphabetic().then_some(letter)
+    }
+
+    pub fn cpu_percent(&self) -> Option<f64> {
+        let value = self.process.row.get(Column::CpuCentipercent)?;
+        Some(value as f64 / 100.0)
+    }
+
+    pub fn rss_bytes(&self) -> Option<u64> {
+        let kib = self.metric(Column::RssKib)?;
+        let extra = self.metric(Column::RssExtraBytes).unwrap_or(0);
+        Some(kib.saturating_mul(1024).saturating_add(extra))
+    }
+
+    /// Of the host's memory.
+    pub fn memory_percent(&self) -> Option<f64> {
+        if let Some(value) = self.process.row.get(Column::MemoryMicropercent) {
+            return Some(value as f64 / 1e6);
+        }
+        let total = self.host.agent.totals?.memory_total_bytes;
+        let share = self.rss_bytes()? as f64 * 100.0 / total as f64;
+        (total > 0).then(|| (share * 1000.0).round() / 1000.0)
+    }
+
+    pub fn metric(&self, column: Column) -> Option<u64> {
+        self.process.row.get(column)
+    }
+
+    /// Listening ports. A sample that counted the connections and names no port says that there is none.
+    pub fn ports(&self) -> Option<&[u16]> {
+        let counted = self.metric(Column::NetConns).is_some();
+        let none: &[u16] = &[];
+        self.process.ports.as_deref().or(counted.then_some(none))
+    }
+
+    pub fn read_bytes_per_s(&self) -> Option<f64> {
+        self.process.read.shown()
+    }
+
+    pub fn write_bytes_per_s(&self) -> Option<f64> {
+        self.process.write.shown()
+    }
+
+    pub fn rss_exact(&self) -> Option<bool> {
+        self.metric(Column::RssExact).map(|exact| exact != 0)
+    }
+
+    /// By the server's clock where the host's is off.
+    pub fn observed_ns(&self) -> Option<i64> {
+        let host_ns = match self.host.frame_ns {
+            Some(frame_ns) if self.process.sampled() => Some(frame_ns),
+            _ => self.process.life.started_ns,
+        };
+        host_ns.map(|ns| self.host.agent.server_time_ns(ns))
+    }
+}

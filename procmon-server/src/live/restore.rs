@@ -1,0 +1,80 @@
+//! The present after a restart, from the agents' table and the last batches.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::apply::Place;
+use super::{Agent, HostEntry, Live};
+use crate::store::{Store, StoreError};
+
+impl Live {
+    /// Brings back the agents, and the processes of those heard lately. The others follow when they are heard.
+    pub async fn restore(&self, store: &Store) -> Result<(), StoreError> {
+        let now_ms = self.clock.now_ms();
+        for row in store.agents().await? {
+            let Some(entry) = self.entry(&row.agent_id) else {
+                break;
+            };
+            entry.write().agent = Agent::from_row(&row);
+            let listed = !entry.read().agent.gone(now_ms);
+            if listed {
+                let mut restored = entry.order.lock().await;
+                entry.restore(&mut restored, store).await?;
+            }
+        }
+        self.notify();
+        Ok(())
+    }
+
+    /// Writes the agents that changed to their table.
+    pub async fn save(&self, store: &Store) -> Result<(), StoreError> {
+        let dirty = self.take_dirty();
+        if dirty.is_empty() {
+            return Ok(());
+        }
+        let row = |entry: &Arc<HostEntry>| entry.read().agent.to_row(&entry.agent_id);
+        let saved = store
+            .save_agents(&dirty.iter().map(row).collect::<Vec<_>>())
+            .await;
+        if saved.is_err() {
+            for entry in dirty {
+                entry.dirty.store(true, Ordering::Release);
+            }
+        }
+        saved
+    }
+}
+
+impl HostEntry {
+    /// Rebuilds the state from the agent's last span of batches, once.
+    pub async fn restore(&self, restored: &mut bool, store: &Store) -> Result<(), StoreError> {
+        if *restored {
+            return Ok(());
+        }
+        if let Some(span) = store.last_span(&self.agent_id).await? {
+            let mut host = self.write();
+            for stored in &span.batches {
+                let place = Place {
+                    epoch: span.epoch,
+                    seq: stored.seq,
+                    received_ms: stored.received_ms,
+                };
+                // Replaying counts nothing twice: the counters are since the start of this process.
+                let counters = (host.starts, host.exits);
+                host.apply(&stored.batch, place, Vec::new());
+                (host.starts, host.exits) = counters;
+            }
+            host.epoch = span.epoch;
+            host.durable_seq = span.seq;
+            if span.batches.is_empty() {
+                host.synced = false;
+            }
+            host.agent.last_seen_ms = host.agent.last_seen_ms.max(span.received_ms);
+            if host.agent.first_seen_ms == 0 {
+                host.agent.first_seen_ms = span.received_ms;
+            }
+        }
+        *restored = true;
+        Ok(())
+    }
+}

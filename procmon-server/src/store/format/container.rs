@@ -1,0 +1,120 @@
+//! The outermost layer: sections, compressed one by one.
+
+use std::cell::RefCell;
+
+use super::bytes::{Reader, put};
+use super::{FormatError, MAGIC, VERSION};
+
+const PLAIN: u64 = 0;
+const ZSTD: u64 = 1;
+const LEVEL: i32 = 3;
+/// Below this, compression costs more than it saves.
+const WORTH_COMPRESSING: usize = 48;
+/// No section of a batch that was accepted comes near.
+const MAX_SECTION_BYTES: usize = 1 << 28;
+
+thread_local! {
+    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+pub(super) fn pack(sections: &[(u64, Vec<u8>)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend_from_slice(MAGIC);
+    out.push(VERSION);
+    put(&mut out, sections.len() as u64);
+    let mut content = Vec::new();
+    for (id, plain) in sections {
+        let before = content.len();
+        let encoding = store(plain, &mut content);
+        put(&mut out, *id);
+        put(&mut out, encoding);
+        put(&mut out, plain.len() as u64);
+        put(&mut out, (content.len() - before) as u64);
+    }
+    out.extend_from_slice(&content);
+    out
+}
+
+fn store(plain: &[u8], content: &mut Vec<u8>) -> u64 {
+    if plain.len() >= WORTH_COMPRESSING
+        && let Ok(compressed) = compress(plain)
+        && compressed.len() < plain.len()
+    {
+        content.extend_from_slice(&compressed);
+        return ZSTD;
+    }
+    content.extend_from_slice(plain);
+    PLAIN
+}
+
+fn compress(plain: &[u8]) -> std::io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| match kept {
+        Some(compressor) => compressor.compress(plain),
+        None => kept
+            .insert(zstd::bulk::Compressor::new(LEVEL)?)
+            .compress(plain),
+    })
+}
+
+fn decompress(stored: &[u8], length: usize) -> std::io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|kept| match kept {
+        Some(decompressor) => decompressor.decompress(stored, length),
+        None => kept
+            .insert(zstd::bulk::Decompressor::new()?)
+            .decompress(stored, length),
+    })
+}
+
+/// The sections of a batch, not yet decompressed.
+#[derive(Debug)]
+pub(super) struct Sections<'a> {
+    found: Vec<(u64, u64, usize, &'a [u8])>,
+}
+
+impl<'a> Sections<'a> {
+    pub(super) fn open(bytes: &'a [u8]) -> Result<Self, FormatError> {
+        let mut reader = Reader::new(bytes);
+        if reader.take(MAGIC.len()).ok() != Some(MAGIC) {
+            return Err(FormatError::Magic);
+        }
+        let version = reader.byte()?;
+        if version != VERSION {
+            return Err(FormatError::Version(version));
+        }
+        let count = reader.count()?;
+        let mut heads = Vec::with_capacity(count.min(32));
+        for _ in 0..count {
+            let (id, encoding) = (reader.number()?, reader.number()?);
+            let plain = usize::try_from(reader.number()?).map_err(|_| FormatError::Lengths)?;
+            let stored = usize::try_from(reader.number()?).map_err(|_| FormatError::Lengths)?;
+            heads.push((id, encoding, plain, stored));
+        }
+        let mut found = Vec::with_capacity(heads.len());
+        for (id, encoding, plain, stored) in heads {
+            found.push((id, encoding, plain, reader.take(stored)?));
+        }
+        Ok(Self { found })
+    }
+
+    /// A section's content; empty when it is not there.
+    pub(super) fn read(&self, wanted: u64) -> Result<Vec<u8>, FormatError> {
+        let Some((_, encoding, plain, stored)) =
+            self.found.iter().find(|(id, ..)| *id == wanted).copied()
+        else {
+            return Ok(Vec::new());
+        };
+        if plain > MAX_SECTION_BYTES {
+            return Err(FormatError::Lengths);
+        }
+        let content = match encoding {
+            PLAIN => stored.to_vec(),
+            ZSTD => decompress(stored, plain).map_err(|_| FormatError::Compression)?,
+            _ => return Err(FormatError::Compression),
+        };
+        if content.len() != plain {
+            return Err(FormatError::Lengths);
+        }
+        Ok(content)
+    }
+}

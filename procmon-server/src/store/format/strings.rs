@@ -1,0 +1,75 @@
+//! The dictionary: each distinct byte string of a batch once.
+
+use std::collections::HashMap;
+
+use super::FormatError;
+use super::bytes::{Reader, put};
+
+/// Gives each distinct string a number, in order of first use.
+#[derive(Debug, Default)]
+pub(super) struct Interner<'a> {
+    numbers: HashMap<&'a [u8], u64, foldhash::fast::RandomState>,
+    strings: Vec<&'a [u8]>,
+}
+
+impl<'a> Interner<'a> {
+    pub(super) fn intern(&mut self, string: &'a [u8]) -> u64 {
+        *self.numbers.entry(string).or_insert_with(|| {
+            self.strings.push(string);
+            self.strings.len() as u64 - 1
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.strings.is_empty()
+    }
+
+    pub(super) fn finish(self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put(&mut out, self.strings.len() as u64);
+        for string in &self.strings {
+            put(&mut out, string.len() as u64);
+        }
+        for string in &self.strings {
+            out.extend_from_slice(string);
+        }
+        out
+    }
+}
+
+/// The strings by number.
+#[derive(Debug, Default)]
+pub(super) struct Strings<'a> {
+    strings: Vec<&'a [u8]>,
+}
+
+impl<'a> Strings<'a> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, FormatError> {
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut reader = Reader::new(bytes);
+        let count = reader.count()?;
+        let mut lengths = Vec::with_capacity(count);
+        for _ in 0..count {
+            lengths.push(usize::try_from(reader.number()?).map_err(|_| FormatError::Lengths)?);
+        }
+        let strings = lengths
+            .into_iter()
+            .map(|length| reader.take(length))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { strings })
+    }
+
+    pub(super) fn bytes(&self, number: u64) -> Result<&'a [u8], FormatError> {
+        usize::try_from(number)
+            .ok()
+            .and_then(|index| self.strings.get(index))
+            .copied()
+            .ok_or(FormatError::Reference)
+    }
+
+    pub(super) fn text(&self, number: u64) -> Result<Box<str>, FormatError> {
+        Ok(String::from_utf8_lossy(self.bytes(number)?).into())
+    }
+}

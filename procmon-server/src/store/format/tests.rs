@@ -1,0 +1,212 @@
+use std::sync::Arc;
+
+use procmon_common::columns::Column;
+use procmon_common::ids::{BootId, ProcessId};
+use proptest::prelude::*;
+
+use super::*;
+use crate::batch::{
+    Batch, ColumnChanges, Credentials, Event, EventKind, Exit, Frame, Image, Life, Loss, Operation,
+    SlowIo, Totals,
+};
+
+fn life() -> impl Strategy<Value = Arc<Life>> {
+    let id = proptest::option::of(prop_oneof![
+        (any::<u32>(), any::<u64>(), any::<[u8; 16]>())
+            .prop_map(|(pid, ticks, boot)| ProcessId::booted(pid, ticks, BootId(boot))),
+        (any::<u32>(), any::<i64>()).prop_map(|(pid, ms)| ProcessId::upload(pid, ms)),
+    ]);
+    let bytes = || proptest::collection::vec(any::<u8>(), 0..12).prop_map(Vec::into_boxed_slice);
+    let image = (any::<u32>(), bytes(), bytes(), bytes(), 0..5000_u64).prop_map(
+        |(seq, name, exe, args, cut)| Image {
+            seq,
+            name,
+            exe,
+            args_bytes: args.len() as u64 + cut,
+            args,
+        },
+    );
+    let text = || proptest::option::of("[a-z/é]{0,8}".prop_map(String::into_boxed_str));
+    let credentials =
+        (proptest::option::of(any::<u32>()), text()).prop_map(|(uid, username)| Credentials {
+            uid,
+            euid: uid,
+            gid: Some(7),
+            username,
+        });
+    let numbers = (
+        proptest::option::of(any::<u32>()),
+        proptest::option::of(any::<i64>()),
+        any::<bool>(),
+    );
+    (
+        id,
+        numbers,
+        proptest::option::of(image),
+        proptest::option::of(credentials),
+        text(),
+        text(),
+    )
+        .prop_map(
+            |(id, (ppid, started_ns, baseline), image, credentials, cgroup, container_id)| {
+                Arc::new(Life {
+                    id,
+                    ppid,
+                    started_ns,
+                    image,
+                    credentials,
+                    cgroup,
+                    container_id,
+                    pid_namespace: ppid,
+                    namespace_pid: ppid,
+                    baseline,
+                })
+            },
+        )
+}
+
+fn kind() -> impl Strategy<Value = EventKind> {
+    let exit = (
+        proptest::option::of(0..256_u32),
+        proptest::option::of(0..u64::MAX - 1),
+        any::<bool>(),
+    )
+        .prop_map(|(code, total, flag)| {
+            EventKind::Exit(Box::new(Exit {
+                code,
+                cpu_time_ns: total,
+                major_faults: total,
+                core_dumped: flag,
+                totals_final: !flag,
+                ..Exit::default()
+            }))
+        });
+    let io = (any::<u32>(), any::<u64>(), 0..5_u64).prop_map(|(major, bytes, operation)| {
+        EventKind::SlowIo(Box::new(SlowIo {
+            major,
+            bytes,
+            device: "vda".into(),
+            operation: Operation::from_number(operation),
+            latency_ns: bytes,
+            ..SlowIo::default()
+        }))
+    });
+    let loss = (any::<u64>(), any::<i64>()).prop_map(|(count, from_ns)| {
+        EventKind::Loss(Box::new(Loss {
+            kind: "exec".into(),
+            reason: "ring_full".into(),
+            count,
+            from_ns,
+        }))
+    });
+    prop_oneof![Just(EventKind::Fork), Just(EventKind::Exec), exit, io, loss]
+}
+
+fn frame() -> impl Strategy<Value = Frame> {
+    let changes = proptest::collection::btree_map(any::<u32>(), any::<i64>(), 0..6)
+        .prop_map(|changes| changes.into_iter().collect());
+    let column = (1..17_u32, changes).prop_map(|(id, changes)| ColumnChanges {
+        column: Column::from_id(id).expect("a known column"),
+        changes,
+    });
+    let ports = (any::<u32>(), proptest::collection::vec(any::<u16>(), 0..3));
+    (
+        any::<i64>(),
+        proptest::collection::vec(column, 0..4),
+        proptest::collection::vec(ports, 0..3),
+    )
+        .prop_map(|(ts_ns, columns, ports)| Frame {
+            ts_ns,
+            columns,
+            ports,
+        })
+}
+
+fn batch() -> impl Strategy<Value = Batch> {
+    let lives = proptest::collection::vec(life(), 1..6);
+    let events =
+        proptest::collection::vec((any::<i64>(), 0..8_usize, any::<bool>(), kind()), 0..12);
+    let handles = proptest::collection::vec((any::<u32>(), 0..8_usize), 0..5);
+    let rest = (
+        any::<[bool; 3]>(),
+        proptest::collection::vec(any::<u32>(), 0..4),
+        proptest::option::of(frame()),
+        any::<bool>(),
+    );
+    (lives, events, handles, rest).prop_map(
+        |(lives, events, handles, ([key, more, continues], ended, frame, totals))| Batch {
+            key,
+            more,
+            continues,
+            ended,
+            frame,
+            totals: totals.then(|| Totals {
+                cpus: 2,
+                memory_total_bytes: 1 << 34,
+                load_centi: [1, 2, 3],
+                cpu_centipercent: Some(0),
+                boot_ns: -5,
+                ..Totals::default()
+            }),
+            events: events
+                .into_iter()
+                .map(|(ts_ns, index, sampled, kind)| Event {
+                    ts_ns,
+                    life: lives.get(index).cloned(),
+                    sampled,
+                    kind,
+                })
+                .collect(),
+            lives: handles
+                .into_iter()
+                .map(|(handle, index)| (handle, Arc::clone(&lives[index % lives.len()])))
+                .collect(),
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(batch in batch()) {
+        let bytes = encode(&batch);
+        prop_assert_eq!(&decode(&bytes).expect("just written"), &batch);
+        prop_assert_eq!(decode_events(&bytes).expect("just written"), batch.events);
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(tail in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let mut bytes = MAGIC.to_vec();
+        bytes.push(VERSION);
+        bytes.extend_from_slice(&tail);
+        let _ = decode(&bytes);
+        let _ = decode(&tail);
+    }
+
+    #[test]
+    fn a_flipped_or_cut_batch_never_panics(batch in batch(), at in any::<prop::sample::Index>(), with in any::<u8>()) {
+        let mut bytes = encode(&batch);
+        let index = at.index(bytes.len());
+        let _ = decode(&bytes[..index]);
+        bytes[index] ^= with;
+        let _ = decode(&bytes);
+    }
+}
+
+#[test]
+fn unknown_sections_are_passed_over() {
+    let batch = Batch {
+        key: true,
+        ..Batch::default()
+    };
+    let span = container::Sections::open(&encode(&batch))
+        .and_then(|sections| sections.read(section::SPAN))
+        .expect("just written");
+    let bytes = container::pack(&[(999, vec![1, 2, 3]), (section::SPAN, span)]);
+    assert_eq!(decode(&bytes).expect("readable"), batch);
+}
+
+#[test]
+fn a_newer_version_is_named() {
+    assert_eq!(decode(b"PMB1\x02\x00"), Err(FormatError::Version(2)));
+    assert_eq!(decode(b"PMB2"), Err(FormatError::Magic));
+}

@@ -216,7 +216,7 @@ impl AgentConfig {
             interval: layers
                 .get_checked("interval", check_interval)?
                 .unwrap_or(Duration::from_secs(5)),
-            token: layers.get("token")?,
+            token: layers.get_checked("token", check_token)?,
             labels: layers.get::<Labels>("labels")?.unwrap_or_default().0,
             probe: layers.get("probe")?.unwrap_or_default(),
             spool_dir,
@@ -251,6 +251,16 @@ fn check_agent_id(agent_id: &str) -> Result<(), String> {
     }
     Err(
         "is not a valid name; use 1 to 128 letters, digits and . _ - :, for example web-1"
+            .to_owned(),
+    )
+}
+
+fn check_token(token: &Secret) -> Result<(), String> {
+    if token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(
+        "has a space, a line break or another character that no token has; copy it again"
             .to_owned(),
     )
 }

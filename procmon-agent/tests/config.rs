@@ -188,6 +188,10 @@ fn what_an_operator_reads() {
             "--server-url: the address must not contain a user or a password",
         ),
         (
+            ["--token", "secret\n"],
+            "--token: the value (not shown) has a space, a line break",
+        ),
+        (
             ["--probe", "procnet"],
             "--probe: \"procnet\" does not fit; expected auto, ebpf or sample (tracepoint and",
         ),

@@ -8,7 +8,7 @@ const AGENTS: &str = "procmon_agents";
 const PROCESSES: &str = "procmon_processes";
 const STARTS: &str = "procmon_process_starts_total";
 const EXITS: &str = "procmon_process_exits_total";
-const DROPS: &str = "procmon_drops_total";
+const DROPS: &str = "procmon_agent_drops_total";
 
 /// Sums over every agent of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,16 @@
 /** Requests to the server, and what went wrong in words that a person can act on. */
-import type { AgentList, EventPage } from "./schema.ts";
+import createClient from "openapi-fetch";
+import type { components, operations, paths } from "./schema.gen.ts";
+
+type Schemas = components["schemas"];
+export type Agent = Schemas["Agent"];
+export type AgentList = Schemas["AgentList"];
+export type LiveBody = Schemas["LiveBody"];
+/** The fields that every event has, and those that some kinds have. */
+export type ProcessEvent = Partial<Schemas["Event"]> &
+  Pick<Schemas["Event"], "cursor" | "type" | "ts" | "received_at" | "agent_id" | "observed">;
+export type EventPage = { events: ProcessEvent[]; next_cursor?: string | null };
+export type EventParameters = NonNullable<operations["list_events"]["parameters"]["query"]>;
 
 export class RequestError extends Error {
   /** HTTP status; null when no answer came at all. */
@@ -11,39 +22,27 @@ export class RequestError extends Error {
   }
 }
 
-export type EventQuery = {
-  type?: string;
-  name?: string;
-  agent_id?: string;
-  user?: string;
-  cursor?: string;
-  until?: string;
-  limit?: string;
-};
+const client = createClient<paths>({
+  baseUrl: window.location.origin,
+  fetch: (request) => globalThis.fetch(request),
+});
 
 export function fetchAgents(signal?: AbortSignal): Promise<AgentList> {
-  return getJson("/api/v1/agents", {}, signal);
+  return answer(client.GET("/api/v1/agents", { signal }));
 }
 
-export function fetchEvents(query: EventQuery, signal?: AbortSignal): Promise<EventPage> {
-  return getJson("/api/v1/events", query, signal);
+export function fetchEvents(query: EventParameters, signal?: AbortSignal): Promise<EventPage> {
+  return answer(client.GET("/api/v1/events", { params: { query }, signal }));
 }
 
-async function getJson<T>(path: string, query: EventQuery, signal?: AbortSignal): Promise<T> {
-  const search = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) if (value) search.set(name, value);
-  let response: Response;
-  try {
-    response = await fetch(search.size > 0 ? `${path}?${search}` : path, {
-      signal: signal ?? null,
-    });
-  } catch (error) {
-    if (signal?.aborted) throw error;
+type Answer<T> = { data?: T; error?: unknown; response: Response };
+
+async function answer<T>(asked: Promise<Answer<T>>): Promise<T> {
+  const { data, error, response } = await asked.catch((reason: unknown) => {
+    if (reason instanceof DOMException && reason.name === "AbortError") throw reason;
     throw new RequestError(null, "");
-  }
-  if (!response.ok) {
-    const problem: { title?: string; detail?: string } = await response.json().catch(() => ({}));
-    throw new RequestError(response.status, problem.detail ?? problem.title ?? response.statusText);
-  }
-  return (await response.json()) as T;
+  });
+  if (data !== undefined) return data;
+  const problem = (error ?? {}) as { title?: string; detail?: string };
+  throw new RequestError(response.status, problem.detail ?? problem.title ?? response.statusText);
 }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { ProcessEvent } from "./client.ts";
 import { Hub, matches } from "./hub.ts";
 import type { EventFilter, FromHub, Wants } from "./protocol.ts";
-import type { ProcessEvent } from "./schema.ts";
 
 const ALL: EventFilter = { types: [], name: "", host: "", user: "" };
 const ROWS = { agent_id: ["h"], process_id: ["1"], cpu_percent: [5] };

@@ -2,9 +2,10 @@
  * Holds the browser's one live connection, and serves any number of tabs from it. HTTP/1.1 allows
  * six connections per origin: a stream per tab would leave none for requests.
  */
-import { ColumnStore, type Removed, type WireColumns } from "./columnStore.ts";
+
+import type { AgentList, LiveBody, ProcessEvent } from "./client.ts";
+import { ColumnStore } from "./columnStore.ts";
 import type { Connection, EventFilter, FromHub, ToHub, Wants } from "./protocol.ts";
-import type { AgentList, ProcessEvent } from "./schema.ts";
 
 export type Client = (message: FromHub) => void;
 type Peer = { wants: Wants; pending: ProcessEvent[]; skipped: number };
@@ -29,8 +30,8 @@ export class Hub {
   constructor() {
     const onStatus = () => this.broadcastStatus();
     const live: Handlers = {
-      snapshot: (data) => this.onSnapshot(data as { at: string; columns: WireColumns }),
-      delta: (data) => this.onDelta(data as { at: string; columns: WireColumns; removed: Removed }),
+      snapshot: (data) => this.onSnapshot(data as LiveBody),
+      delta: (data) => this.onDelta(data as LiveBody),
       agents: (data) => this.onAgents(data as AgentList),
     };
     const events: Handlers = {
@@ -76,7 +77,7 @@ export class Hub {
     }
   }
 
-  private onSnapshot({ at, columns }: { at: string; columns: WireColumns }): void {
+  private onSnapshot({ at, columns }: LiveBody): void {
     this.at = at;
     this.store.replace(columns);
     this.store.sweep();
@@ -84,11 +85,12 @@ export class Hub {
     this.toProcessPeers(() => ({ kind: "snapshot", at, columns: this.store.toColumns() }));
   }
 
-  private onDelta(delta: { at: string; columns: WireColumns; removed: Removed }): void {
-    this.at = delta.at;
-    this.store.apply(delta.columns, delta.removed);
+  private onDelta({ at, columns, removed }: LiveBody): void {
+    const gone = removed ?? { agent_id: [], process_id: [] };
+    this.at = at;
+    this.store.apply(columns, gone);
     this.store.sweep();
-    this.toProcessPeers(() => ({ kind: "delta", ...delta }));
+    this.toProcessPeers(() => ({ kind: "delta", at, columns, removed: gone }));
   }
 
   private toProcessPeers(make: () => FromHub): void {

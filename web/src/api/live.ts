@@ -1,9 +1,9 @@
 /** This tab's end of the live stream: the process store, the agents, and the connection's state. */
 import { useEffect, useSyncExternalStore } from "react";
+import type { AgentList, ProcessEvent } from "./client.ts";
 import { ColumnStore } from "./columnStore.ts";
 import { type Link, openLink } from "./link.ts";
 import type { Connection, EventFilter, FromHub, Wants } from "./protocol.ts";
-import type { AgentList, ProcessEvent } from "./schema.ts";
 
 export type EventListener = {
   open: (resumed: boolean) => void;

@@ -1,6 +1,7 @@
 /** Messages between a tab and the hub that holds the browser's one connection to the server. */
+
+import type { AgentList, ProcessEvent } from "./client.ts";
 import type { Removed, WireColumns } from "./columnStore.ts";
-import type { AgentList, ProcessEvent } from "./schema.ts";
 
 export type EventFilter = { types: string[]; name: string; host: string; user: string };
 

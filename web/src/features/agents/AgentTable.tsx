@@ -1,6 +1,6 @@
 import { Trans, useLingui } from "@lingui/react/macro";
 import type { ReactNode } from "react";
-import type { Agent } from "../../api/schema.ts";
+import type { Agent } from "../../api/client.ts";
 import {
   bytes,
   count,

@@ -3,7 +3,7 @@ import { I18nProvider } from "@lingui/react";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { render, screen, within } from "@testing-library/react";
 import { beforeAll, describe, expect, it, vi } from "vitest";
-import type { Agent } from "../../api/schema.ts";
+import type { Agent } from "../../api/client.ts";
 import { messages } from "../../locales/en.po";
 import { AgentsPage } from "./AgentsPage.tsx";
 
@@ -19,11 +19,15 @@ const AGENT: Agent = {
   probe_reason: "no BTF",
   last_seen: new Date().toISOString(),
   lag_ms: 12,
-  clock_offset_ms: null,
+  clock_offset_ms: 1,
   skewed: false,
+  first_seen: new Date().toISOString(),
+  events: {},
+  labels: {},
+  coverage: { gaps: [] },
   interval_ms: 5000,
   drops: { exec: 3, exit: 0 },
-  spool_bytes: 0,
+  spool_bytes: null,
   processes: 211,
   status: "live",
 };
@@ -57,7 +61,7 @@ describe("agents page", () => {
       "web-1web-1.example.net",
     ]);
     const live = rows[1] as HTMLElement;
-    for (const text of ["no BTF", /exec 3/, "211", "12 ms", "?", "–", "5 s"])
+    for (const text of ["no BTF", /exec 3/, "211", "12 ms", "?", "+1 ms", "5 s"])
       within(live).getByText(text);
     expect(within(live).queryByText(/exit/)).toBeNull();
     screen.getByText(/1 of 2 agents report · 2 below eBPF · 2 with drops/);

@@ -1,8 +1,8 @@
 import { Trans, useLingui } from "@lingui/react/macro";
 import { useQuery } from "@tanstack/react-query";
+import type { Agent } from "../../api/client.ts";
 import { fetchAgents, RequestError } from "../../api/client.ts";
 import { useLive } from "../../api/live.ts";
-import type { Agent } from "../../api/schema.ts";
 import { EmptyState } from "../../ui/EmptyState.tsx";
 import { Notice } from "../../ui/Notice.tsx";
 import { useNow } from "../../ui/useNow.ts";

@@ -1,6 +1,6 @@
 /** One event with everything it carries. */
 import { Trans, useLingui } from "@lingui/react/macro";
-import type { ProcessEvent } from "../../api/schema.ts";
+import type { ProcessEvent } from "../../api/client.ts";
 import { Details, Fact, Facts } from "../../ui/Details.tsx";
 import { bytes, instant, UNKNOWN, ZERO } from "../../ui/format.ts";
 import { usePreferences } from "../../ui/preferences.ts";

@@ -2,7 +2,7 @@ import type { MessageDescriptor } from "@lingui/core";
 import { msg } from "@lingui/core/macro";
 import { Trans, useLingui } from "@lingui/react/macro";
 import { type ReactNode, useMemo } from "react";
-import type { ProcessEvent } from "../../api/schema.ts";
+import type { ProcessEvent } from "../../api/client.ts";
 import { DataGrid, type GridRows } from "../../ui/DataGrid.tsx";
 import { clock, day, grouped, UNKNOWN } from "../../ui/format.ts";
 import type { ActiveCell, GridColumn } from "../../ui/gridKeys.ts";

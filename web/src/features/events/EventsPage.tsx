@@ -70,7 +70,7 @@ export function EventsPage({ query, onQuery, firstRun }: Props) {
       {connection.state === "lost" && (
         <Notice level="warning">
           <Trans>The event stream is lost; new events do not appear. Reconnecting.</Trans>{" "}
-          {connection.cause}
+          {connection.cause ?? <Trans>The server does not answer.</Trans>}
         </Notice>
       )}
       <Line state={state} onToggle={toggle} onMore={() => void tail.fill()} />

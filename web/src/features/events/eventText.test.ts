@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { ProcessEvent } from "../../api/schema.ts";
+import type { ProcessEvent } from "../../api/client.ts";
 import { command, cpuTime, length, outcome, peakRss, severity } from "./eventText.ts";
 
 const event = (fields: Partial<ProcessEvent>) => ({ type: "exit", ...fields }) as ProcessEvent;

@@ -1,5 +1,5 @@
 /** Events in words: outcomes, signals, and what an event has instead of an outcome. */
-import type { ProcessEvent } from "../../api/schema.ts";
+import type { ProcessEvent } from "../../api/client.ts";
 import { bytes, duration, UNKNOWN } from "../../ui/format.ts";
 import type { SeverityLevel } from "../../ui/Severity.tsx";
 

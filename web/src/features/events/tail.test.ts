@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { EventPage, ProcessEvent } from "../../api/schema.ts";
+import type { EventPage, ProcessEvent } from "../../api/client.ts";
 import { ITEM_LIMIT, type Position, Tail, WAITING_LIMIT } from "./tail.ts";
 
 function event(n: number): ProcessEvent {

@@ -2,7 +2,7 @@
  * The list behind the event tail, newest first: history that grows downwards, live events that
  * arrive on top, a waiting line while it is paused. Memory is bounded; what is left out shows.
  */
-import type { EventPage, ProcessEvent } from "../../api/schema.ts";
+import type { EventPage, ProcessEvent } from "../../api/client.ts";
 
 export type Gap =
   | { kind: "reset"; reason: string }

@@ -4,7 +4,7 @@ import { liveTab } from "../../api/live.ts";
 import type { EventFilter } from "../../api/protocol.ts";
 import { Tail, type TailState } from "./tail.ts";
 
-const PAGE = "200";
+const PAGE = 200;
 /** When the stream does not open in this time, history is shown without it. */
 const OPEN_WAIT_MS = 1500;
 
@@ -39,10 +39,10 @@ function tailFor(filter: EventFilter): Tail {
   return new Tail((position) =>
     fetchEvents({
       limit: PAGE,
-      type: filter.types.join(","),
-      name: filter.name,
-      agent_id: filter.host,
-      user: filter.user,
+      type: filter.types.join(",") || undefined,
+      name: filter.name || undefined,
+      agent_id: filter.host || undefined,
+      user: filter.user || undefined,
       ...position,
     }),
   );

@@ -1,8 +1,10 @@
 import { Trans, useLingui } from "@lingui/react/macro";
 import { type ReactNode, useEffect, useMemo, useState } from "react";
 import { liveTab, useLive } from "../../api/live.ts";
+import { instant } from "../../ui/format.ts";
 import type { ActiveCell } from "../../ui/gridKeys.ts";
 import { Notice } from "../../ui/Notice.tsx";
+import { usePreferences } from "../../ui/preferences.ts";
 import { useNarrow } from "../../ui/rowHeight.ts";
 import { parseColumns, parseSort, writeSort } from "./columns.ts";
 import { FilterBox } from "./FilterBox.tsx";
@@ -49,6 +51,8 @@ export function ProcessesPage({ query, onQuery, firstRun, eventsLink }: Props) {
     setFrozenAt(liveTab.getState().at);
     view.freeze(!state.frozen);
   };
+  const { utc } = usePreferences();
+  const when = instant(at, utc);
   const ready = at !== null && (state.total > 0 || hosts.seen > 0);
   return (
     <div className={styles.page}>
@@ -68,10 +72,8 @@ export function ProcessesPage({ query, onQuery, firstRun, eventsLink }: Props) {
       </div>
       {lost && at !== null && (
         <Notice level="warning">
-          <Trans>
-            The connection is lost; these rows are the last ones received. Reconnecting.
-          </Trans>{" "}
-          {live.cause}
+          <Trans>The connection is lost; these rows are of {when}. Reconnecting.</Trans>{" "}
+          {live.cause ?? <Trans>The server does not answer.</Trans>}
         </Notice>
       )}
       {ready && <StatusLine {...{ state, sort, columns, active, hosts, frozenAt }} />}

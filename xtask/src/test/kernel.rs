@@ -18,7 +18,7 @@ use crate::qemu::{self, GuestFile, GuestReport, GuestRun, Kernel};
 const SERIES: &[&str] = &["6.1", "6.12"];
 
 /// The name of the test target in procmon-agent.
-const TARGET: &str = "kernel";
+pub(super) const TARGET: &str = "kernel";
 
 /// Tells the tests to load this object instead of the embedded one.
 const OBJECT_VARIABLE: &str = "PROCMON_EBPF_OBJECT";

@@ -1,15 +1,18 @@
 //! One function for each stage.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::tally::Tally;
-use super::{Stage, count, kernel};
+use super::{Stage, count, count_any, kernel};
 use crate::build_ebpf::{self, Verdict};
 use crate::check::{self, build_debug, cargo};
 use crate::pair::{self, Pair, Setup};
 use crate::prerequisites::{self, require_root};
 use crate::service::Echo;
-use crate::web;
+use crate::{command, web};
 
 pub(super) fn run(stage: Stage) -> Result<Tally> {
     match stage {
@@ -28,7 +31,36 @@ fn workspace() -> Result<Tally> {
     require_root("the test of the server with a real agent")?;
     // The end-to-end test starts the agent's program too, which a test of the server alone would not build.
     build_debug()?;
-    count(cargo()?.args(["test", "--quiet", "--no-fail-fast"]))
+    // The kernel tests have a stage of their own, where they run one at a time.
+    let metadata =
+        command::capture(cargo()?.args(["metadata", "--no-deps", "--format-version", "1"]))?;
+    let mut tests = cargo()?;
+    tests.args(["test", "--no-fail-fast", "--lib", "--bins"]);
+    for name in test_targets(&metadata)?
+        .iter()
+        .filter(|name| *name != kernel::TARGET)
+    {
+        tests.args(["--test", name]);
+    }
+    let mut tally = count(&mut tests)?;
+    tally += count_any(cargo()?.args(["test", "--no-fail-fast", "--doc"]))?;
+    Ok(tally)
+}
+
+/// The names of the integration tests that `cargo metadata` lists.
+fn test_targets(metadata: &str) -> Result<BTreeSet<String>> {
+    let metadata: Value = serde_json::from_str(metadata).context("`cargo metadata`")?;
+    let packages = metadata["packages"]
+        .as_array()
+        .context("`cargo metadata` lists no packages")?;
+    let targets = packages
+        .iter()
+        .filter_map(|package| package["targets"].as_array())
+        .flatten();
+    let tests = targets.filter(|target| target["kind"][0] == "test");
+    Ok(tests
+        .filter_map(|target| target["name"].as_str().map(str::to_owned))
+        .collect())
 }
 
 fn web() -> Result<Tally> {
@@ -86,5 +118,22 @@ fn ebpf() -> Result<Tally> {
             tally += kernel::on_other_kernels(Some(&object))?;
             Ok(tally)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integration_tests_are_found_in_the_metadata() {
+        let metadata = r#"{"packages":[
+            {"targets":[{"kind":["lib"],"name":"a"},{"kind":["test"],"name":"kernel"}]},
+            {"targets":[{"kind":["test"],"name":"http"},{"kind":["bin"],"name":"b"}]}]}"#;
+        assert_eq!(
+            Vec::from_iter(test_targets(metadata).unwrap()),
+            ["http", "kernel"]
+        );
+        assert!(test_targets("{}").is_err());
     }
 }

@@ -126,7 +126,7 @@ function AgentRow({ agent, now }: { agent: Agent; now: number }) {
         ) : (
           <Marked level="warning">{agent.probe ?? UNKNOWN}</Marked>
         )}
-        <span className={styles.second}>{agent.probe_reason ?? UNKNOWN}</span>
+        <span className={styles.second}>{reason(agent)}</span>
       </td>
       <td className={styles.numeric}>{count(agent.processes)}</td>
       <td className={styles.numeric}>{duration(agent.lag_ms)}</td>
@@ -146,6 +146,11 @@ function AgentRow({ agent, now }: { agent: Agent; now: number }) {
       <td>{agent.kernel ?? UNKNOWN}</td>
     </tr>
   );
+}
+
+/** The best level needs no reason; any other does. */
+function reason(agent: Agent): string {
+  return agent.probe_reason ?? (agent.probe === "ebpf" ? "" : UNKNOWN);
 }
 
 function Drops({ drops }: { drops: Readonly<Record<string, number>> }) {

@@ -6,7 +6,7 @@ export type Link = { send: (message: ToHub) => void };
 
 /** `onRestart` is called when another hub took over and must be told again what this tab wants. */
 export function openLink(onMessage: Client, onRestart: () => void): Link {
-  if (typeof SharedWorker !== "undefined") return workerLink(onMessage);
+  if (typeof SharedWorker !== "undefined") return workerLink(onMessage, onRestart);
   if (typeof BroadcastChannel !== "undefined" && navigator.locks) {
     return channelLink(onMessage, onRestart);
   }
@@ -14,13 +14,24 @@ export function openLink(onMessage: Client, onRestart: () => void): Link {
   return { send: (message) => hub.receive(onMessage, message) };
 }
 
-function workerLink(onMessage: Client): Link {
+function workerLink(onMessage: Client, onRestart: () => void): Link {
   const worker = new SharedWorker(new URL("./live.worker.ts", import.meta.url), {
     type: "module",
     name: "procmon-live",
   });
+  let own: Hub | null = null;
   worker.port.onmessage = ({ data }: MessageEvent<FromHub>) => onMessage(data);
-  return { send: (message) => worker.port.postMessage(message) };
+  // Its script could not be loaded: a stream of this tab's own is better than none.
+  worker.onerror = () => {
+    own ??= new Hub();
+    onRestart();
+  };
+  return {
+    send(message) {
+      if (own) own.receive(onMessage, message);
+      else worker.port.postMessage(message);
+    },
+  };
 }
 
 type Envelope =

@@ -1,19 +1,20 @@
-/** Speaks a changing text to screen readers, at most once every two seconds. */
 import { useEffect, useRef, useState } from "react";
 
-const PAUSE_MS = 2000;
+const SETTLE_MS = 1000;
 
-export function Announcer({ text }: { text: string }) {
+/**
+ * Speaks `text` to screen readers after `when` changed: what a person did deserves an answer, and
+ * figures that change by themselves every second do not.
+ */
+export function Announcer({ text, when }: { text: string; when: string }) {
   const [spoken, setSpoken] = useState("");
-  const last = useRef(0);
+  const latest = useRef(text);
+  latest.current = text;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the reason to speak, not what is spoken
   useEffect(() => {
-    const wait = Math.max(0, last.current + PAUSE_MS - Date.now());
-    const timer = setTimeout(() => {
-      last.current = Date.now();
-      setSpoken(text);
-    }, wait);
+    const timer = setTimeout(() => setSpoken(latest.current), SETTLE_MS);
     return () => clearTimeout(timer);
-  }, [text]);
+  }, [when]);
   return (
     <div role="status" className="visually-hidden">
       {spoken}

@@ -1,6 +1,6 @@
 /** First run: the one command that makes data appear. */
 import { Trans } from "@lingui/react/macro";
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { EmptyState } from "../../ui/EmptyState.tsx";
 import styles from "./FirstAgent.module.css";
 
@@ -10,9 +10,15 @@ export function FirstAgent() {
   const [copied, setCopied] = useState(false);
   const { origin, hostname } = window.location;
   const command = `procmon-agent --server-url ${origin}`;
+  const text = useRef<HTMLPreElement>(null);
   const copy = async () => {
-    await navigator.clipboard?.writeText(command);
-    setCopied(true);
+    try {
+      await navigator.clipboard.writeText(command);
+      setCopied(true);
+    } catch {
+      // Without HTTPS a page may not write to the clipboard: leave it selected instead.
+      if (text.current) window.getSelection()?.selectAllChildren(text.current);
+    }
   };
   return (
     <EmptyState title={<Trans>Waiting for the first agent …</Trans>}>
@@ -23,7 +29,7 @@ export function FirstAgent() {
         </Trans>
       </p>
       <div className={styles.command}>
-        <pre>{command}</pre>
+        <pre ref={text}>{command}</pre>
         <button type="button" onClick={() => void copy()}>
           {copied ? <Trans>Copied</Trans> : <Trans>Copy</Trans>}
         </button>

@@ -116,8 +116,11 @@ function Line({ state, onToggle, onMore }: LineProps) {
       <button type="button" aria-pressed={state.paused} onClick={onToggle}>
         {state.paused ? <Trans>Resume</Trans> : <Trans>Pause</Trans>} <kbd>L</kbd>
       </button>
+      <span className="visually-hidden" role="status">
+        {state.paused && <Trans>Paused</Trans>}
+      </span>
       {state.paused && (
-        <span className={styles.waiting} role="status">
+        <span className={styles.waiting}>
           <Severity level="info" /> <Trans>paused, {waiting} new</Trans>
         </span>
       )}

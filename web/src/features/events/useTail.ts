@@ -1,7 +1,8 @@
-import { useEffect, useState, useSyncExternalStore } from "react";
+import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import { fetchEvents } from "../../api/client.ts";
 import { liveTab } from "../../api/live.ts";
 import type { EventFilter } from "../../api/protocol.ts";
+import { whileVisible } from "../../ui/whileVisible.ts";
 import { Tail, type TailState } from "./tail.ts";
 
 const PAGE = 200;
@@ -32,7 +33,8 @@ export function useTail(filter: EventFilter): { tail: Tail; state: TailState } {
       tail.close();
     };
   }, [tail, filter]);
-  return { tail, state: useSyncExternalStore(tail.watch, tail.getState) };
+  const watch = useMemo(() => whileVisible(tail.watch), [tail]);
+  return { tail, state: useSyncExternalStore(watch, tail.getState) };
 }
 
 function tailFor(filter: EventFilter): Tail {

@@ -76,7 +76,7 @@ export function ProcessesPage({ query, onQuery, firstRun, eventsLink }: Props) {
           {live.cause ?? <Trans>The server does not answer.</Trans>}
         </Notice>
       )}
-      {ready && <StatusLine {...{ state, sort, columns, active, hosts, frozenAt }} />}
+      {ready && <StatusLine {...{ state, sort, columns, active, hosts, frozenAt }} query={text} />}
       <div className={styles.content}>
         {ready && state.order.length > 0 ? (
           <ProcessTable

@@ -17,9 +17,11 @@ type Props = {
   active: ActiveCell | null;
   hosts: { seen: number; live: number };
   frozenAt: string | null;
+  /** The filter as typed. */
+  query: string;
 };
 
-export function StatusLine({ state, sort, columns, active, hosts, frozenAt }: Props) {
+export function StatusLine({ state, sort, columns, active, hosts, frozenAt, query }: Props) {
   const { t, i18n } = useLingui();
   const shown = grouped(state.order.length);
   const total = grouped(state.total);
@@ -29,7 +31,7 @@ export function StatusLine({ state, sort, columns, active, hosts, frozenAt }: Pr
     state.order.length === state.total ? t`${total} processes` : t`${shown} of ${total} processes`;
   return (
     <div className={styles.line}>
-      <Announcer text={summary} />
+      <Announcer text={summary} when={query} />
       <span>{summary}</span>
       {hosts.live < hosts.seen && (
         <span>

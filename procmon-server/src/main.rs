@@ -59,9 +59,10 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
             "anybody who reaches {address} can read and write everything: insecure_no_auth is set"
         );
     }
-    match &config.data_dir {
-        Some(folder) => tracing::info!("keeping everything in {}", folder.display()),
-        None => tracing::info!("keeping nothing beyond this run: persistence is false"),
+    if let Some(folder) = &config.data_dir {
+        tracing::info!("keeping everything in {}", folder.display());
+    } else {
+        tracing::info!("keeping nothing beyond this run: persistence is false");
     }
     let shutdown = CancellationToken::new();
     let signalled = shutdown.clone();

@@ -48,9 +48,15 @@ fn explain(message: &str) -> String {
         .strip_prefix("Failed to deserialize query string: ")
         .unwrap_or(message);
     if let Some((_, rest)) = message.split_once("unknown field `")
-        && let Some((name, rest)) = rest.split_once("`, expected ")
+        && let Some((name, rest)) = rest.split_once("`, ")
     {
-        let known = rest.trim_start_matches("one of ").replace('`', "");
+        if rest.starts_with("there are no") {
+            return format!("unknown query parameter {name}; this resource takes none");
+        }
+        let known = rest
+            .trim_start_matches("expected ")
+            .trim_start_matches("one of ")
+            .replace('`', "");
         return format!("unknown query parameter {name}; this resource takes: {known}");
     }
     format!("query parameter {}", message.replace('`', ""))
@@ -110,7 +116,7 @@ mod tests {
         };
         assert_eq!(
             detail("nmae=x"),
-            "unknown query parameter nmae; this resource takes: name, limit"
+            "unknown query parameter nmae; this resource takes: name or limit"
         );
         assert_eq!(
             detail("limit=x"),

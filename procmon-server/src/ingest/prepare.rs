@@ -162,9 +162,9 @@ impl Preparation<'_> {
                 (Some(life), EventKind::Exec)
             }
             Kind::Exit(exit) => {
-                if let Some(life) = &known {
-                    // Without final totals it is a zombie: it stays until a frame says that it is gone.
-                    self.touch(handle, Arc::clone(life), exit.totals_final);
+                // A zombie is still there; a frame says when it is reaped.
+                if let Some(life) = known.as_ref().filter(|_| exit.totals_final) {
+                    self.touch(handle, Arc::clone(life), true);
                 }
                 (known, EventKind::Exit(Box::new(text::exit(&exit))))
             }

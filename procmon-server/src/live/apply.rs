@@ -43,6 +43,10 @@ impl Host {
             self.end(*handle);
         }
         for (handle, life) in departed {
+            let known = life.id.is_some_and(|id| self.previous.contains_key(&id));
+            if !life.baseline && !known {
+                self.starts += 1;
+            }
             self.note_departed(handle, life);
         }
         if batch.totals.is_some() {

@@ -24,9 +24,10 @@ pub(super) struct Sort {
 
 /// What rows are compared by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
 pub(super) enum Key {
     Unknown,
+    /// Written as its bits: a decimal that is not quite the same would skip or repeat rows.
+    #[serde(with = "bits")]
     Number(f64),
     Text(String),
 }
@@ -199,6 +200,19 @@ struct Cursor {
     key: Key,
     agent_id: String,
     process_id: String,
+}
+
+mod bits {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(value.to_bits())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+        u64::deserialize(from).map(f64::from_bits)
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,15 @@
+//! The HTTP API, a file per resource.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod agents;
+mod batches;
+mod document;
+mod events;
+mod live;
+mod metrics;
+mod processes;
+mod stream;
+mod tree;
+mod uploads;

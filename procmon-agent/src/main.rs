@@ -93,16 +93,24 @@ async fn watch(config: AgentConfig) -> Result<ExitCode> {
     });
 
     let mut failed = false;
+    let mut ended = None;
     tokio::select! {
         signal = stop_signal() => tracing::info!("{}: stopping", signal?),
-        Some(ended) = tasks.join_next() => {
+        task = tasks.join_next_with_id() => {
+            tracing::error!("a part of the agent ended by itself: stopping");
             failed = true;
-            ended??;
+            ended = task;
         }
     }
     stop_watch.cancel();
-    while let Some(ended) = tasks.join_next_with_id().await {
-        let (id, result) = ended?;
+    while let Some(task) = match ended.take() {
+        Some(task) => Some(task),
+        None => tasks.join_next_with_id().await,
+    } {
+        let (id, result) = task.map_or_else(
+            |panic| (panic.id(), Err(panic.into())),
+            |(id, result)| (id, result),
+        );
         if let Err(error) = result {
             tracing::error!("{error:#}");
             failed = true;

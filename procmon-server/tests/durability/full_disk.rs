@@ -1,0 +1,113 @@
+//! Needs root, to mount a small file system.
+
+use std::path::Path;
+use std::process::Command;
+
+use reqwest::StatusCode;
+
+use crate::support::binary::{ServerProcess, all_events};
+use crate::support::{FakeAgent, exited, problem};
+use procmon_common::wire::{self, Batch};
+
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=6m", "procmon-test"])
+            .arg(folder.path())
+            .status();
+        assert!(
+            mounted.is_ok_and(|status| status.success()),
+            "a small file system cannot be mounted: run this test as root"
+        );
+        Self(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+async fn post(address: &str, batch: &Batch) -> reqwest::Response {
+    reqwest::Client::new()
+        .post(format!(
+            "http://{address}/api/v1/agents/{}/batches",
+            batch.agent_id
+        ))
+        .header("content-type", wire::CONTENT_TYPE)
+        .header("content-encoding", wire::CONTENT_ENCODING)
+        .body(wire::encode(batch).expect("compresses"))
+        .send()
+        .await
+        .expect("an answer")
+}
+
+/// A life whose arguments do not compress.
+fn bulky(agent: &mut FakeAgent, pid: u32) -> Batch {
+    let mut batch = agent.life(pid, exited(0));
+    let mut state = u64::from(pid);
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) as u8 | 1
+    })
+    .take(60_000)
+    .collect();
+    if let Some(wire::event::Kind::Exec(exec)) = &mut batch.events[0].kind {
+        let image = exec.image.as_mut().expect("an image");
+        image.args_bytes = noise.len() as u64;
+        image.args = noise.into();
+    }
+    batch
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_and_recovers() {
+    let disk = SmallDisk::mount();
+    let ballast = disk.path().join("ballast");
+    std::fs::write(&ballast, vec![0; 3 << 20]).expect("there is room");
+    let server = ServerProcess::start(&disk.path().join("data"), 0);
+    let address = server.address.clone();
+    let mut agent = FakeAgent::new("a");
+    assert_eq!(
+        post(&address, &agent.key(10, 2)).await.status(),
+        StatusCode::OK
+    );
+    let mut lives = 0_u32;
+    let refused = loop {
+        let batch = bulky(&mut agent, 1000 + lives);
+        let response = post(&address, &batch).await;
+        if response.status() != StatusCode::OK {
+            assert_eq!(response.headers()["retry-after"], "2");
+            let body = problem(response).await;
+            assert_eq!(body["status"], 503, "{body}");
+            break batch;
+        }
+        lives += 1;
+        assert!(lives < 200, "the disk never filled");
+    };
+    let ready = reqwest::get(format!("http://{address}/readyz"))
+        .await
+        .expect("an answer");
+    println!("refused after {lives} lives; ready: {}", ready.status());
+    // What was there can be read while the disk is full.
+    assert_eq!(all_events(&address, "").await.len(), lives as usize * 2);
+    std::fs::remove_file(&ballast).expect("it is there");
+    assert_eq!(post(&address, &refused).await.status(), StatusCode::OK);
+    let ready = reqwest::get(format!("http://{address}/readyz"))
+        .await
+        .expect("an answer");
+    assert_eq!(ready.status(), StatusCode::OK);
+    let events = all_events(&address, "type=exit").await;
+    assert_eq!(events.len(), lives as usize + 1);
+    server.kill();
+}

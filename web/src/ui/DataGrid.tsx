@@ -1,11 +1,12 @@
 /** A virtualised grid: any number of rows, one tab stop, the focus bound to identities. */
 import { defaultRangeExtractor, type Range, useVirtualizer } from "@tanstack/react-virtual";
-import { memo, type ReactNode, useCallback, useEffect, useLayoutEffect, useRef } from "react";
+import { type ReactNode, useCallback, useEffect, useRef } from "react";
 import styles from "./DataGrid.module.css";
+import { HeaderCell } from "./GridHeader.tsx";
+import { GridRow, type RowTone } from "./GridRow.tsx";
+import { useFocusFollowsActive } from "./gridFocus.ts";
 import { type ActiveCell, type GridColumn, useGridKeys } from "./gridKeys.ts";
 import { useRowHeight } from "./rowHeight.ts";
-
-export type RowTone = "normal" | "dim" | "gone" | "critical" | "warning" | "gap";
 
 export type GridRows<Row> = {
   count: number;
@@ -134,122 +135,6 @@ export function DataGrid<Row>(props: Props<Row>) {
       </div>
     </div>
   );
-}
-
-type HeaderProps = {
-  column: GridColumn;
-  index: number;
-  sort: { column: string; descending: boolean } | undefined;
-  tabbable: boolean;
-  onFocus: () => void;
-  onSort: ((column: string) => void) | undefined;
-};
-
-function HeaderCell({ column, index, sort, tabbable, onFocus, onSort }: HeaderProps) {
-  const sorted = sort?.column === column.id;
-  const direction = sort?.descending ? "descending" : "ascending";
-  const className = column.numeric ? `${styles.cell} ${styles.numeric}` : styles.cell;
-  const common = { tabIndex: tabbable ? 0 : -1, onFocus, title: column.title };
-  return (
-    <div
-      role="columnheader"
-      className={className}
-      aria-colindex={index + 1}
-      aria-sort={sorted ? direction : undefined}
-    >
-      {onSort && column.sortable !== false ? (
-        <button type="button" {...common} data-header={index} onClick={() => onSort(column.id)}>
-          {column.label}
-          {sorted && (
-            <span aria-hidden="true" className={styles.arrow}>
-              {sort.descending ? "↓" : "↑"}
-            </span>
-          )}
-        </button>
-      ) : (
-        <span {...common} data-header={index}>
-          {column.label}
-        </span>
-      )}
-    </div>
-  );
-}
-
-type RowProps = {
-  row: unknown;
-  rowKey: string;
-  index: number;
-  top: number;
-  revision: number;
-  tone: RowTone;
-  columns: readonly GridColumn[];
-  cell: (row: unknown, column: string) => ReactNode;
-  activeColumn: number;
-  onActive: (cell: ActiveCell) => void;
-  onOpen: ((key: string) => void) | undefined;
-};
-
-const GridRow = memo(function GridRow(props: RowProps) {
-  const { row, rowKey, index, columns, cell, activeColumn, tone } = props;
-  return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: the grid handles the keys of all its rows
-    <div
-      role="row"
-      tabIndex={-1}
-      className={styles.row}
-      data-tone={tone}
-      aria-rowindex={index + 2}
-      aria-selected={activeColumn >= 0}
-      style={{ transform: `translateY(${props.top}px)` }}
-      onClick={(event) => {
-        const target = (event.target as Element).closest("[data-column]");
-        props.onActive({ key: rowKey, column: Number(target?.getAttribute("data-column") ?? 0) });
-        // A finger has neither Enter nor a comfortable double click.
-        if ((event.nativeEvent as PointerEvent).pointerType === "touch") props.onOpen?.(rowKey);
-      }}
-      onDoubleClick={() => props.onOpen?.(rowKey)}
-    >
-      {columns.map((column, i) => (
-        <div
-          key={column.id}
-          role={i === 0 ? "rowheader" : "gridcell"}
-          aria-colindex={i + 1}
-          tabIndex={i === activeColumn ? 0 : -1}
-          data-column={i}
-          data-active={i === activeColumn || undefined}
-          className={column.numeric ? `${styles.cell} ${styles.numeric}` : styles.cell}
-        >
-          {cell(row, column.id)}
-        </div>
-      ))}
-    </div>
-  );
-});
-
-/** After a key moved the active cell, focus its element; keep the focus when that row goes away. */
-function useFocusFollowsActive(
-  scroller: React.RefObject<HTMLDivElement | null>,
-  wantsFocus: React.RefObject<boolean>,
-  activeIndex: number,
-  active: ActiveCell | null,
-) {
-  const hadFocus = useRef(false);
-  useLayoutEffect(() => {
-    const grid = scroller.current;
-    if (!grid) return;
-    if (wantsFocus.current) {
-      const selector =
-        activeIndex >= 0 ? "[data-active]" : `[data-header="${active?.column ?? 0}"]`;
-      const target = grid.querySelector<HTMLElement>(selector);
-      if (target) {
-        target.focus({ preventScroll: activeIndex >= 0 });
-        wantsFocus.current = false;
-      }
-    } else if (hadFocus.current && document.activeElement === document.body) {
-      grid.focus({ preventScroll: true });
-    }
-    hadFocus.current = grid.contains(document.activeElement);
-  });
 }
 
 function withActive(indexes: number[], active: number): number[] {

@@ -1,12 +1,13 @@
-import { Trans, useLingui } from "@lingui/react/macro";
-import { type KeyboardEvent, useId, useRef, useState } from "react";
+import { useLingui } from "@lingui/react/macro";
+import { useId, useRef, useState } from "react";
 import type { ColumnStore } from "../../api/columnStore.ts";
 import { grouped } from "../../ui/format.ts";
 import { useKeys } from "../../ui/keys.ts";
-import { Severity } from "../../ui/Severity.tsx";
 import styles from "./FilterBox.module.css";
-import { FIELDS, type Filter, type Problem } from "./filter.ts";
-import { type Suggestion, suggest } from "./suggest.ts";
+import { FilterErrors } from "./FilterErrors.tsx";
+import { FIELDS, type Filter } from "./filter.ts";
+import type { Suggestion } from "./suggest.ts";
+import { useSuggestions } from "./useSuggestions.ts";
 
 type Props = {
   text: string;
@@ -55,42 +56,44 @@ export function FilterBox({ text, filter, onText, store }: Props) {
         autoCapitalize="off"
         spellCheck={false}
       />
-      <div
-        id={list}
-        role="listbox"
-        aria-label={t`Suggestions`}
-        className={styles.offers}
-        hidden={offers.length === 0}
-      >
-        {offers.map((offer, index) => (
-          // biome-ignore lint/a11y/useKeyWithClickEvents: the input handles the keys of its list
-          <div
-            key={offer.text}
-            id={`${list}-${index}`}
-            role="option"
-            aria-selected={index === chosen}
-            // Not the default: the input would lose the focus before the click.
-            onPointerDown={(event) => event.preventDefault()}
-            onClick={() => choose(offer)}
-          >
-            <code>{offer.text}</code>
-            {offer.count !== null && <span>{grouped(offer.count)}</span>}
-          </div>
-        ))}
-      </div>
-      {shown.length > 0 && (
-        <ul id={errors} className={styles.errors} aria-live="polite">
-          {shown.map(({ text: clause, problem }) => (
-            <li key={clause}>
-              <Severity level="warning" />{" "}
-              <Trans>
-                <code>{clause}</code> is left out:
-              </Trans>{" "}
-              <Explanation problem={problem} />
-            </li>
-          ))}
-        </ul>
-      )}
+      <Offers id={list} {...{ offers, chosen }} onChoose={choose} />
+      <FilterErrors id={errors} errors={shown} />
+    </div>
+  );
+}
+
+type OffersProps = {
+  id: string;
+  offers: readonly Suggestion[];
+  chosen: number;
+  onChoose: (offer: Suggestion) => void;
+};
+
+function Offers({ id, offers, chosen, onChoose }: OffersProps) {
+  const { t } = useLingui();
+  return (
+    <div
+      id={id}
+      role="listbox"
+      aria-label={t`Suggestions`}
+      className={styles.offers}
+      hidden={offers.length === 0}
+    >
+      {offers.map((offer, index) => (
+        // biome-ignore lint/a11y/useKeyWithClickEvents: the input handles the keys of its list
+        <div
+          key={offer.text}
+          id={`${id}-${index}`}
+          role="option"
+          aria-selected={index === chosen}
+          // Not the default: the input would lose the focus before the click.
+          onPointerDown={(event) => event.preventDefault()}
+          onClick={() => onChoose(offer)}
+        >
+          <code>{offer.text}</code>
+          {offer.count !== null && <span>{grouped(offer.count)}</span>}
+        </div>
+      ))}
     </div>
   );
 }
@@ -98,84 +101,4 @@ export function FilterBox({ text, filter, onText, store }: Props) {
 /** The last clause lacks its end because it is being typed: no reason to complain yet. */
 function isUnfinished({ text: clause, problem }: Filter["errors"][number], text: string): boolean {
   return text.endsWith(clause) && (problem.kind === "no-value" || problem.kind === "open-quote");
-}
-
-/** The list under the input: arrows choose, Enter or Tab takes, Escape closes. */
-function useSuggestions(
-  input: React.RefObject<HTMLInputElement | null>,
-  store: ColumnStore,
-  onText: (text: string) => void,
-) {
-  const [offers, setOffers] = useState<Suggestion[]>([]);
-  const [chosen, setChosen] = useState(-1);
-  const show = (next: Suggestion[]) => {
-    setOffers(next);
-    setChosen(-1);
-  };
-  const look = () => {
-    const element = input.current;
-    if (element)
-      show(suggest(element.value, element.selectionStart ?? element.value.length, store));
-  };
-  const choose = (offer: Suggestion | null) => {
-    const element = input.current;
-    show([]);
-    if (!offer || !element) return;
-    const value = element.value.slice(0, offer.start) + offer.text + element.value.slice(offer.end);
-    onText(value);
-    const caret = offer.start + offer.text.length;
-    requestAnimationFrame(() => {
-      element.setSelectionRange(caret, caret);
-      look();
-    });
-  };
-  const onKeyDown = (event: KeyboardEvent) => {
-    const offer = offers[chosen];
-    if (event.key === "Escape") {
-      if (offers.length > 0) show([]);
-      else input.current?.blur();
-    } else if (event.key === "ArrowDown" && offers.length > 0) {
-      setChosen((chosen + 1) % offers.length);
-    } else if (event.key === "ArrowUp" && offers.length > 0) {
-      setChosen((chosen <= 0 ? offers.length : chosen) - 1);
-    } else if ((event.key === "Enter" || event.key === "Tab") && offer) {
-      choose(offer);
-    } else return;
-    event.preventDefault();
-  };
-  return { offers, chosen, look, choose, onKeyDown };
-}
-
-function Explanation({ problem }: { problem: Problem }) {
-  switch (problem.kind) {
-    case "unknown-field": {
-      const { field, nearest } = problem;
-      const all = Object.keys(FIELDS).join(", ");
-      return nearest ? (
-        <Trans>
-          there is no field “{field}”; did you mean <code>{nearest}</code>?
-        </Trans>
-      ) : (
-        <Trans>
-          there is no field “{field}”. Fields: {all}.
-        </Trans>
-      );
-    }
-    case "not-a-number": {
-      const { value } = problem;
-      return <Trans>“{value}” is not a number.</Trans>;
-    }
-    case "no-value":
-      return <Trans>it has no value yet.</Trans>;
-    case "needs-text-operator": {
-      const { field } = problem;
-      return (
-        <Trans>
-          “{field}” is compared with <code>:</code> only.
-        </Trans>
-      );
-    }
-    case "open-quote":
-      return <Trans>a quote is not closed.</Trans>;
-  }
 }

@@ -1,5 +1,5 @@
 import { Trans, useLingui } from "@lingui/react/macro";
-import { type ReactNode, useEffect, useMemo, useState } from "react";
+import { type ReactNode, useMemo, useState } from "react";
 import { liveTab, useLive } from "../../api/live.ts";
 import { instant } from "../../ui/format.ts";
 import type { ActiveCell } from "../../ui/gridKeys.ts";
@@ -15,6 +15,7 @@ import styles from "./ProcessesPage.module.css";
 import { ProcessTable } from "./ProcessTable.tsx";
 import { StatusLine } from "./StatusLine.tsx";
 import { Toolbar } from "./Toolbar.tsx";
+import { useFilterText } from "./useFilterText.ts";
 import { useProcessView } from "./useProcessView.ts";
 
 /** The part of the screen that the address reproduces. */
@@ -38,22 +39,11 @@ export function ProcessesPage({ query, onQuery, firstRun, eventsLink }: Props) {
   const { view, state } = useProcessView(filter, sort);
   const [active, setActive] = useState<ActiveCell | null>(null);
   const [opened, setOpened] = useState<string | null>(null);
-  const [frozenAt, setFrozenAt] = useState<string | null>(null);
   const live = useLive((all) => all.live);
   const at = useLive((all) => all.at);
-  const agents = useLive((all) => all.agents?.agents);
-  const lost = live.state === "lost";
-  const hosts = {
-    seen: agents?.length ?? 0,
-    live: agents?.filter((agent) => agent.status === "live").length ?? 0,
-  };
-  const freeze = () => {
-    setFrozenAt(liveTab.getState().at);
-    view.freeze(!state.frozen);
-  };
-  const { utc } = usePreferences();
-  const when = instant(at, utc);
-  const ready = at !== null && (state.total > 0 || hosts.seen > 0);
+  const hosts = useLive((all) => all.agents?.agents.length ?? 0);
+  const received = at !== null;
+  const ready = received && (state.total > 0 || hosts > 0);
   return (
     <div className={styles.page}>
       <h1 className="visually-hidden">
@@ -67,16 +57,11 @@ export function ProcessesPage({ query, onQuery, firstRun, eventsLink }: Props) {
           sort={sort}
           columns={columns}
           onColumns={(ids) => onQuery({ ...query, cols: ids?.join(",") })}
-          onFreeze={freeze}
+          onFreeze={() => view.freeze(!state.frozen, liveTab.getState().at)}
         />
       </div>
-      {lost && at !== null && (
-        <Notice level="warning">
-          <Trans>The connection is lost; these rows are of {when}. Reconnecting.</Trans>{" "}
-          {live.cause ?? <Trans>The server does not answer.</Trans>}
-        </Notice>
-      )}
-      {ready && <StatusLine {...{ state, sort, columns, active, hosts, frozenAt }} query={text} />}
+      {received && <LostNotice at={at} />}
+      {ready && <StatusLine {...{ state, sort, columns, active }} query={text} />}
       <div className={styles.content}>
         {ready && state.order.length > 0 ? (
           <ProcessTable
@@ -88,15 +73,10 @@ export function ProcessesPage({ query, onQuery, firstRun, eventsLink }: Props) {
             onActive={setActive}
             onOpen={setOpened}
             onTouched={() => view.touched()}
-            stale={lost}
+            stale={live.state === "lost"}
           />
         ) : (
-          <ListState
-            {...{ state, filter, live, firstRun }}
-            received={at !== null}
-            hosts={hosts.seen}
-            onText={setText}
-          />
+          <ListState {...{ state, filter, live, firstRun, received, hosts }} onText={setText} />
         )}
         {opened !== null && (
           <Inspector
@@ -112,24 +92,15 @@ export function ProcessesPage({ query, onQuery, firstRun, eventsLink }: Props) {
   );
 }
 
-const URL_DELAY_MS = 250;
-
-/** What is typed filters at once; the address follows when the typing pauses. */
-function useFilterText(fromUrl: string, toUrl: (text: string | undefined) => void) {
-  const [text, setText] = useState(fromUrl);
-  const [written, setWritten] = useState(fromUrl);
-  // The address changed by itself: back, forward, or a link.
-  if (fromUrl !== written) {
-    setWritten(fromUrl);
-    setText(fromUrl);
-  }
-  useEffect(() => {
-    if (text === written) return;
-    const timer = setTimeout(() => {
-      setWritten(text);
-      toUrl(text === "" ? undefined : text);
-    }, URL_DELAY_MS);
-    return () => clearTimeout(timer);
-  });
-  return [text, setText] as const;
+function LostNotice({ at }: { at: string }) {
+  const { utc } = usePreferences();
+  const { state, cause } = useLive((all) => all.live);
+  if (state !== "lost") return null;
+  const when = instant(at, utc);
+  return (
+    <Notice level="warning">
+      <Trans>The connection is lost; these rows are of {when}. Reconnecting.</Trans>{" "}
+      {cause ?? <Trans>The server does not answer.</Trans>}
+    </Notice>
+  );
 }

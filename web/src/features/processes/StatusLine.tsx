@@ -1,6 +1,7 @@
 /** What the table shows: how many of how many, frozen or held, and where the selected row went. */
 import { Trans, useLingui } from "@lingui/react/macro";
 import { useEffect, useState } from "react";
+import { useLive } from "../../api/live.ts";
 import { Announcer } from "../../ui/Announcer.tsx";
 import { clock, grouped, zoneName } from "../../ui/format.ts";
 import type { ActiveCell } from "../../ui/gridKeys.ts";
@@ -15,13 +16,11 @@ type Props = {
   sort: Sort;
   columns: readonly ProcessColumn[];
   active: ActiveCell | null;
-  hosts: { seen: number; live: number };
-  frozenAt: string | null;
   /** The filter as typed. */
   query: string;
 };
 
-export function StatusLine({ state, sort, columns, active, hosts, frozenAt, query }: Props) {
+export function StatusLine({ state, sort, columns, active, query }: Props) {
   const { t, i18n } = useLingui();
   const shown = grouped(state.order.length);
   const total = grouped(state.total);
@@ -33,14 +32,7 @@ export function StatusLine({ state, sort, columns, active, hosts, frozenAt, quer
     <div className={styles.line}>
       <Announcer text={summary} when={query} />
       <span>{summary}</span>
-      {hosts.live < hosts.seen && (
-        <span>
-          <Severity level="warning" />{" "}
-          <Trans>
-            {hosts.live} of {hosts.seen} hosts report
-          </Trans>
-        </span>
-      )}
+      <SilentHosts />
       <span>
         {sort.descending ? t`by ${label} ↓` : t`by ${label} ↑`}
         {state.held && !state.frozen && (
@@ -50,15 +42,31 @@ export function StatusLine({ state, sort, columns, active, hosts, frozenAt, quer
           </>
         )}
       </span>
-      {state.frozen && <Frozen state={state} at={frozenAt} />}
+      {state.frozen && <Frozen state={state} />}
       <Selected state={state} columns={columns} active={active} />
     </div>
   );
 }
 
-function Frozen({ state, at }: { state: ViewState; at: string | null }) {
+/** Not all hosts report: their rows are old, or missing. */
+function SilentHosts() {
+  const agents = useLive((all) => all.agents?.agents) ?? [];
+  const seen = agents.length;
+  const live = agents.filter((agent) => agent.status === "live").length;
+  if (live === seen) return null;
+  return (
+    <span>
+      <Severity level="warning" />{" "}
+      <Trans>
+        {live} of {seen} hosts report
+      </Trans>
+    </span>
+  );
+}
+
+function Frozen({ state }: { state: ViewState }) {
   const { utc } = usePreferences();
-  const time = new Date(at ?? Date.now());
+  const time = new Date(state.frozenAt ?? Date.now());
   const when = `${clock(time, utc)} ${zoneName(time, utc)}`;
   return (
     <span className={styles.frozen}>

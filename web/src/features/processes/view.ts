@@ -12,6 +12,8 @@ export type ViewState = {
   /** All processes, before the filter. */
   total: number;
   frozen: boolean;
+  /** The server's time of the frozen rows. */
+  frozenAt: string | null;
   /** While frozen: matching rows that came and went since. */
   added: number;
   gone: number;
@@ -64,6 +66,7 @@ export class ProcessView {
       order: arrange(live, filter, sort),
       total: live.size,
       frozen: false,
+      frozenAt: null,
       added: 0,
       gone: 0,
       held: false,
@@ -111,10 +114,10 @@ export class ProcessView {
     this.timer ??= this.clock.setTimer(() => this.onTimer(), HOLD_MS - idle);
   }
 
-  freeze(frozen: boolean): void {
+  freeze(frozen: boolean, at: string | null = null): void {
     if (frozen === this.state.frozen) return;
     const store = frozen ? this.live.clone() : this.live;
-    this.state = { ...this.state, store, frozen, added: 0, gone: 0 };
+    this.state = { ...this.state, store, frozen, frozenAt: at, added: 0, gone: 0 };
     this.rearrange();
   }
 

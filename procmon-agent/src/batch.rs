@@ -12,6 +12,7 @@ use crate::spool::SpooledBatch;
 
 /// Identities in one batch: a key span of more goes on in the next (`more`).
 const MAX_PROCESSES: usize = 4096;
+const MAX_IMAGE_BYTES: usize = 4 << 20;
 const HEALTH_EVERY: Duration = Duration::from_secs(10);
 
 /// What does not change while the agent runs.
@@ -131,8 +132,12 @@ impl BatchBuilder {
     pub fn build(&mut self, mut content: Content) -> Result<Vec<SpooledBatch>> {
         let mut batches = Vec::new();
         let mut key = content.key;
-        while content.processes.len() > MAX_PROCESSES {
-            let rest = content.processes.split_off(MAX_PROCESSES);
+        loop {
+            let fitting = fitting(&content.processes);
+            if fitting == content.processes.len() {
+                break;
+            }
+            let rest = content.processes.split_off(fitting);
             let processes = std::mem::replace(&mut content.processes, rest);
             let part = Content {
                 key,
@@ -179,6 +184,19 @@ impl BatchBuilder {
     }
 }
 
+/// How many of them go into one batch: at least one.
+fn fitting(processes: &[wire::Process]) -> usize {
+    let mut bytes = 0;
+    let too_many = processes.iter().take(MAX_PROCESSES).position(|process| {
+        bytes += process
+            .image
+            .as_ref()
+            .map_or(0, |image| image.args.len() + image.exe.len());
+        bytes > MAX_IMAGE_BYTES
+    });
+    too_many.map_or(processes.len().min(MAX_PROCESSES), |first| first.max(1))
+}
+
 /// Resident bytes and CPU time of this process.
 fn own_cost() -> (u64, u64) {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
@@ -192,4 +210,69 @@ fn own_cost() -> (u64, u64) {
         pages * rustix::param::page_size() as u64,
         (cpu.tv_sec * 1_000_000_000 + cpu.tv_nsec) as u64,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(handle: u32, args_bytes: usize) -> wire::Process {
+        let image = wire::Image {
+            args: vec![b'a'; args_bytes].into(),
+            ..wire::Image::default()
+        };
+        wire::Process {
+            handle,
+            image: Some(image),
+            ..wire::Process::default()
+        }
+    }
+
+    fn batches(processes: Vec<wire::Process>) -> Vec<wire::Batch> {
+        let mut builder = BatchBuilder::new(Speaker::default());
+        let frame = Some(wire::Frame::default());
+        let built = builder.build(Content {
+            key: true,
+            processes,
+            frame,
+            ..Content::default()
+        });
+        let spooled = built.expect("builds");
+        let decode = |batch: SpooledBatch| wire::decode(&batch.payload, wire::MAX_DECODED_BYTES);
+        spooled
+            .into_iter()
+            .map(|batch| decode(batch).expect("decodes"))
+            .collect()
+    }
+
+    #[test]
+    fn a_large_key_goes_on_in_further_batches() {
+        let batches = batches((1..=5000).map(|handle| process(handle, 2000)).collect());
+        assert!(batches.len() > 2);
+        let last = batches.len() - 1;
+        for (index, batch) in batches.iter().enumerate() {
+            assert_eq!(batch.seq, index as u64 + 1);
+            assert_eq!(batch.key, index == 0);
+            assert_eq!(batch.more, index < last);
+            assert_eq!(
+                batch.frame.is_some(),
+                index == last,
+                "values follow when all are named"
+            );
+        }
+        let handles: Vec<u32> = batches
+            .iter()
+            .flat_map(|batch| &batch.processes)
+            .map(|process| process.handle)
+            .collect();
+        assert_eq!(handles, (1..=5000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn one_process_always_fits() {
+        assert_eq!(
+            batches(vec![process(1, MAX_IMAGE_BYTES + 1), process(2, 1)]).len(),
+            2
+        );
+    }
 }

@@ -22,6 +22,8 @@ use crate::table::Table;
 const TICK: Duration = Duration::from_millis(100);
 /// While exits wait for their totals.
 const SHORT_TICK: Duration = Duration::from_millis(50);
+/// A process is in /proc some microseconds before its record is in the ring.
+const RECORD_GRACE: Duration = Duration::from_millis(100);
 /// A batch is closed at this many events, or bytes of argv: it must fit into a request.
 const MAX_EVENTS: usize = 8192;
 const MAX_ARGS_BYTES: usize = 4 << 20;
@@ -152,7 +154,12 @@ impl Watch {
         if self.capture.is_none() {
             self.table.drop_replaced();
         }
-        self.table.merge(&sample, self.last_sample);
+        let grace = if self.capture.is_some() {
+            RECORD_GRACE
+        } else {
+            Duration::ZERO
+        };
+        self.table.merge(&sample, self.last_sample, grace);
         self.last_sample = Some(sample.taken);
         self.sample_cost = started.elapsed();
         self.spool.retry();

@@ -1,7 +1,7 @@
 //! What a sample tells the table: metrics of known processes, and what the records missed.
 
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use procmon_common::columns::{Column, Row};
 use procmon_common::wire;
@@ -13,15 +13,17 @@ use crate::sample::{Sample, Sampled};
 
 impl Table {
     /// Takes over a sample. The records that were pending when it ended must be applied before this, so that a process
-    /// unknown here was missed and is not just late. `previous` is when the sample before was taken.
-    pub fn merge(&mut self, sample: &Sample, previous: Option<Instant>) {
+    /// unknown here was missed and is not just late. `previous` is when the sample before was taken; a process younger
+    /// than `grace` is left to the next sample: its record may still be on its way.
+    pub fn merge(&mut self, sample: &Sample, previous: Option<Instant>, grace: Duration) {
+        let settled_boot_ns = sample.ts_boot_ns.saturating_sub(grace.as_nanos() as u64);
         let interval_ms =
             previous.map(|previous| sample.taken.duration_since(previous).as_secs_f64() * 1000.0);
         let mut seen = HashSet::with_capacity(sample.processes.len());
         for sampled in &sample.processes {
             seen.insert(sampled.pid);
             if !self.live.contains_key(&sampled.pid) {
-                self.missed_start(sampled.pid, sample);
+                self.missed_start(sampled.pid, settled_boot_ns);
             }
             if let Some(process) = self.live.get_mut(&sampled.pid) {
                 measure(process, sampled, interval_ms);
@@ -47,12 +49,11 @@ impl Table {
         }
     }
 
-    fn missed_start(&mut self, pid: u32, sample: &Sample) {
-        // One that began after the sample belongs to the next records.
+    fn missed_start(&mut self, pid: u32, settled_boot_ns: u64) {
         let Some(mut process) = self.read_procfs(pid) else {
             return;
         };
-        if process.life.start_ticks > procmon_common::ids::start_ticks(sample.ts_boot_ns) {
+        if process.life.start_ticks > procmon_common::ids::start_ticks(settled_boot_ns) {
             return;
         }
         process.image.seq = 1;

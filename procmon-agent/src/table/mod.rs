@@ -6,6 +6,8 @@ mod merge;
 mod pending;
 mod process;
 mod records;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 

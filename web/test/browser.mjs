@@ -156,6 +156,11 @@ async function checkTable(browser) {
     const role = await page.evaluate(() => document.activeElement?.getAttribute("role"));
     assert(role === "gridcell" || role === "rowheader", `the focus is on ${role}`);
   });
+  await check("F freezes the table and counts what changes", async () => {
+    await page.keyboard.press("f");
+    await page.getByText(/frozen at .* \+\d+ new −\d+ gone/).waitFor();
+    await page.keyboard.press("f");
+  });
   await check("a bad clause is named", async () => {
     await page.keyboard.press("/");
     await page.keyboard.type("cpu>abc");
@@ -171,6 +176,27 @@ async function checkTable(browser) {
     await page.waitForURL(/\/events/);
   });
   await page.context().close();
+}
+
+/** Browsers without SharedWorker elect a tab; when it closes, the next one takes over. */
+async function checkTabs(browser) {
+  const context = await browser.newContext();
+  await context.addInitScript(() => {
+    delete window.SharedWorker;
+  });
+  const row = '[role="grid"] [aria-rowindex="2"]';
+  await check("tabs without SharedWorker share one stream, and outlive its owner", async () => {
+    const [first, second] = [await context.newPage(), await context.newPage()];
+    await first.goto(`${BASE}/processes`);
+    await first.locator(row).waitFor();
+    await second.goto(`${BASE}/processes`);
+    await second.locator(row).waitFor();
+    await first.close();
+    await second.goto(`${BASE}/events`);
+    await second.locator(row).waitFor();
+    await second.locator("header", { hasText: "Live" }).waitFor();
+  });
+  await context.close();
 }
 
 async function checkLooks(browser) {
@@ -207,6 +233,7 @@ try {
   const host = await checkLife(browser, folder);
   await checkAgents(browser, host);
   await checkTable(browser);
+  await checkTabs(browser);
   await checkLooks(browser);
   await check("no page logged an error", () =>
     assert(complaints.length === 0, complaints.join("\n")),

@@ -21,7 +21,7 @@ use crate::table::Table;
 /// An event waits this long at most before it is sent on its way.
 const TICK: Duration = Duration::from_millis(100);
 /// While exits wait for their totals.
-const SHORT_TICK: Duration = Duration::from_millis(50);
+const SHORT_TICK: Duration = Duration::from_millis(40);
 /// A process is in /proc some microseconds before its record is in the ring.
 const RECORD_GRACE: Duration = Duration::from_millis(100);
 /// A batch is closed at this many events, or bytes of argv: it must fit into a request.

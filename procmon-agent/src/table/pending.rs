@@ -10,7 +10,7 @@ use procmon_common::wire;
 use super::process::{Life, Process};
 
 /// Longer than it takes to free a task whose parent waits for it, short enough for an event to leave within 200 ms.
-const WAIT: Duration = Duration::from_millis(100);
+const WAIT: Duration = Duration::from_millis(140);
 
 #[derive(Debug, Default)]
 pub(super) struct PendingExits {

@@ -115,9 +115,9 @@ fn a_zombie_is_told_then_kept_until_it_is_reaped() {
     let mut table = Table::new(false);
     fork(&mut table, CHILD, 100);
     exit(&mut table, CHILD, 100);
-    table.expire(20_099_999_999);
+    table.expire(20_139_999_999);
     assert!(exits(&table.take_changes()).is_empty());
-    table.expire(20_100_000_000);
+    table.expire(20_140_000_000);
     let changes = table.take_changes();
     assert!(!exits(&changes)[0].1.totals_final);
     assert_eq!(table.len(), 1);

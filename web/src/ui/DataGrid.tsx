@@ -47,7 +47,6 @@ export function DataGrid<Row>(props: Props<Row>) {
     count: rows.count,
     getScrollElement: () => scroller.current,
     estimateSize: () => rowHeight,
-    getItemKey: (index) => rows.keyOf(rows.at(index)),
     overscan: OVERSCAN,
     scrollMargin: rowHeight,
     scrollPaddingStart: rowHeight,
@@ -115,11 +114,12 @@ export function DataGrid<Row>(props: Props<Row>) {
       <div className={styles.body} role="rowgroup" style={{ height: virtualizer.getTotalSize() }}>
         {items.map((item) => {
           const row = rows.at(item.index);
+          const key = rows.keyOf(row);
           return (
             <GridRow
-              key={item.key}
+              key={key}
               row={row}
-              rowKey={String(item.key)}
+              rowKey={key}
               index={item.index}
               top={item.start - rowHeight}
               revision={rows.revisionOf(row)}

@@ -40,6 +40,19 @@ impl ServerProcess {
         port.parse().expect("a port")
     }
 
+    /// CPU time so far, user and system, in microseconds.
+    pub(crate) fn cpu_us(&self) -> f64 {
+        const US_PER_TICK: f64 = 10_000.0;
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(path).expect("it runs");
+        let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+        // utime and stime are fields 14 and 15; the first after the name is 3.
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        ticks
+            .map(|field| field.parse::<f64>().expect("a number") * US_PER_TICK)
+            .sum()
+    }
+
     /// As a power cut would, for the process.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");

@@ -1,0 +1,138 @@
+//! What an upload costs the server: `cargo bench -p procmon-server --bench ingest`. The real binary takes batches that were
+//! built beforehand; its CPU time is read from `/proc`, so that the sender's is not in it.
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::time::Instant;
+
+use procmon_common::columns::{Column, Row};
+use procmon_common::frame::FrameEncoder;
+use procmon_common::wire;
+use support::binary::ServerProcess;
+use support::{FakeAgent, exited, row};
+
+const LIVES: u32 = 50_000;
+const LIVES_PER_BATCH: u32 = 200;
+const SAMPLES: usize = 2_000;
+const PROCESSES: u32 = 300;
+const BUSY: u32 = 30;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        storm().await;
+        steady().await;
+    });
+}
+
+/// Many short lives: per life a description, an exec and an exit.
+async fn storm() {
+    let mut agent = FakeAgent::new("storm");
+    let mut bodies = vec![encode(&agent.key(1, 100))];
+    let mut first = 1000;
+    while first < 1000 + LIVES {
+        let mut batch = agent.batch();
+        for pid in first..first + LIVES_PER_BATCH {
+            let life = agent.life(pid, exited(0));
+            agent.seq -= 1;
+            batch.processes.extend(life.processes);
+            batch.events.extend(life.events);
+            agent.now_ns += 40_000;
+        }
+        bodies.push(encode(&batch));
+        first += LIVES_PER_BATCH;
+    }
+    let cost = measure("storm", bodies).await;
+    let events = f64::from(LIVES * 2);
+    println!(
+        "storm: {LIVES} lives in {:.2} s: {:.2} us of CPU per event, {:.2} per life; {:.1} bytes stored per life",
+        cost.seconds,
+        cost.cpu_us / events,
+        cost.cpu_us / f64::from(LIVES),
+        cost.stored_bytes / f64::from(LIVES)
+    );
+}
+
+/// A quiet host: a few busy processes in each sample.
+async fn steady() {
+    let mut agent = FakeAgent::new("steady");
+    let mut bodies = vec![encode(&agent.key(1, PROCESSES))];
+    let mut rows: Vec<Row> = (1..=BUSY).map(row).collect();
+    for sample in 0..SAMPLES {
+        agent.now_ns += 1_000_000_000;
+        let mut encoder = FrameEncoder::default();
+        for (handle, row) in (1..).zip(&mut rows) {
+            let mut now = *row;
+            now.set(
+                Column::CpuCentipercent,
+                Some((sample as u64 * 37 + u64::from(handle)) % 10_000),
+            );
+            now.set(Column::CpuTimeMs, Some(sample as u64 * 10));
+            now.set(Column::VoluntarySwitches, Some(sample as u64 * 3));
+            encoder.push(handle, row, &now);
+            *row = now;
+        }
+        let mut batch = agent.batch();
+        batch.frame = Some(wire::Frame {
+            ts_unix_ns: agent.now_ns,
+            columns: encoder.finish(),
+            ..wire::Frame::default()
+        });
+        bodies.push(encode(&batch));
+    }
+    let size = bodies[1..].iter().map(Vec::len).sum::<usize>() / SAMPLES;
+    let cost = measure("steady", bodies).await;
+    println!(
+        "steady: {PROCESSES} processes, {BUSY} busy: {size} bytes per batch, {:.3} ms of CPU per request, {:.0} bytes stored",
+        cost.cpu_us / 1000.0 / SAMPLES as f64,
+        cost.stored_bytes / SAMPLES as f64
+    );
+}
+
+fn encode(batch: &wire::Batch) -> Vec<u8> {
+    wire::encode(batch).expect("compresses")
+}
+
+struct Cost {
+    seconds: f64,
+    cpu_us: f64,
+    stored_bytes: f64,
+}
+
+async fn measure(agent_id: &str, bodies: Vec<Vec<u8>>) -> Cost {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = ServerProcess::start(folder.path(), 0);
+    let http = reqwest::Client::new();
+    let url = format!("http://{}/api/v1/agents/{agent_id}/batches", server.address);
+    let started = Instant::now();
+    let before = server.cpu_us();
+    for body in bodies {
+        let request = http
+            .post(&url)
+            .header("content-type", wire::CONTENT_TYPE)
+            .header("content-encoding", wire::CONTENT_ENCODING)
+            .body(body);
+        let response = request.send().await.expect("an answer");
+        assert!(response.status().is_success(), "{}", response.status());
+    }
+    let cost = Cost {
+        seconds: started.elapsed().as_secs_f64(),
+        cpu_us: server.cpu_us() - before,
+        stored_bytes: stored_bytes(&server.address).await,
+    };
+    server.terminate();
+    cost
+}
+
+async fn stored_bytes(address: &str) -> f64 {
+    let response = reqwest::get(format!("http://{address}/metrics")).await;
+    let text = response.expect("an answer").text().await.expect("a body");
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("procmon_store_written_bytes_total "));
+    line.and_then(|value| value.parse().ok()).expect("a number")
+}

@@ -1,0 +1,47 @@
+//! The text format 0.0.4, for clients that do not ask for OpenMetrics.
+
+use std::fmt::Write;
+
+/// OpenMetrics text in the format 0.0.4: there a family has the name of its samples, types are fewer, and neither units nor
+/// an end are written.
+pub(super) fn classic(openmetrics: &str) -> String {
+    let mut out = String::with_capacity(openmetrics.len());
+    let mut help = ("", "");
+    for line in openmetrics.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ').unwrap_or((rest, ""));
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap_or((rest, "untyped"));
+            let (suffix, kind) = match kind {
+                "counter" => ("_total", "counter"),
+                "info" => ("_info", "gauge"),
+                "unknown" => ("", "untyped"),
+                kind => ("", kind),
+            };
+            if help.0 == name {
+                let _ = writeln!(out, "# HELP {name}{suffix} {}", help.1);
+            }
+            let _ = writeln!(out, "# TYPE {name}{suffix} {kind}");
+        } else if !line.starts_with('#') {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classic_text_names_families_as_their_samples() {
+        let openmetrics = "# HELP a Things.\n# TYPE a counter\n# UNIT a bytes\na_total{x=\"1\"} 2\n\
+            # HELP b Build.\n# TYPE b info\nb_info{v=\"1\"} 1\n# EOF\n";
+        assert_eq!(
+            classic(openmetrics),
+            "# HELP a_total Things.\n# TYPE a_total counter\na_total{x=\"1\"} 2\n\
+             # HELP b_info Build.\n# TYPE b_info gauge\nb_info{v=\"1\"} 1\n"
+        );
+    }
+}

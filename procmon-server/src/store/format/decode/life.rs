@@ -1,0 +1,121 @@
+//! The table of lives.
+
+use std::sync::Arc;
+
+use procmon_common::ids::{ProcessId, Start};
+
+use crate::batch::{Credentials, Image, Life};
+use crate::store::format::strings::Strings;
+use crate::store::format::table::{ColumnReader, Table};
+use crate::store::format::{FormatError, column};
+
+pub(super) fn read_lives(
+    bytes: &[u8],
+    strings: &Strings<'_>,
+) -> Result<Vec<Arc<Life>>, FormatError> {
+    if bytes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let table = Table::read(bytes, column::life::FLAGS)?;
+    let mut reader = LifeReader::new(&table);
+    (0..table.rows)
+        .map(|_| reader.next(strings).map(Arc::new))
+        .collect()
+}
+
+struct LifeReader<'a> {
+    columns: [ColumnReader<'a>; 19],
+    start: i64,
+    started_ns: i64,
+}
+
+impl<'a> LifeReader<'a> {
+    fn new(table: &Table<'a>) -> Self {
+        Self {
+            columns: std::array::from_fn(|index| table.column(index as u64 + 1)),
+            start: 0,
+            started_ns: 0,
+        }
+    }
+
+    fn column(&mut self, id: u64) -> &mut ColumnReader<'a> {
+        &mut self.columns[id as usize - 1]
+    }
+
+    fn next(&mut self, strings: &Strings<'_>) -> Result<Life, FormatError> {
+        use column::life as id;
+        let flags = self.column(id::FLAGS).next()?;
+        let pid = self.column(id::PID).known_u32()?;
+        self.start = self.start.wrapping_add(self.column(id::START).signed()?);
+        let start = match self.column(id::BOOT).known_u32()? {
+            Some(boot) => Start::Booted {
+                ticks: self.start as u64,
+                boot,
+            },
+            None => Start::Upload {
+                first_seen_ms: self.start,
+            },
+        };
+        let started_delta = self.column(id::STARTED_NS).signed()?;
+        self.started_ns = self.started_ns.wrapping_add(started_delta);
+        let image = self.image(strings, flags & id::HAS_IMAGE != 0)?;
+        let credentials = self.credentials(strings)?;
+        let parent = self.column(id::PPID).known_u32()?;
+        let mut text = |id| -> Result<Option<Box<str>>, FormatError> {
+            let number = self.columns[id as usize - 1].known()?;
+            number.map(|number| strings.text(number)).transpose()
+        };
+        Ok(Life {
+            cgroup: text(id::CGROUP)?,
+            container_id: text(id::CONTAINER)?,
+            id: pid.map(|pid| ProcessId { pid, start }),
+            ppid: parent,
+            started_ns: (flags & id::HAS_STARTED != 0).then_some(self.started_ns),
+            image,
+            credentials: (flags & id::HAS_CREDENTIALS != 0).then_some(credentials),
+            pid_namespace: self.column(id::PID_NAMESPACE).known_u32()?,
+            namespace_pid: self.column(id::NAMESPACE_PID).known_u32()?,
+            baseline: flags & id::IS_BASELINE != 0,
+        })
+    }
+
+    fn image(&mut self, strings: &Strings<'_>, known: bool) -> Result<Option<Image>, FormatError> {
+        use column::life as id;
+        let seq = self.column(id::IMAGE_SEQ).next()? as u32;
+        let name = self.column(id::NAME).next()?;
+        let exe = self.column(id::EXE).next()?;
+        let args = self.column(id::ARGS).next()?;
+        let cut = self.column(id::ARGS_CUT).next()?;
+        if !known {
+            return Ok(None);
+        }
+        let args = strings.bytes(args)?;
+        Ok(Some(Image {
+            seq,
+            name: strings.bytes(name)?.into(),
+            exe: strings.bytes(exe)?.into(),
+            args: args.into(),
+            args_bytes: cut.saturating_add(args.len() as u64),
+        }))
+    }
+
+    fn credentials(&mut self, strings: &Strings<'_>) -> Result<Credentials, FormatError> {
+        use column::life as id;
+        let username = self.column(id::USERNAME).known()?;
+        Ok(Credentials {
+            uid: self.column(id::UID).known_u32()?,
+            euid: self.column(id::EUID).known_u32()?,
+            gid: self.column(id::GID).known_u32()?,
+            username: username.map(|number| strings.text(number)).transpose()?,
+        })
+    }
+}
+
+/// A life by its number.
+pub(super) fn reference(lives: &[Arc<Life>], number: u64) -> Result<Arc<Life>, FormatError> {
+    usize::try_from(number)
+        .ok()
+        .and_then(|index| lives.get(index))
+        .cloned()
+        .ok_or(FormatError::Reference)
+}

@@ -35,3 +35,12 @@ export function Fact({ label, title, wide, children }: FactProps) {
     </div>
   );
 }
+
+/** A text that may be very long, such as a command line: it scrolls by itself. */
+export function Long({ children }: { children: ReactNode }) {
+  return (
+    <code className={styles.long} tabIndex={0}>
+      {children}
+    </code>
+  );
+}

@@ -1,7 +1,7 @@
 /** One event with everything it carries. */
 import { Trans, useLingui } from "@lingui/react/macro";
 import type { ProcessEvent } from "../../api/client.ts";
-import { Details, Fact, Facts } from "../../ui/Details.tsx";
+import { Details, Fact, Facts, Long } from "../../ui/Details.tsx";
 import { bytes, instant, UNKNOWN, ZERO } from "../../ui/format.ts";
 import { usePreferences } from "../../ui/preferences.ts";
 import * as text from "./eventText.ts";
@@ -14,7 +14,7 @@ export function EventDetails({ event, onClose }: { event: ProcessEvent; onClose:
     <Details label={t`Event details`} title={title} onClose={onClose}>
       <Facts>
         <Fact label={<Trans>Command</Trans>} wide>
-          <code>{text.command(event)}</code>
+          <Long>{text.command(event)}</Long>
         </Fact>
         <Fact label={<Trans>Executable</Trans>} wide>
           <code>{event.exe ?? UNKNOWN}</code>

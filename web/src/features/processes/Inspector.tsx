@@ -2,11 +2,11 @@
 import { Trans, useLingui } from "@lingui/react/macro";
 import type { ReactNode } from "react";
 import type { ColumnStore } from "../../api/columnStore.ts";
-import { Details, Fact, Facts } from "../../ui/Details.tsx";
+import { Details, Fact, Facts, Long } from "../../ui/Details.tsx";
 import { duration, instant, UNKNOWN } from "../../ui/format.ts";
 import { usePreferences } from "../../ui/preferences.ts";
 import { useNow } from "../../ui/useNow.ts";
-import { COLUMNS } from "./columns.ts";
+import { COLUMNS, columnById } from "./columns.ts";
 
 type Props = {
   store: ColumnStore;
@@ -49,7 +49,7 @@ function ProcessFacts({ store, slot }: { store: ColumnStore; slot: number }) {
   return (
     <Facts>
       <Fact label={<Trans>Command</Trans>} wide>
-        <code>{store.string("cmdline", slot) || UNKNOWN}</code>
+        <Long>{columnById("cmdline")?.text(store, slot, utc)}</Long>
       </Fact>
       <Fact label={<Trans>Executable</Trans>} wide>
         <code>{store.string("exe", slot) ?? UNKNOWN}</code>

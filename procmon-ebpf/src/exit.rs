@@ -7,7 +7,10 @@ use procmon_common::kernel::{ExitRecord, FreeRecord, Kind};
 
 use crate::emit::emit;
 use crate::offsets::{Object, load_object, load_u32, load_u64, offset, probe_u64};
-use crate::task::{add_thread_totals, cgroup_id, write_comm, write_header, write_signal_totals};
+use crate::task::{
+    add_thread_totals, cgroup_id, write_comm, write_header, write_header_of_orphan,
+    write_signal_totals,
+};
 
 /// `SIGNAL_GROUP_EXIT`: `group_exit_code` is the status of the whole group.
 const SIGNAL_GROUP_EXIT: u32 = 4;
@@ -53,7 +56,7 @@ pub(crate) fn process_free(ctx: BtfTracePointContext) -> i32 {
 fn write_free(record: *mut FreeRecord, task: Object) {
     // SAFETY: the record is reserved in the ring.
     unsafe {
-        write_header(
+        write_header_of_orphan(
             &raw mut (*record).header,
             Kind::Free,
             size_of::<FreeRecord>() as u32,
@@ -129,8 +132,8 @@ unsafe fn own_rss_pages(task: Object) -> u64 {
 /// What the CPUs have not added to the shared counters yet. The four counters are one block per CPU since 6.6.
 #[inline(always)]
 unsafe fn rss_deltas(mm: Object, counters: usize, size: usize) -> u64 {
-    let first = probe_u64(mm as usize + counters + PAGES_FILE * size) as usize;
-    let last = probe_u64(mm as usize + counters + PAGES_SHMEM * size) as usize;
+    let first = load_u64(mm, counters + PAGES_FILE * size) as usize;
+    let last = load_u64(mm, counters + PAGES_SHMEM * size) as usize;
     if last.wrapping_sub(first) != PAGES_SHMEM * size_of::<i32>() {
         return 0;
     }

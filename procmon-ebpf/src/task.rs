@@ -5,15 +5,30 @@ use procmon_common::kernel::{ABI_VERSION, Comm, Header, IoTotals, Kind, Totals};
 
 use crate::offsets::{Object, load_object, load_u32, load_u64, offset, probe_u32, probe_u64};
 
+/// `PROC_PID_INIT_INO`.
+const INITIAL_PID_NAMESPACE: u32 = 0xEFFF_FFFC;
+
 /// The header of a record about the thread group of `leader`.
 #[inline(always)]
 pub(crate) unsafe fn write_header(header: *mut Header, kind: Kind, len: u32, leader: Object) {
+    write_header_of_orphan(header, kind, len, leader);
     let parent = load_object(leader, offset!(task_real_parent));
+    (*header).ppid = load_u32(parent, offset!(task_tgid));
+}
+
+/// The same without the parent, who may be gone when a task is freed.
+#[inline(always)]
+pub(crate) unsafe fn write_header_of_orphan(
+    header: *mut Header,
+    kind: Kind,
+    len: u32,
+    leader: Object,
+) {
     (*header).abi = ABI_VERSION;
     (*header).kind = kind as u16;
     (*header).len = len;
     (*header).pid = load_u32(leader, offset!(task_tgid));
-    (*header).ppid = load_u32(parent, offset!(task_tgid));
+    (*header).ppid = 0;
     (*header).ts_boot_ns = bpf_ktime_get_boot_ns();
     (*header).start_boot_ns = load_u64(leader, offset!(task_start_boottime));
 }
@@ -34,16 +49,17 @@ pub(crate) unsafe fn cgroup_id(task: Object) -> u64 {
     load_u64(node, offset!(kernfs_node_id))
 }
 
-/// The innermost PID namespace (its inode) and the pid there. `numbers[level]` is a variable offset, which only a
-/// helper may read on 6.1.
+/// The innermost PID namespace (its inode) and the pid there. On the host itself both are known; `numbers[level]` of a
+/// deeper one is a variable offset, which only a helper may read on 6.1.
 #[inline(always)]
 pub(crate) unsafe fn innermost_pid(task: Object) -> (u32, u32) {
-    let pid = probe_u64(task as usize + offset!(task_thread_pid)) as usize;
-    if pid == 0 {
-        return (0, 0);
+    let pid = load_object(task, offset!(task_thread_pid));
+    let level = load_u32(pid, offset!(pid_level)) as usize;
+    if level == 0 {
+        return (INITIAL_PID_NAMESPACE, load_u32(task, offset!(task_tgid)));
     }
-    let level = probe_u32(pid + offset!(pid_level)) as usize & 31;
-    let upid = pid + offset!(pid_numbers) + level * offset!(upid_size);
+    let pid = probe_u64(task as usize + offset!(task_thread_pid)) as usize;
+    let upid = pid + offset!(pid_numbers) + (level & 31) * offset!(upid_size);
     let namespace = probe_u64(upid + offset!(upid_ns)) as usize;
     (
         probe_u32(namespace + offset!(pid_namespace_inum)),

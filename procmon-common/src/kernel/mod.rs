@@ -71,7 +71,7 @@ pub struct Header {
     pub len: u32,
     /// The thread group's id in the initial PID namespace.
     pub pid: u32,
-    /// The parent's.
+    /// The parent's; 0 in a `FreeRecord`.
     pub ppid: u32,
     /// `bpf_ktime_get_boot_ns`.
     pub ts_boot_ns: u64,

@@ -12,8 +12,6 @@ fn main() -> io::Result<()> {
     let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let web = manifest.join("../web");
     let dist = web.join("dist");
-    // A folder that appears later is noticed through its parent's time; the files of one that is there, through their own.
-    println!("cargo::rerun-if-changed={}", web.display());
     println!("cargo::rerun-if-changed=migrations");
     // A copy: the folder may be built anew while this crate is compiled.
     let copy = out.join("dist");
@@ -25,6 +23,9 @@ fn main() -> io::Result<()> {
         println!("cargo::rerun-if-changed={}", dist.display());
         copy_files(&dist, &copy, &mut files)?;
         files.sort();
+    } else {
+        // A path that is missing would run this at every build; its parent changes when it appears.
+        println!("cargo::rerun-if-changed={}", web.display());
     }
     fs::write(out.join("assets.rs"), source(&copy, &files))
 }

@@ -7,6 +7,7 @@ pub mod config;
 pub mod error;
 pub mod events;
 pub mod hosts;
+pub mod http;
 pub mod ingest;
 pub mod live;
 pub mod metrics;

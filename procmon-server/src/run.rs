@@ -1,22 +1,20 @@
 //! A whole server: opens the store, starts the tasks, and stops them in order.
 
-use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, router};
+use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::live::Live;
-use crate::retention;
 use crate::store::{Place, Store};
+use crate::{http, retention};
 
 /// For requests under way to end.
 const REQUESTS_DEADLINE: Duration = Duration::from_secs(3);
@@ -48,7 +46,7 @@ pub async fn run(
     tasks.spawn(async move { ("writer", writer.run(writer_token).await) });
     let maintenance = retention::run(app.clone(), config, shutdown.clone());
     tasks.spawn(async move { ("maintenance", maintenance.await) });
-    let http = serve(app.clone(), listener, shutdown.clone());
+    let http = http::run(app.clone(), listener, shutdown.clone());
     tasks.spawn(async move { ("http", http.await) });
 
     let ended = tokio::select! {
@@ -103,18 +101,4 @@ async fn stop(app: &App, mut tasks: Tasks, writer_shutdown: &CancellationToken) 
         );
     }
     tasks.abort_all();
-}
-
-async fn serve(app: App, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let listener = listener.tap_io(|connection| {
-        // Events are small and urgent.
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection stays with delayed sending");
-        }
-    });
-    axum::serve(listener, router(app))
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .into_future()
-        .await
-        .context("the HTTP server failed")
 }

@@ -12,10 +12,11 @@ use super::EventBody;
 use super::filter::Filter;
 use crate::app::App;
 use crate::error::Problem;
-use crate::store::{EventQuery, Position};
+use crate::store::{EventQuery, Position, StoredEvents};
 
-/// Batches read at a time: bounds what a client that stopped reading holds in memory.
-const CHUNK: u32 = 8;
+/// Batches read at a time: bounds what a client that stopped reading holds in memory. Their events become messages one by
+/// one, as the client takes them.
+const CHUNK: u32 = 4;
 
 pub(super) enum Resume {
     Now,
@@ -49,6 +50,8 @@ pub(super) fn open(
         newest,
         after,
         waiting,
+        batches: Vec::new().into_iter(),
+        current: None,
         app,
         _permit: permit,
     };
@@ -72,6 +75,9 @@ struct Tail {
     newest: watch::Receiver<Position>,
     after: Position,
     waiting: VecDeque<Message>,
+    batches: std::vec::IntoIter<StoredEvents>,
+    /// The batch at hand, and the next event of it.
+    current: Option<(StoredEvents, u32)>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -84,6 +90,9 @@ impl Tail {
             }
             if self.app.shutdown.is_cancelled() {
                 return None;
+            }
+            if let Some(message) = self.next_read() {
+                return Some(message);
             }
             let end = *self.newest.borrow_and_update();
             if !self.read(end).await? {
@@ -118,26 +127,38 @@ impl Tail {
                 return None;
             }
         };
-        let Some(last) = batches.last() else {
+        if batches.is_empty() {
             self.after = end;
             return Some(false);
-        };
-        let reached = Position::after_batch(last.slice, last.batch);
-        for stored in &batches {
-            for (index, event) in (0..).zip(&stored.events) {
-                let position = Position {
-                    slice: stored.slice,
-                    batch: stored.batch,
-                    index,
-                };
-                if position > self.after && self.filter.matches(event) {
-                    let body = EventBody::new(stored, position, event);
-                    self.waiting.push_back(message(&body));
-                }
+        }
+        self.batches = batches.into_iter();
+        Some(true)
+    }
+
+    /// The next event that matches, of those that were read.
+    fn next_read(&mut self) -> Option<Message> {
+        loop {
+            let Some((stored, next)) = &mut self.current else {
+                self.current = Some((self.batches.next()?, 0));
+                continue;
+            };
+            let Some(event) = stored.events.get(*next as usize) else {
+                self.after = self
+                    .after
+                    .max(Position::after_batch(stored.slice, stored.batch));
+                self.current = None;
+                continue;
+            };
+            let position = Position {
+                slice: stored.slice,
+                batch: stored.batch,
+                index: *next,
+            };
+            *next += 1;
+            if position > self.after && self.filter.matches(event) {
+                return Some(message(&EventBody::new(stored, position, event)));
             }
         }
-        self.after = reached;
-        Some(true)
     }
 }
 

@@ -10,6 +10,7 @@ pub mod decode;
 pub mod enrich;
 pub mod events;
 pub mod kernel;
+mod losses;
 pub mod sample;
 pub mod ship;
 pub mod spool;

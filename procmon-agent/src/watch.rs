@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use crate::batch::{BatchBuilder, Condition, Content, Speaker};
 use crate::decode::decode;
 use crate::enrich::clock::{boot_ns, unix_ns};
-use crate::kernel::Capture;
+use crate::kernel::{Capture, KernelCounters};
+use crate::losses::LossMeter;
 use crate::sample::Sampler;
-use crate::spool::{SpoolLoss, SpoolWriter};
+use crate::spool::SpoolWriter;
 use crate::table::Table;
 
 /// An event waits this long at most before it is sent on its way.
@@ -51,14 +52,6 @@ pub struct Watch {
     events: HashMap<String, u64>,
 }
 
-/// Turns counters that only grow into loss records of what was new.
-#[derive(Default)]
-struct LossMeter {
-    known: HashMap<(&'static str, &'static str), u64>,
-    undecodable: u64,
-    since_unix_ns: i64,
-}
-
 impl Watch {
     /// Takes the baseline. `capture` is attached already, so that nothing falls between; without it processes are
     /// found by comparing samples.
@@ -79,10 +72,7 @@ impl Watch {
             resync: options.resync,
             last_sample: None,
             sample_cost: Duration::ZERO,
-            losses: LossMeter {
-                since_unix_ns: unix_ns(),
-                ..LossMeter::default()
-            },
+            losses: LossMeter::new(),
             events: HashMap::new(),
         })
     }
@@ -242,84 +232,25 @@ impl Watch {
     }
 
     fn health(&mut self) -> Result<wire::AgentHealth> {
-        let mut drops = HashMap::new();
-        if let Some(capture) = &self.capture {
-            for (kind, reason, count) in capture.counters()?.lost() {
-                drops.insert(format!("{}.{reason}", kind.name()), count);
-            }
-        }
-        if self.losses.undecodable > 0 {
-            drops.insert("record.undecodable".into(), self.losses.undecodable);
-        }
-        for (reason, count) in self.spool.stats().dropped() {
-            drops.insert(format!("batch.{reason}"), count);
-        }
+        let spool = self.spool.stats();
         Ok(self.builder.health(Condition {
-            drops,
+            drops: self.losses.totals(&self.kernel_counters()?, &spool),
             events: self.events.clone(),
-            spool_bytes: self.spool.stats().bytes(),
+            spool_bytes: spool.bytes(),
             spool_max_bytes: self.spool_max_bytes,
             sample: self.sample_cost,
         }))
     }
 
-    /// What was lost since the last call.
     fn losses(&mut self) -> Result<Vec<wire::Loss>> {
-        let mut counts = vec![(("record", "undecodable"), self.losses.undecodable)];
-        if let Some(capture) = &self.capture {
-            counts.extend(
-                capture
-                    .counters()?
-                    .lost()
-                    .map(|(kind, reason, count)| ((kind.name(), reason), count)),
-            );
-        }
-        let mut losses = self.losses.renew(&counts);
-        losses.extend(self.spool.stats().take_losses().iter().map(spool_loss));
-        Ok(losses)
-    }
-}
-
-impl LossMeter {
-    fn undecodable(&mut self, error: crate::decode::DecodeError) {
-        self.undecodable += 1;
-        if self.undecodable == 1 {
-            tracing::error!(
-                "a record of the kernel programs cannot be read: {error}; counting such records"
-            );
-        }
+        let counters = self.kernel_counters()?;
+        Ok(self.losses.take(&counters, &self.spool.stats()))
     }
 
-    fn renew(&mut self, counts: &[((&'static str, &'static str), u64)]) -> Vec<wire::Loss> {
-        let (from_unix_ns, until_unix_ns) = (self.since_unix_ns, unix_ns());
-        self.since_unix_ns = until_unix_ns;
-        let mut losses = Vec::new();
-        for (what, total) in counts {
-            let known = self.known.entry(*what).or_default();
-            let count = total.saturating_sub(*known);
-            *known = *total;
-            if count > 0 {
-                let (kind, reason) = (what.0.into(), what.1.into());
-                losses.push(wire::Loss {
-                    kind,
-                    reason,
-                    count,
-                    from_unix_ns,
-                    until_unix_ns,
-                });
-            }
-        }
-        losses
-    }
-}
-
-fn spool_loss(loss: &SpoolLoss) -> wire::Loss {
-    wire::Loss {
-        kind: "batch".into(),
-        reason: loss.reason.into(),
-        count: loss.batches,
-        from_unix_ns: loss.from_unix_ns,
-        until_unix_ns: loss.until_unix_ns,
+    fn kernel_counters(&self) -> Result<KernelCounters> {
+        self.capture
+            .as_ref()
+            .map_or_else(|| Ok(KernelCounters::default()), Capture::counters)
     }
 }
 

@@ -10,6 +10,9 @@ use procmon_common::wire::{self, DecodeError, MAX_BODY_BYTES, MAX_DECODED_BYTES}
 
 use crate::error::Problem;
 
+/// What is decompressed on the spot: it takes less time than handing it to another thread.
+const SMALL_BODY_BYTES: usize = 16 << 10;
+const SMALL_CONTENT_BYTES: usize = 256 << 10;
 /// Time for a whole body to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -78,6 +81,20 @@ fn body_too_large() -> Problem {
         "the body is larger than {} MiB; send smaller batches",
         MAX_BODY_BYTES >> 20
     ))
+}
+
+/// The content of a body that is small before and after; `None` for others, and for those that are not valid.
+pub(super) fn decompress_small(body: &Bytes, encoding: Encoding) -> Option<Bytes> {
+    if body.len() > SMALL_BODY_BYTES {
+        return None;
+    }
+    match encoding {
+        Encoding::Identity => Some(body.clone()),
+        Encoding::Zstd => wire::decompress(body, SMALL_CONTENT_BYTES)
+            .ok()
+            .map(Bytes::from),
+        Encoding::Gzip => None,
+    }
 }
 
 /// The content of a body.

@@ -14,11 +14,10 @@ use std::time::Instant;
 use procmon_common::wire::Ack;
 
 use crate::app::App;
-use crate::batch::Batch;
 use crate::error::Problem;
 use crate::live::HostEntry;
 use crate::live::apply::Place;
-use crate::store::{Append, format};
+use crate::store::Append;
 use prepare::Prepared;
 
 /// A span of handles older than that is renewed, so that a restart finds one within reach.
@@ -28,10 +27,10 @@ const RENEW_SPAN_MS: i64 = 600_000;
 async fn commit(
     app: &App,
     entry: &HostEntry,
-    prepared: Prepared,
+    mut prepared: Prepared,
     place: Place,
 ) -> Result<Ack, Problem> {
-    let append = to_append(entry, &prepared.batch, place);
+    let append = to_append(entry, &mut prepared, place);
     app.store.append(append).await?;
     let resync = {
         let mut host = entry.write();
@@ -53,7 +52,9 @@ async fn commit(
     })
 }
 
-fn to_append(entry: &HostEntry, batch: &Batch, place: Place) -> Append {
+fn to_append(entry: &HostEntry, prepared: &mut Prepared, place: Place) -> Append {
+    let body = std::mem::take(&mut prepared.body);
+    let batch = &prepared.batch;
     Append {
         agent_id: Arc::clone(&entry.agent_id),
         epoch: place.epoch,
@@ -65,7 +66,7 @@ fn to_append(entry: &HostEntry, batch: &Batch, place: Place) -> Append {
         event_count: batch.events.len() as u32,
         event_kinds: batch.event_kinds().0,
         event_range_ms: batch.event_range_ms(),
-        body: format::encode(batch),
+        body,
     }
 }
 
@@ -90,13 +91,23 @@ async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
     let finished = app.uploads.spawn(work).await;
-    finished.unwrap_or_else(|error| {
-        tracing::error!(%error, "an upload ended unexpectedly");
-        Err(Problem::new(
-            axum::http::StatusCode::INTERNAL_SERVER_ERROR,
-            "the server failed at this batch; please report it with the server's log",
-        ))
-    })
+    finished.unwrap_or_else(|error| Err(failed(&error)))
+}
+
+/// Runs computation that may take long where it delays nobody.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let finished = tokio::task::spawn_blocking(work).await;
+    finished.unwrap_or_else(|error| Err(failed(&error)))
+}
+
+fn failed(error: &tokio::task::JoinError) -> Problem {
+    tracing::error!(%error, "an upload ended unexpectedly");
+    Problem::new(
+        axum::http::StatusCode::INTERNAL_SERVER_ERROR,
+        "the server failed at this batch; please report it with the server's log",
+    )
 }
 
 /// Counts a request under its way in and its outcome.

@@ -12,7 +12,7 @@ use super::native::text;
 use crate::batch::{Batch, ColumnChanges, Event, EventKind, Frame, Life};
 use crate::error::Problem;
 use crate::live::{Health, Host, MAX_PROCESSES};
-use crate::store::Door;
+use crate::store::{Door, format};
 
 /// Lives by handle.
 pub(super) type Lives = Vec<(u32, Arc<Life>)>;
@@ -26,6 +26,20 @@ pub(super) struct Prepared {
     /// Something in it referred to what the server does not know.
     pub(super) resync: bool,
     pub(super) agent: AgentNews,
+    /// The batch in the storage format.
+    pub(super) body: Vec<u8>,
+}
+
+impl Prepared {
+    pub(super) fn new(batch: Batch, departed: Lives, resync: bool, agent: AgentNews) -> Self {
+        Self {
+            body: format::encode(&batch),
+            batch,
+            departed,
+            resync,
+            agent,
+        }
+    }
 }
 
 /// What a batch says of its agent.
@@ -180,6 +194,10 @@ impl Preparation<'_> {
 
     fn touch(&mut self, handle: u32, life: Arc<Life>, ended: bool) {
         let known_before = self.same_space && self.host.is_running(handle);
+        if !known_before && !self.touched.contains_key(&handle) {
+            // It ended in a batch before: what comes late does not bring it back.
+            return;
+        }
         let touched = self.touched.entry(handle).or_insert(Touched {
             life: Arc::clone(&life),
             ended: false,

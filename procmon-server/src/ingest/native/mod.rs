@@ -4,13 +4,12 @@ pub(super) mod text;
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
 use procmon_common::ids::BootId;
 use procmon_common::wire::{self, Ack};
 use prost::Message;
 
 use super::prepare::{AgentNews, Prepared, prepare};
-use super::{body, commit};
+use super::{aside, body, commit};
 use crate::app::App;
 use crate::error::Problem;
 use crate::live::apply::Place;
@@ -20,7 +19,7 @@ use crate::store::Door;
 /// For agents that do not say how often they sample.
 const DEFAULT_INTERVAL_MS: u32 = 5_000;
 const MAX_INTERVAL_MS: u32 = 3_600_000;
-/// Bodies above this are decoded beside the tasks that serve others.
+/// Batches above this are worked on beside the tasks that serve others.
 const HEAVY_BYTES: usize = 64 << 10;
 
 /// A request body with what its headers say of it.
@@ -56,28 +55,16 @@ pub(super) async fn take(app: App, agent_id: String, request: Request) -> Result
 }
 
 async fn decode(request: Request) -> Result<wire::Batch, Problem> {
-    let work = move || {
-        let plain = body::decompress(request.body, request.encoding)?;
-        wire::Batch::decode(plain).map_err(|error| {
-            Problem::bad_request(format!("the body is not a procmon.v1.Batch: {error}"))
-        })
-    };
-    aside(work).await
+    if let Some(plain) = body::decompress_small(&request.body, request.encoding) {
+        return parse(plain);
+    }
+    aside(move || parse(body::decompress(request.body, request.encoding)?)).await
 }
 
-/// Runs computation that may take long where it delays nobody.
-async fn aside<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| {
-            tracing::error!(%error, "a batch could not be read");
-            Err(Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the server failed at this batch; please report it with the server's log",
-            ))
-        })
+fn parse(plain: axum::body::Bytes) -> Result<wire::Batch, Problem> {
+    wire::Batch::decode(plain).map_err(|error| {
+        Problem::bad_request(format!("the body is not a procmon.v1.Batch: {error}"))
+    })
 }
 
 fn check_head(agent_id: &str, batch: &wire::Batch) -> Result<BootId, Problem> {
@@ -168,12 +155,7 @@ async fn prepare_aside(
             health: batch.health.as_ref().map(text::health),
         };
         let (batch, departed, resync) = prepare(batch, boot, &entry.read())?;
-        Ok(Prepared {
-            batch,
-            departed,
-            resync,
-            agent: news,
-        })
+        Ok(Prepared::new(batch, departed, resync, news))
     };
     if heavy { aside(work).await } else { work() }
 }

@@ -4,12 +4,14 @@
 mod sample;
 mod snapshot;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use self::sample::Sample;
-use super::commit;
 use super::prepare::{AgentNews, Prepared};
+use super::{aside, commit};
 use crate::app::App;
 use crate::error::Problem;
 use crate::live::apply::Place;
@@ -19,6 +21,8 @@ use crate::store::Door;
 /// For uploads that do not say how often they come.
 const DEFAULT_INTERVAL_S: f64 = 5.0;
 const MAX_INTERVAL_S: f64 = 3600.0;
+/// Lists above this are worked on beside the tasks that serve others.
+const HEAVY_SAMPLES: usize = 1_000;
 const NANOS_PER_MS: i64 = 1_000_000;
 
 /// A list of all processes of a host.
@@ -57,32 +61,38 @@ pub(super) async fn take(app: App, agent_id: String, upload: Upload) -> Result<A
     let mut restored = entry.order.lock().await;
     entry.restore(&mut restored, &app.store).await?;
     let received_ms = app.clock.now_ms();
-    let (prepared, place) = {
-        let host = entry.read();
-        check_door(&host, received_ms)?;
-        let batch = snapshot::snapshot(&upload.samples, &host, received_ms)?;
-        let goes_on = host.agent.heard() && host.agent.door == Door::Upload && host.epoch != 0;
-        let place = Place {
-            epoch: if goes_on {
-                host.epoch
-            } else {
-                received_ms.max(1) as u64 * NANOS_PER_MS as u64
-            },
-            seq: if goes_on { host.durable_seq + 1 } else { 1 },
-            received_ms,
-        };
-        let prepared = Prepared {
-            batch,
-            departed: Vec::new(),
-            resync: false,
-            agent: news(interval_ms, received_ms),
-        };
-        (prepared, place)
+    let accepted = upload.samples.len();
+    let news = news(interval_ms, received_ms);
+    let host = Arc::clone(&entry);
+    let work = move || prepare(&host.read(), &upload.samples, news, received_ms);
+    let (prepared, place) = if accepted > HEAVY_SAMPLES {
+        aside(work).await?
+    } else {
+        work()?
     };
     commit(&app, &entry, prepared, place).await?;
-    Ok(Accepted {
-        accepted: upload.samples.len(),
-    })
+    Ok(Accepted { accepted })
+}
+
+fn prepare(
+    host: &Host,
+    samples: &[Sample],
+    news: AgentNews,
+    received_ms: i64,
+) -> Result<(Prepared, Place), Problem> {
+    check_door(host, received_ms)?;
+    let batch = snapshot::snapshot(samples, host, received_ms)?;
+    let goes_on = host.agent.heard() && host.agent.door == Door::Upload && host.epoch != 0;
+    let place = Place {
+        epoch: if goes_on {
+            host.epoch
+        } else {
+            received_ms.max(1) as u64 * NANOS_PER_MS as u64
+        },
+        seq: if goes_on { host.durable_seq + 1 } else { 1 },
+        received_ms,
+    };
+    Ok((Prepared::new(batch, Vec::new(), false, news), place))
 }
 
 fn interval_ms(interval_s: Option<f64>) -> Result<u32, Problem> {

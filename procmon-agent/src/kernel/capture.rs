@@ -95,6 +95,8 @@ impl Capture {
         for (program, tracepoint, _) in PROGRAMS {
             attach(&mut ebpf, program, tracepoint, &btf)?;
         }
+        drop(btf);
+        super::memory::give_back();
         let ring = ebpf
             .take_map("EVENTS")
             .context("the object has no map EVENTS")?;

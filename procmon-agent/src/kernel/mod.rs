@@ -3,6 +3,7 @@
 
 pub mod btf;
 mod capture;
+mod memory;
 mod offsets;
 pub mod probe;
 mod program_info;

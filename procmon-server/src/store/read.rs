@@ -66,7 +66,8 @@ impl Store {
         Ok((Vec::new(), None))
     }
 
-    /// Batches with matching events at or after a position, oldest first.
+    /// Batches with matching events at or after a position, oldest first: at most `limit`, all of one slice. The first may
+    /// also have events before the position.
     pub async fn events_after(
         &self,
         query: &EventQuery,
@@ -75,17 +76,15 @@ impl Store {
     ) -> Result<Vec<StoredEvents>, StoreError> {
         for slice in self.slices.up_from(after.slice) {
             let first = if slice.number == after.slice {
-                after.batch
+                // Of a batch that was read to its end there is nothing after.
+                after.batch + i64::from(after.index == u32::MAX)
             } else {
                 0
             };
             let found = self
                 .select(OLDEST_FIRST, &slice, query, first, limit)
                 .await?;
-            let beyond = |stored: &StoredEvents| {
-                stored.batch > first || after.index < stored.events.len() as u32
-            };
-            if found.iter().any(beyond) {
+            if !found.is_empty() {
                 return Ok(found);
             }
         }

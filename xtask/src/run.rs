@@ -20,7 +20,7 @@ use crate::service::Echo;
 use crate::{command, prerequisites, web, workspace};
 
 /// How often a line says what the processes of this machine did.
-const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
 
 /// Build procmon, start the server and this machine's agent, and say what happens until Ctrl-C.

@@ -12,28 +12,43 @@ use crate::{command, workspace};
 /// Folders of web/ that are made, not written.
 const MADE: &[&str] = &["node_modules", "dist"];
 
+/// Its time is that of the last build. Not in dist, whose files are all served; `npm ci` removes it.
+const STAMP: &str = "node_modules/.procmon-build";
+
 /// Installs the packages of package-lock.json, unless they are there already.
 pub(crate) fn install() -> Result<()> {
     let web = workspace::root()?.join("web");
-    let modified =
-        |file: &str| fs::metadata(web.join(file)).and_then(|metadata| metadata.modified());
-    let lock = modified("package-lock.json").context("web/package-lock.json")?;
-    if modified("node_modules/.package-lock.json").is_ok_and(|installed| installed >= lock) {
+    let lock =
+        modified(&web.join("package-lock.json")).context("web/package-lock.json is missing")?;
+    if modified(&web.join("node_modules/.package-lock.json"))
+        .is_some_and(|installed| installed >= lock)
+    {
         return Ok(());
     }
-    command::run(npm()?.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]))
+    println!("installing the packages of the web UI");
+    command::capture(npm()?.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])).map(drop)
 }
 
-/// Makes web/dist, unless it is newer than everything it is made from.
+/// Makes web/dist, unless it was built after the last change of a source.
 pub(crate) fn build() -> Result<()> {
     let web = workspace::root()?.join("web");
-    if let Ok(built) = fs::metadata(web.join("dist/index.html")).and_then(|index| index.modified())
+    install()?;
+    let is_built = web.join("dist/index.html").is_file();
+    if let Some(built) = modified(&web.join(STAMP))
+        && is_built
         && newest(&web)? <= built
     {
         return Ok(());
     }
-    install()?;
-    command::run(npm()?.args(["run", "--silent", "build"]))
+    println!("building the web UI");
+    command::capture(npm()?.args(["run", "--silent", "build"]))?;
+    fs::write(web.join(STAMP), "").context("cannot note that the web UI is built")
+}
+
+fn modified(file: &Path) -> Option<SystemTime> {
+    fs::metadata(file)
+        .and_then(|metadata| metadata.modified())
+        .ok()
 }
 
 /// `npm` in the web folder.

@@ -60,7 +60,25 @@ pub(crate) fn run(_options: &Options) -> Result<()> {
 pub(crate) fn cargo() -> Result<Command> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(workspace::root()?);
+    // What `cargo run` said about xtask itself. Some build scripts look at it, and would make everything above them
+    // compile again whenever somebody changes between cargo and `cargo xtask`.
+    for (name, _) in env::vars_os() {
+        if is_of_xtask(&name.to_string_lossy()) {
+            cargo.env_remove(name);
+        }
+    }
     Ok(cargo)
+}
+
+fn is_of_xtask(variable: &str) -> bool {
+    variable.starts_with("CARGO_PKG_")
+        || variable.starts_with("CARGO_MANIFEST_")
+        || [
+            "CARGO_BIN_NAME",
+            "CARGO_CRATE_NAME",
+            "CARGO_PRIMARY_PACKAGE",
+        ]
+        .contains(&variable)
 }
 
 /// Builds programs and tests at once: one selection of features, so that nothing is compiled twice.

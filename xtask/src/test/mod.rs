@@ -34,14 +34,14 @@ pub(crate) struct Options {
 enum Stage {
     /// `cargo xtask check`.
     Check,
+    /// Unit tests of the web UI.
+    Web,
     /// Unit, property, doc and HTTP tests, and the server with a real agent, from end to end.
     Workspace,
     /// The agent's probes on the running kernel.
     Kernel,
     /// The same tests on Debian's kernels in QEMU.
     KernelMatrix,
-    /// Unit tests of the web UI.
-    Web,
     /// A browser, a server and an agent: a process that starts is seen on the page.
     Browser,
     /// The committed eBPF object is what its sources make.

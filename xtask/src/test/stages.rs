@@ -17,10 +17,10 @@ use crate::{command, web};
 pub(super) fn run(stage: Stage) -> Result<Tally> {
     match stage {
         Stage::Check => check::run(&check::Options {}).map(|()| Tally::default()),
+        Stage::Web => web(),
         Stage::Workspace => workspace(),
         Stage::Kernel => kernel::on_this_kernel(None),
         Stage::KernelMatrix => kernel::on_other_kernels(None),
-        Stage::Web => web(),
         Stage::Browser => browser(),
         Stage::Ebpf => ebpf(),
     }

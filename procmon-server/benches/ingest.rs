@@ -14,7 +14,9 @@ use support::{FakeAgent, exited, row};
 
 const LIVES: u32 = 50_000;
 const LIVES_PER_BATCH: u32 = 200;
-const SAMPLES: usize = 2_000;
+const SAMPLES: usize = 500;
+/// Agents that send at the same time.
+const AGENTS: [usize; 2] = [1, 32];
 const PROCESSES: u32 = 300;
 const BUSY: u32 = 30;
 
@@ -25,7 +27,9 @@ fn main() {
         .expect("a runtime");
     runtime.block_on(async {
         storm().await;
-        steady().await;
+        for agents in AGENTS {
+            steady(agents).await;
+        }
     });
 }
 
@@ -46,7 +50,8 @@ async fn storm() {
         bodies.push(encode(&batch));
         first += LIVES_PER_BATCH;
     }
-    let cost = measure("storm", bodies).await;
+    let agent_id = "storm".to_owned();
+    let cost = measure(vec![Sender { agent_id, bodies }]).await;
     let events = f64::from(LIVES * 2);
     println!(
         "storm: {LIVES} lives in {:.2} s: {:.2} us of CPU per event, {:.2} per life; {:.1} bytes stored per life",
@@ -57,22 +62,42 @@ async fn storm() {
     );
 }
 
-/// A quiet host: a few busy processes in each sample.
-async fn steady() {
-    let mut agent = FakeAgent::new("steady");
+/// Quiet hosts: a few busy processes in each sample.
+async fn steady(agents: usize) {
+    let senders: Vec<_> = (0..agents)
+        .map(|number| samples(&format!("host-{number}")))
+        .collect();
+    let size = senders[0].bodies[1..].iter().map(Vec::len).sum::<usize>() / SAMPLES;
+    let cost = measure(senders).await;
+    let requests = (agents * SAMPLES) as f64;
+    println!(
+        "steady, {agents} agents at a time, {PROCESSES} processes, {BUSY} busy: {size} bytes per batch, {:.3} ms of CPU and \
+         {:.0} bytes stored per request, {:.0} requests/s",
+        cost.cpu_us / 1000.0 / requests,
+        cost.stored_bytes / requests,
+        requests / cost.seconds
+    );
+}
+
+/// The batches of one agent, in order.
+struct Sender {
+    agent_id: String,
+    bodies: Vec<Vec<u8>>,
+}
+
+fn samples(agent_id: &str) -> Sender {
+    let mut agent = FakeAgent::new(agent_id);
     let mut bodies = vec![encode(&agent.key(1, PROCESSES))];
     let mut rows: Vec<Row> = (1..=BUSY).map(row).collect();
-    for sample in 0..SAMPLES {
+    for sample in 0..SAMPLES as u64 {
         agent.now_ns += 1_000_000_000;
         let mut encoder = FrameEncoder::default();
         for (handle, row) in (1..).zip(&mut rows) {
             let mut now = *row;
-            now.set(
-                Column::CpuCentipercent,
-                Some((sample as u64 * 37 + u64::from(handle)) % 10_000),
-            );
-            now.set(Column::CpuTimeMs, Some(sample as u64 * 10));
-            now.set(Column::VoluntarySwitches, Some(sample as u64 * 3));
+            let cpu = (sample * 37 + u64::from(handle)) % 10_000;
+            now.set(Column::CpuCentipercent, Some(cpu));
+            now.set(Column::CpuTimeMs, Some(sample * 10));
+            now.set(Column::VoluntarySwitches, Some(sample * 3));
             encoder.push(handle, row, &now);
             *row = now;
         }
@@ -84,13 +109,10 @@ async fn steady() {
         });
         bodies.push(encode(&batch));
     }
-    let size = bodies[1..].iter().map(Vec::len).sum::<usize>() / SAMPLES;
-    let cost = measure("steady", bodies).await;
-    println!(
-        "steady: {PROCESSES} processes, {BUSY} busy: {size} bytes per batch, {:.3} ms of CPU per request, {:.0} bytes stored",
-        cost.cpu_us / 1000.0 / SAMPLES as f64,
-        cost.stored_bytes / SAMPLES as f64
-    );
+    Sender {
+        agent_id: agent_id.to_owned(),
+        bodies,
+    }
 }
 
 fn encode(batch: &wire::Batch) -> Vec<u8> {
@@ -103,14 +125,29 @@ struct Cost {
     stored_bytes: f64,
 }
 
-async fn measure(agent_id: &str, bodies: Vec<Vec<u8>>) -> Cost {
+async fn measure(senders: Vec<Sender>) -> Cost {
     let folder = tempfile::tempdir().expect("a folder");
     let server = ServerProcess::start(folder.path(), 0);
-    let http = reqwest::Client::new();
-    let url = format!("http://{}/api/v1/agents/{agent_id}/batches", server.address);
     let started = Instant::now();
     let before = server.cpu_us();
-    for body in bodies {
+    let mut tasks = tokio::task::JoinSet::new();
+    for sender in senders {
+        tasks.spawn(send(server.address.clone(), sender));
+    }
+    tasks.join_all().await;
+    let cost = Cost {
+        seconds: started.elapsed().as_secs_f64(),
+        cpu_us: server.cpu_us() - before,
+        stored_bytes: stored_bytes(&server.address).await,
+    };
+    server.terminate();
+    cost
+}
+
+async fn send(address: String, sender: Sender) {
+    let http = reqwest::Client::new();
+    let url = format!("http://{address}/api/v1/agents/{}/batches", sender.agent_id);
+    for body in sender.bodies {
         let request = http
             .post(&url)
             .header("content-type", wire::CONTENT_TYPE)
@@ -119,13 +156,6 @@ async fn measure(agent_id: &str, bodies: Vec<Vec<u8>>) -> Cost {
         let response = request.send().await.expect("an answer");
         assert!(response.status().is_success(), "{}", response.status());
     }
-    let cost = Cost {
-        seconds: started.elapsed().as_secs_f64(),
-        cpu_us: server.cpu_us() - before,
-        stored_bytes: stored_bytes(&server.address).await,
-    };
-    server.terminate();
-    cost
 }
 
 async fn stored_bytes(address: &str) -> f64 {

@@ -10,15 +10,14 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
-use serde_json::Value;
 
 use super::bpf_stats::{self, Accounting, Program};
-use super::storm;
+use super::{recorded, storm};
 use crate::check::cargo;
+use crate::command;
 use crate::pair::{self, Pair, Setup};
 use crate::prerequisites::require_root;
 use crate::service::Echo;
-use crate::{command, http};
 
 /// Budgets of one process life: fork, exec and exit. The agent's is of its CPU time in user mode.
 const AGENT_BUDGET_US: f64 = 6.0;
@@ -29,9 +28,6 @@ const LIFECYCLE: &str = "process_";
 
 /// How long the agent is watched doing nothing, so that its idle cost is not counted as the storm's.
 const IDLE: Duration = Duration::from_secs(5);
-
-/// How long the last events of a storm may take to appear in the API.
-const ARRIVAL_LIMIT: Duration = Duration::from_secs(30);
 
 /// Spawn short-lived processes as fast as the machine can, and count and cost their records.
 ///
@@ -96,7 +92,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             )
         })
         .collect::<Result<_>>()?;
-    let drops = drops(&pair.url)?;
+    let drops = recorded::drops(&pair.url)?;
     pair.require_running()?;
     pair.stop()?;
     report(options, &rounds, drops)
@@ -110,7 +106,7 @@ fn round(options: &Options, pair: &Pair, others: &BTreeSet<u32>, marker: &str) -
     let (cpu, ticks, programs) = (cpu_time(pair)?, cpu_ticks(pair)?, own_programs(others)?);
     let started = Instant::now();
     let storm = storm::run(options.processes, options.workers, marker)?;
-    let exits = wait_for_exits(pair, marker, u64::from(options.processes))?;
+    let exits = recorded::wait_for_exits(&pair.url, marker, u64::from(options.processes))?;
     let user_share = user_share(&ticks, &cpu_ticks(pair)?);
     let busy = (cpu_time(pair)? - cpu) - idle * started.elapsed().as_secs_f64();
     let hooks = hooks(&programs, &own_programs(others)?);
@@ -125,7 +121,7 @@ fn round(options: &Options, pair: &Pair, others: &BTreeSet<u32>, marker: &str) -
         .map(|hook| hook.ns_per_run * hook.runs as f64)
         .sum();
     Ok(Round {
-        starts: count_events(&pair.url, "exec", marker)?,
+        starts: recorded::count_events(&pair.url, "exec", marker)?,
         exits,
         processes_per_s: lives / storm.as_secs_f64(),
         agent_us_per_life: busy * 1e6 / lives,
@@ -192,56 +188,6 @@ fn hooks(
         }
     }
     hooks
-}
-
-/// Asks rarely until the newest event is old enough to be the last: counting costs the server, not the agent.
-fn wait_for_exits(pair: &Pair, marker: &str, expected: u64) -> Result<u64> {
-    let deadline = Instant::now() + ARRIVAL_LIMIT;
-    loop {
-        let exits = count_events(&pair.url, "exit", marker)?;
-        if exits >= expected || Instant::now() >= deadline {
-            return Ok(exits);
-        }
-        thread::sleep(Duration::from_secs(1));
-    }
-}
-
-/// Lives in the API whose second argument is the marker, each counted once; an exit must say code 0.
-fn count_events(url: &str, kind: &str, marker: &str) -> Result<u64> {
-    let mut lives = BTreeSet::new();
-    let mut cursor = String::new();
-    loop {
-        let page = http::get(
-            url,
-            &format!("/api/v1/events?type={kind}&name=true&limit=10000{cursor}"),
-        )?;
-        let page: Value = serde_json::from_str(&page).context("/api/v1/events is not JSON")?;
-        let events = page["events"]
-            .as_array()
-            .context("/api/v1/events has no events")?;
-        let ours = events.iter().filter(|event| event["args"][1] == marker);
-        let ours = ours.filter(|event| kind != "exit" || event["exit_code"] == 0);
-        let found = lives.len();
-        lives.extend(ours.filter_map(|event| event["process_id"].as_str().map(str::to_owned)));
-        // Newest first: a page without ours, after some with them, is older than the round.
-        let past = found > 0 && lives.len() == found;
-        match page["next_cursor"].as_str() {
-            Some(next) if !past => cursor = format!("&cursor={next}"),
-            _ => return Ok(lives.len() as u64),
-        }
-    }
-}
-
-fn drops(url: &str) -> Result<u64> {
-    let agents: Value = serde_json::from_str(&http::get(url, "/api/v1/agents")?)?;
-    let agents = agents["agents"]
-        .as_array()
-        .context("/api/v1/agents has no agents")?;
-    let kinds = agents
-        .iter()
-        .filter_map(|agent| agent["drops"].as_object())
-        .flat_map(|drops| drops.values());
-    Ok(kinds.filter_map(Value::as_u64).sum())
 }
 
 fn report(options: &Options, rounds: &[Round], drops: u64) -> Result<()> {

@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 
 mod bpf_stats;
 mod capture;
+mod recorded;
 mod storm;
 
 /// Measure procmon on this machine.

@@ -61,6 +61,7 @@ impl Client {
             .header(CONTENT_TYPE, wire::CONTENT_TYPE)
             .header(CONTENT_ENCODING, wire::CONTENT_ENCODING)
             .header(ACCEPT, "application/json")
+            .header(wire::SENT_HEADER, unix_ms())
             .body(batch.payload.clone());
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);

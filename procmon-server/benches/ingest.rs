@@ -145,7 +145,7 @@ async fn measure(senders: Vec<Sender>) -> Cost {
 }
 
 async fn send(address: String, sender: Sender) {
-    let http = reqwest::Client::new();
+    let http = support::http_client();
     let url = format!("http://{address}/api/v1/agents/{}/batches", sender.agent_id);
     for body in sender.bodies {
         let request = http
@@ -159,7 +159,10 @@ async fn send(address: String, sender: Sender) {
 }
 
 async fn stored_bytes(address: &str) -> f64 {
-    let response = reqwest::get(format!("http://{address}/metrics")).await;
+    let response = support::http_client()
+        .get(format!("http://{address}/metrics"))
+        .send()
+        .await;
     let text = response.expect("an answer").text().await.expect("a body");
     let line = text
         .lines()

@@ -37,7 +37,7 @@ impl Drop for SmallDisk {
 }
 
 async fn post(address: &str, batch: &Batch) -> reqwest::Response {
-    reqwest::Client::new()
+    crate::support::http_client()
         .post(format!(
             "http://{address}/api/v1/agents/{}/batches",
             batch.agent_id
@@ -95,7 +95,9 @@ async fn a_full_disk_refuses_and_recovers() {
         lives += 1;
         assert!(lives < 200, "the disk never filled");
     };
-    let ready = reqwest::get(format!("http://{address}/readyz"))
+    let ready = crate::support::http_client()
+        .get(format!("http://{address}/readyz"))
+        .send()
         .await
         .expect("an answer");
     println!("refused after {lives} lives; ready: {}", ready.status());
@@ -103,7 +105,9 @@ async fn a_full_disk_refuses_and_recovers() {
     assert_eq!(all_events(&address, "").await.len(), lives as usize * 2);
     std::fs::remove_file(&ballast).expect("it is there");
     assert_eq!(post(&address, &refused).await.status(), StatusCode::OK);
-    let ready = reqwest::get(format!("http://{address}/readyz"))
+    let ready = crate::support::http_client()
+        .get(format!("http://{address}/readyz"))
+        .send()
         .await
         .expect("an answer");
     assert_eq!(ready.status(), StatusCode::OK);

@@ -20,7 +20,7 @@ async fn report(
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
 ) -> u32 {
-    let http = reqwest::Client::new();
+    let http = crate::support::http_client();
     deliver(&http, port, &agent.key(10, 3), &acknowledged).await;
     let mut lives = 0;
     while !stop.load(Ordering::Relaxed) {

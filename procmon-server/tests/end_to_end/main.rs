@@ -48,7 +48,11 @@ async fn until_live(address: &str, agent_id: &str) {
     let started = Instant::now();
     loop {
         let url = format!("http://{address}/api/v1/agents/{agent_id}");
-        let response = reqwest::get(url).await.expect("an answer");
+        let response = support::http_client()
+            .get(url)
+            .send()
+            .await
+            .expect("an answer");
         if response.status().is_success() {
             let agent: Value = response.json().await.expect("JSON");
             if agent["processes"].as_u64() > Some(0) {
@@ -139,7 +143,10 @@ async fn a_storm_is_there_to_the_last_process() {
     println!("{TOTAL} processes in {:?}", started.elapsed());
     check(&server.address, &marker, TOTAL).await;
     println!("all there after {:?}", started.elapsed());
-    let agent = reqwest::get(format!("http://{}/api/v1/agents/storm", server.address)).await;
+    let agent = support::http_client()
+        .get(format!("http://{}/api/v1/agents/storm", server.address))
+        .send()
+        .await;
     let agent: Value = agent.expect("an answer").json().await.expect("JSON");
     println!("drops: {}", agent["drops"]);
 }

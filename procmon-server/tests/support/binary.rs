@@ -95,7 +95,11 @@ pub(crate) async fn all_events(address: &str, query: &str) -> Vec<serde_json::Va
     let mut cursor = String::new();
     loop {
         let url = format!("http://{address}/api/v1/events?limit=10000&cursor={cursor}&{query}");
-        let response = reqwest::get(url).await.expect("an answer");
+        let response = crate::support::http_client()
+            .get(url)
+            .send()
+            .await
+            .expect("an answer");
         let page: serde_json::Value = response.json().await.expect("JSON");
         events.extend(page["events"].as_array().expect("a list").iter().cloned());
         match page["next_cursor"].as_str() {

@@ -57,7 +57,7 @@ impl Server {
         Self {
             address,
             clock,
-            http: reqwest::Client::new(),
+            http: http_client(),
             task: tokio::spawn(run),
             shutdown,
             folder: None,
@@ -133,6 +133,13 @@ impl Server {
         assert_eq!(status, StatusCode::OK, "{text}");
         serde_json::from_str(&text).expect("an ack")
     }
+}
+
+/// A client. When the whole workspace is built reqwest comes with TLS, and wants a provider of cryptography even where
+/// nothing is encrypted.
+pub(crate) fn http_client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
 }
 
 /// An error in its proper form; returns its body.

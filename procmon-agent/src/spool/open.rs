@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use tokio::sync::Notify;
@@ -17,6 +17,8 @@ use super::{Shared, SpoolLoss, SpoolOptions, SpoolReader, SpoolStats, SpoolWrite
 
 /// Damaged parts kept for inspection; each is at most about a segment.
 const MAX_CORRUPT_FILES: usize = 4;
+
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Opens the spool of a folder, which is created when missing. One agent at a time.
 pub fn open(folder: &Path, options: SpoolOptions) -> anyhow::Result<(SpoolWriter, SpoolReader)> {
@@ -47,6 +49,19 @@ pub fn open(folder: &Path, options: SpoolOptions) -> anyhow::Result<(SpoolWriter
     Ok((writer, SpoolReader::new(shared)))
 }
 
+/// An agent that is just being replaced may hold it a moment longer.
+fn lock_patiently(file: &File) -> Result<(), TryLockError> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
+        }
+    }
+}
+
 fn lock(folder: &Path) -> anyhow::Result<File> {
     let path = folder.join("lock");
     let mut file = OpenOptions::new()
@@ -61,7 +76,7 @@ fn lock(folder: &Path) -> anyhow::Result<File> {
                 folder.display()
             )
         })?;
-    match file.try_lock() {
+    match lock_patiently(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::decode::decode;
 use crate::enrich::clock::boot_ns;
 use crate::kernel::Capture;
-use crate::table::{Changes, Table};
+use crate::table::{Changes, Life, Table};
 
 const TICK: std::time::Duration = std::time::Duration::from_millis(50);
 
@@ -40,7 +40,7 @@ pub fn run(
             }
             true
         });
-        table.expire(if stopping { u64::MAX } else { boot_ns() });
+        table.expire(if stopping { u64::MAX } else { boot_ns() }, Life::exists);
         for event in printer.events(table.take_changes()) {
             if writeln!(out, "{event}").is_err() {
                 return Ok(());

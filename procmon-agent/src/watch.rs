@@ -17,7 +17,7 @@ use crate::kernel::{Capture, KernelCounters};
 use crate::losses::LossMeter;
 use crate::sample::Sampler;
 use crate::spool::SpoolWriter;
-use crate::table::Table;
+use crate::table::{Life, Table};
 
 /// An event waits this long at most before it is sent on its way.
 const TICK: Duration = Duration::from_millis(100);
@@ -93,13 +93,13 @@ impl Watch {
             };
             self.wait(tick.min(next_sample.saturating_duration_since(Instant::now())));
             self.drain()?;
-            self.table.expire(boot_ns());
+            self.table.expire(boot_ns(), Life::exists);
             if self.table.has_changes() || self.must_key() {
                 self.send(Content::default())?;
             }
         }
         self.drain()?;
-        self.table.expire(u64::MAX);
+        self.table.expire(u64::MAX, Life::exists);
         let closing = Content {
             losses: self.losses()?,
             health: Some(self.health()?),

@@ -18,7 +18,7 @@ use super::{Shared, SpoolLoss, SpoolOptions, SpoolReader, SpoolStats, SpoolWrite
 /// Damaged parts kept for inspection; each is at most about a segment.
 const MAX_CORRUPT_FILES: usize = 4;
 
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Opens the spool of a folder, which is created when missing. One agent at a time.
 pub fn open(folder: &Path, options: SpoolOptions) -> anyhow::Result<(SpoolWriter, SpoolReader)> {

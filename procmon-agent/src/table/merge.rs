@@ -77,17 +77,14 @@ impl Table {
         let absent = |process: &&Process| {
             !seen.contains(&process.life.pid)
                 && process.life.start_ticks < sampled_at
-                && !process.exited
+                && !self.pending.contains(process.life)
         };
         // Absent from the list, and really gone: a list is not atomic.
         let ended: Vec<u32> = self
             .live
             .values()
             .filter(absent)
-            .filter(|process| {
-                procfs::stat(process.life.pid)
-                    .is_none_or(|stat| stat.start_ticks != process.life.start_ticks)
-            })
+            .filter(|process| !process.life.exists())
             .map(|process| process.life.pid)
             .collect();
         for pid in ended {

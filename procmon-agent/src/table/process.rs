@@ -5,13 +5,20 @@ use procmon_common::wire;
 use prost::bytes::Bytes;
 
 use crate::enrich::cgroup::Cgroup;
-use crate::enrich::procfs::Identity;
+use crate::enrich::procfs::{self, Identity};
 
 /// A life, named by what cannot repeat within a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Life {
     pub pid: u32,
     pub start_ticks: u64,
+}
+
+impl Life {
+    /// Whether it is alive or a zombie, and not another life with its pid.
+    pub fn exists(self) -> bool {
+        procfs::stat(self.pid).is_some_and(|stat| stat.start_ticks == self.start_ticks)
+    }
 }
 
 /// A process that is alive, or a zombie.

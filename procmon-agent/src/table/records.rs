@@ -1,5 +1,7 @@
 //! What each kind of kernel record does to the table.
 
+use std::collections::hash_map::Entry;
+
 use procmon_common::kernel::{
     ExecRecord, ExitRecord, ForkRecord, FreeRecord, Header, SlowIoRecord,
 };
@@ -25,16 +27,21 @@ impl Table {
         }
     }
 
-    /// Sends the exits that waited long enough for their totals: their processes are zombies.
-    pub fn expire(&mut self, now_boot_ns: u64) {
+    /// Sends the exits that waited long enough for their totals. Those that still exist are zombies. The others were
+    /// reaped: the kernel's last word about them is late, and rarely (seen on 6.18, in softirq) never comes.
+    pub fn expire(&mut self, now_boot_ns: u64, exists: impl Fn(Life) -> bool) {
         while let Some((life, exit)) = self.pending.take_due(now_boot_ns) {
-            if let Some(process) = self
-                .live
-                .get_mut(&life.pid)
-                .filter(|process| process.life == life)
-            {
-                process.exit_sent = true;
-                self.changes.events.push(exit.into_event(process));
+            let Entry::Occupied(mut entry) = self.live.entry(life.pid) else {
+                continue;
+            };
+            if entry.get().life != life {
+                continue;
+            }
+            entry.get_mut().exit_sent = true;
+            self.changes.events.push(exit.into_event(entry.get()));
+            if !exists(life) {
+                let reaped = entry.remove();
+                self.end_unseen(reaped);
             }
         }
     }

@@ -104,9 +104,9 @@ fn a_second_exit_record_of_one_life_is_ignored() {
     fork(&mut table, CHILD, 100);
     exit(&mut table, CHILD, 100);
     exit(&mut table, CHILD, 100);
-    table.expire(u64::MAX);
+    table.expire(u64::MAX, |_| true);
     exit(&mut table, CHILD, 100);
-    table.expire(u64::MAX);
+    table.expire(u64::MAX, |_| true);
     assert_eq!(exits(&table.take_changes()).len(), 1);
 }
 
@@ -115,9 +115,9 @@ fn a_zombie_is_told_then_kept_until_it_is_reaped() {
     let mut table = Table::new(false);
     fork(&mut table, CHILD, 100);
     exit(&mut table, CHILD, 100);
-    table.expire(20_139_999_999);
+    table.expire(20_139_999_999, |_| true);
     assert!(exits(&table.take_changes()).is_empty());
-    table.expire(20_140_000_000);
+    table.expire(20_140_000_000, |_| true);
     let changes = table.take_changes();
     assert!(!exits(&changes)[0].1.totals_final);
     assert_eq!(table.len(), 1);
@@ -125,6 +125,31 @@ fn a_zombie_is_told_then_kept_until_it_is_reaped() {
     let reaped = table.take_changes();
     assert!(exits(&reaped).is_empty(), "reaping is no second end");
     assert_eq!(reaped.gone, [exits(&changes)[0].0]);
+}
+
+#[test]
+fn a_reaped_process_goes_even_when_the_kernel_never_says_that_it_is_freed() {
+    let mut table = Table::new(false);
+    fork(&mut table, CHILD, 100);
+    exit(&mut table, CHILD, 100);
+    table.expire(u64::MAX, |_| false);
+    let changes = table.take_changes();
+    assert_eq!((exits(&changes).len(), changes.gone.len()), (1, 1));
+    assert!(table.is_empty());
+    free(&mut table, CHILD, 100);
+    assert!(!table.has_changes(), "the late word changes nothing");
+}
+
+#[test]
+fn a_zombie_whose_end_was_not_told_goes_with_the_next_sample() {
+    let mut table = Table::new(false);
+    fork(&mut table, CHILD, 100);
+    exit(&mut table, CHILD, 100);
+    table.expire(u64::MAX, |_| true);
+    table.take_changes();
+    table.merge(&sample(&[]), None, std::time::Duration::ZERO);
+    let changes = table.take_changes();
+    assert_eq!((exits(&changes).len(), changes.gone.len()), (0, 1));
 }
 
 #[test]

@@ -69,7 +69,8 @@ impl Watcher {
         if let Some(error) = undecodable {
             bail!("a record cannot be decoded: {error}");
         }
-        self.table.expire(boot_ns());
+        self.table
+            .expire(boot_ns(), procmon_agent::table::Life::exists);
         let changes = self.table.take_changes();
         for process in changes.processes {
             self.handles.insert(process.handle, process.pid);

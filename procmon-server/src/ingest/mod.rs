@@ -80,8 +80,9 @@ fn note_agent(agent: &mut crate::live::Agent, news: prepare::AgentNews, received
     agent.boot_id = news.boot_id;
     agent.interval_ms = news.interval_ms;
     if let Some(health) = news.health {
-        agent.health = health;
+        agent.note_health(health);
     }
+    agent.last_built_ms = news.built_ms;
     agent.note_times(news.built_ms, news.sent_ms, received_ms);
 }
 

@@ -69,6 +69,8 @@ pub struct Agent {
     /// How far the host's clock is ahead of the server's.
     pub clock_offset_ms: i64,
     pub health: Health,
+    /// When its newest batch was built, by the host's clock.
+    pub last_built_ms: i64,
     pub totals: Option<Totals>,
     pub gaps: VecDeque<Gap>,
     offsets: VecDeque<i64>,
@@ -163,6 +165,27 @@ impl Agent {
         self.lag_ms = Some(lag_ms.max(0));
     }
 
+    /// Takes over what the agent says of itself. Between the last batch of one run and the first of the next nobody
+    /// looked: that is a gap, and what was covered before stays covered.
+    pub fn note_health(&mut self, health: Health) {
+        let covered_since = (self.health.covered_since_ns, health.covered_since_ns);
+        self.health = health;
+        let (Some(earlier), Some(began)) = covered_since else {
+            return;
+        };
+        self.health.covered_since_ns = Some(earlier.min(began));
+        let from_ns = self.last_built_ms.saturating_mul(1_000_000);
+        if self.last_built_ms != 0 && began > from_ns {
+            let loss = Loss {
+                kind: "agent".into(),
+                reason: "agent_down".into(),
+                count: 1,
+                from_ns,
+            };
+            self.note_loss(&loss, began);
+        }
+    }
+
     pub fn note_loss(&mut self, loss: &Loss, until_ns: i64) {
         if self.gaps.len() == GAPS {
             self.gaps.pop_front();
@@ -189,6 +212,26 @@ mod tests {
         agent.note_times(9_062_000, Some(9_062_000), 62_005);
         assert!(agent.skewed());
         assert_eq!(agent.lag_ms, Some(0));
+    }
+
+    #[test]
+    fn a_restart_of_the_agent_is_a_gap() {
+        let since = |covered_since_ns| Health {
+            covered_since_ns: Some(covered_since_ns),
+            ..Health::default()
+        };
+        let mut agent = Agent::default();
+        agent.note_health(since(1_000_000_000));
+        agent.last_built_ms = 5_000;
+        agent.note_health(since(1_000_000_000));
+        assert!(agent.gaps.is_empty(), "the same run goes on");
+        agent.note_health(since(9_000_000_000));
+        let gap = &agent.gaps[0];
+        assert_eq!(
+            (gap.loss.from_ns, gap.until_ns),
+            (5_000_000_000, 9_000_000_000)
+        );
+        assert_eq!(agent.health.covered_since_ns, Some(1_000_000_000));
     }
 
     #[test]

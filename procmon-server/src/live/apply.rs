@@ -29,7 +29,7 @@ impl Host {
         if begins || !self.follows(place.epoch, place.seq) {
             self.detach();
         }
-        self.epoch = place.epoch;
+        self.enter_epoch(place.epoch);
         self.durable_seq = place.seq;
         if begins {
             self.synced = true;

@@ -16,6 +16,9 @@ const REMOVALS: usize = 50_000;
 /// Ended lives whose handle can still be named, by an I/O request that completes after its process for example.
 const DEPARTED: usize = 4096;
 
+/// Epochs remembered to tell two agents with one name from one that was restarted.
+const SUPERSEDED: usize = 16;
+
 pub(super) type HandleMap<T> = HashMap<u32, T, foldhash::quality::RandomState>;
 type IdMap<T> = HashMap<ProcessId, T, foldhash::quality::RandomState>;
 
@@ -24,6 +27,8 @@ pub struct Host {
     pub agent_id: Arc<str>,
     pub agent: Agent,
     pub epoch: u64,
+    /// Epochs that a later one replaced: an agent never goes back to one.
+    pub(super) superseded: VecDeque<u64>,
     /// Highest stored number of the epoch.
     pub durable_seq: u64,
     /// The handles are those of the last key batch, and nothing was missed since.
@@ -67,6 +72,7 @@ impl Host {
             agent_id,
             agent: Agent::default(),
             epoch: 0,
+            superseded: VecDeque::new(),
             durable_seq: 0,
             synced: false,
             span_open: false,
@@ -84,6 +90,21 @@ impl Host {
             await_key_frame: false,
             unsettled: Vec::new(),
         }
+    }
+
+    /// Whether an epoch was replaced by the current one, or by one before it.
+    pub fn is_superseded(&self, epoch: u64) -> bool {
+        self.superseded.contains(&epoch)
+    }
+
+    pub(super) fn enter_epoch(&mut self, epoch: u64) {
+        if self.epoch != 0 && self.epoch != epoch {
+            if self.superseded.len() == SUPERSEDED {
+                self.superseded.pop_front();
+            }
+            self.superseded.push_back(self.epoch);
+        }
+        self.epoch = epoch;
     }
 
     pub fn process_count(&self) -> usize {

@@ -2,6 +2,7 @@
 //! small database of agents beside them. Nothing here knows HTTP or live state.
 
 pub mod format;
+mod lock;
 mod meta;
 mod position;
 mod read;
@@ -92,8 +93,8 @@ pub struct Store {
     appends: mpsc::Sender<writer::Command>,
     newest: watch::Receiver<Position>,
     stats: Arc<WriterStats>,
-    /// Removed with the last handle where nothing is to be kept.
-    _place: Arc<Place>,
+    /// Free for another server with the last handle, and removed where nothing is to be kept.
+    _place: Arc<(Place, std::fs::File)>,
 }
 
 impl Store {
@@ -106,6 +107,7 @@ impl Store {
                 root.display()
             )
         })?;
+        let lock = lock::lock(&root)?;
         let meta = Meta::open(&root.join("meta.db"), place.durable()).await?;
         let slices = Arc::new(Slices::open(&root.join("slices"), place.durable()).await?);
         // Whoever waits for it reads the log; a position that is passed over is therefore no loss.
@@ -125,7 +127,7 @@ impl Store {
             appends,
             newest,
             stats,
-            _place: Arc::new(place),
+            _place: Arc::new((place, lock)),
         };
         Ok((store, writer))
     }

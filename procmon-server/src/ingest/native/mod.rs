@@ -50,6 +50,7 @@ pub(super) async fn take(app: App, agent_id: String, request: Request) -> Result
     if let Some(ack) = repeated(&app, &entry, place).await? {
         return Ok(ack);
     }
+    check_epoch(&entry, place)?;
     let prepared = prepare_aside(Arc::clone(&entry), batch, boot, sent_ms).await?;
     commit(&app, &entry, prepared, place).await
 }
@@ -107,6 +108,19 @@ fn check_machine(
              and wait {} s",
             batch.agent_id,
             agent.patience_ms() / 1000
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses a second agent of the same machine: it shows itself by a batch of an epoch that another one replaced.
+fn check_epoch(entry: &HostEntry, place: Place) -> Result<(), Problem> {
+    let host = entry.read();
+    if host.is_superseded(place.epoch) && host.agent.status(place.received_ms) == AgentStatus::Live
+    {
+        return Err(Problem::conflict(format!(
+            "another agent on this machine reports as {} since; stop one of them, or give each its own --agent-id",
+            entry.agent_id
         )));
     }
     Ok(())

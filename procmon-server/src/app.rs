@@ -22,6 +22,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::clock::Clock;
 use crate::error::Problem;
+use crate::host_check::host_check;
 use crate::live::Live;
 use crate::metrics::{self, Metrics};
 use crate::store::Store;
@@ -44,6 +45,7 @@ pub struct Shared {
     pub live: Arc<Live>,
     pub clock: Clock,
     pub metrics: Metrics,
+    pub any_host: bool,
     /// Uploads that run to their end even when their client has gone.
     pub uploads: TaskTracker,
     pub shutdown: CancellationToken,
@@ -60,12 +62,19 @@ impl Deref for App {
 }
 
 impl App {
-    pub fn new(store: Store, live: Arc<Live>, clock: Clock, shutdown: CancellationToken) -> Self {
+    pub fn new(
+        store: Store,
+        live: Arc<Live>,
+        clock: Clock,
+        any_host: bool,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self(Arc::new(Shared {
             store,
             live,
             clock,
             metrics: Metrics::new(),
+            any_host,
             uploads: TaskTracker::new(),
             shutdown,
             admission: Arc::new(Semaphore::new(UPLOADS)),
@@ -163,6 +172,7 @@ pub fn router(app: App) -> Router {
         .fallback(fallback)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(app.clone(), host_check))
         .layer(middleware::from_fn(finish))
         .layer(CompressionLayer::new().gzip(true).zstd(true))
         .layer(CatchPanicLayer::custom(panicked))

@@ -75,6 +75,8 @@ pub enum Command {
 #[derive(Clone, Debug)]
 pub struct Config {
     pub bind_addr: SocketAddr,
+    /// Answer to any name, not to those of this machine only.
+    pub any_host: bool,
     /// `None`: nothing is kept beyond this run.
     pub data_dir: Option<PathBuf>,
     pub retention: Duration,
@@ -97,7 +99,7 @@ impl Config {
         let bind_addr = layers
             .get("bind_addr")?
             .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
-        check_reach(bind_addr, layers)?;
+        let any_host = check_reach(bind_addr, layers)?;
         let persistence = layers.get("persistence")?.unwrap_or(true);
         check_engine(persistence, layers)?;
         // Read for their errors: alerts are evaluated by a later version, and slices are bounded by time.
@@ -107,6 +109,7 @@ impl Config {
         let data_dir: Option<PathBuf> = layers.get("data_dir")?;
         Ok(Self {
             bind_addr,
+            any_host,
             data_dir: persistence.then(|| data_dir.unwrap_or_else(|| "procmon-data".into())),
             retention: kept_for(layers, "retention")?.unwrap_or(DAY),
             event_retention: kept_for(layers, "event_retention")?.unwrap_or(7 * DAY),
@@ -143,11 +146,11 @@ fn kept_for(layers: &Layers, key: &'static str) -> Result<Option<Duration>, Conf
     })
 }
 
-/// Without authentication only this machine may reach the server, unless the operator insists.
-fn check_reach(bind_addr: SocketAddr, layers: &Layers) -> anyhow::Result<()> {
+/// Without authentication only this machine may reach the server, unless the operator insists: whether they do.
+fn check_reach(bind_addr: SocketAddr, layers: &Layers) -> anyhow::Result<bool> {
     let insists = layers.get("insecure_no_auth")?.unwrap_or(false);
     if bind_addr.ip().is_loopback() || insists {
-        return Ok(());
+        return Ok(insists);
     }
     bail!(
         "{}: {bind_addr} can be reached from other machines, and this version has no authentication yet. Use \

@@ -37,7 +37,7 @@ pub async fn run(
     live.restore(&store)
         .await
         .context("cannot read back what was stored before")?;
-    let app = App::new(store, live, clock, shutdown.clone());
+    let app = App::new(store, live, clock, config.any_host, shutdown.clone());
 
     let mut tasks = JoinSet::new();
     // The writer outlives the requests: what they hand over is still to be stored.

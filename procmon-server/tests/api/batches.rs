@@ -98,6 +98,33 @@ async fn a_second_live_machine_is_refused_until_the_first_is_silent() {
 }
 
 #[tokio::test]
+async fn a_second_agent_of_the_same_machine_is_told_apart_from_a_restart() {
+    let server = Server::start().await;
+    let (mut first, mut second) = (FakeAgent::new("a"), FakeAgent::new("a"));
+    second.epoch += 1;
+    second.machine.clone_from(&first.machine);
+    second.boot = first.boot;
+    server.send(&first.key(10, 1)).await;
+    // This may be a restart.
+    server.send(&second.key(10, 1)).await;
+    // This shows that it was none.
+    let refused = problem(server.post(&first.batch()).await).await;
+    assert_eq!(refused["status"], 409);
+    server.send(&second.batch()).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn other_names_than_this_machine_s_are_not_answered_to() {
+    let server = Server::start().await;
+    let url = format!("http://{}/api/v1/agents", server.address);
+    let asked = server.http.get(url).header("host", "evil.example");
+    let refused = problem(asked.send().await.expect("an answer")).await;
+    assert_eq!(refused["status"], 421);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn without_machine_ids_another_boot_is_another_machine() {
     let server = Server::start().await;
     let (mut first, mut second) = (FakeAgent::new("a"), FakeAgent::new("a"));

@@ -177,3 +177,20 @@ async fn reading_forward_and_backward_agree() {
     assert_eq!(forward, times(&store).await);
     assert_eq!(forward.len(), 9);
 }
+
+#[tokio::test]
+async fn a_folder_has_one_server_at_a_time() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let first = open(folder.path()).await;
+    let place = || Place::Directory(folder.path().to_owned());
+    let Err(refused) = Store::open(place(), Clock::System).await else {
+        panic!("a second server opened it");
+    };
+    assert!(
+        refused
+            .to_string()
+            .contains("in use by another procmon-server"),
+        "{refused}"
+    );
+    drop(first);
+}

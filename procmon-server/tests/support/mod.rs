@@ -48,6 +48,7 @@ impl Server {
         let address = listener.local_addr().expect("an address");
         let config = Config {
             bind_addr: address,
+            any_host: false,
             data_dir: Some(folder.to_owned()),
             retention: 24 * HOUR,
             event_retention: 7 * 24 * HOUR,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use aya::maps::{MapData, PerCpuArray, RingBuf};
-use aya::programs::BtfTracePoint;
+use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader};
 use procmon_common::kernel::{COUNTERS, Counter, KINDS, Kind, Settings};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -30,6 +30,8 @@ const PROGRAMS: [(&str, &str, Kind); 7] = [
     ("block_issue", "block_rq_issue", Kind::SlowIo),
     ("block_insert", "block_rq_insert", Kind::SlowIo),
 ];
+
+const LOAD_ATTEMPTS: u32 = 5;
 
 #[derive(Clone, Copy, Debug)]
 pub struct CaptureOptions {
@@ -194,13 +196,29 @@ impl KernelCounters {
     }
 }
 
+/// A signal that is pending lets the verifier give up with EAGAIN: that says nothing about the program.
+fn load_patiently(
+    program: &mut BtfTracePoint,
+    tracepoint: &str,
+    btf: &AyaBtf,
+) -> Result<(), ProgramError> {
+    let mut attempts = LOAD_ATTEMPTS;
+    loop {
+        attempts -= 1;
+        match program.load(tracepoint, btf) {
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.raw_os_error() == Some(libc::EAGAIN) && attempts > 0 => {}
+            result => return result,
+        }
+    }
+}
+
 fn attach(ebpf: &mut Ebpf, program: &str, tracepoint: &str, btf: &AyaBtf) -> Result<()> {
     let loaded = ebpf
         .program_mut(program)
         .with_context(|| format!("the object has no program {program}"))?;
     let loaded: &mut BtfTracePoint = loaded.try_into()?;
-    loaded
-        .load(tracepoint, btf)
+    load_patiently(loaded, tracepoint, btf)
         .with_context(|| format!("the kernel's verifier refused {program}"))?;
     loaded
         .attach()

@@ -11,6 +11,8 @@ mod tests;
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use procmon_common::ids::start_ticks;
 use procmon_common::wire;
 
@@ -46,7 +48,7 @@ impl Changes {
 
 /// See the module.
 pub struct Table {
-    live: HashMap<u32, Process>,
+    live: HashMap<u32, Process, RandomState>,
     pending: PendingExits,
     changes: Changes,
     next_handle: u32,
@@ -60,7 +62,7 @@ pub struct Table {
 impl Table {
     pub fn new(fork_events: bool) -> Self {
         Self {
-            live: HashMap::new(),
+            live: HashMap::default(),
             pending: PendingExits::default(),
             changes: Changes::default(),
             next_handle: 1,

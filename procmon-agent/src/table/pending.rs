@@ -4,6 +4,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
+
 use procmon_common::kernel::{ExitRecord, Totals};
 use procmon_common::wire;
 
@@ -14,7 +16,7 @@ const WAIT: Duration = Duration::from_millis(140);
 
 #[derive(Debug, Default)]
 pub(super) struct PendingExits {
-    exits: HashMap<Life, PendingExit>,
+    exits: HashMap<Life, PendingExit, RandomState>,
     /// In the order of their deadlines.
     deadlines: VecDeque<(u64, Life)>,
 }

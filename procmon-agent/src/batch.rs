@@ -79,6 +79,7 @@ pub struct Condition {
 
 pub struct BatchBuilder {
     speaker: Speaker,
+    encoder: wire::Encoder,
     epoch: u64,
     next_seq: u64,
     covered_since_unix_ns: i64,
@@ -87,15 +88,16 @@ pub struct BatchBuilder {
 
 impl BatchBuilder {
     /// Starts a new epoch.
-    pub fn new(speaker: Speaker) -> Self {
+    pub fn new(speaker: Speaker) -> Result<Self> {
         let now = unix_ns();
-        Self {
+        Ok(Self {
             speaker,
+            encoder: wire::Encoder::new()?,
             epoch: now as u64,
             next_seq: 1,
             covered_since_unix_ns: now,
             health_sent: None,
-        }
+        })
     }
 
     pub fn speaker(&self) -> &Speaker {
@@ -170,7 +172,7 @@ impl BatchBuilder {
             host: content.host,
             health: content.health,
         };
-        let payload = wire::encode(&batch)?;
+        let payload = self.encoder.encode(&batch)?;
         self.next_seq += 1;
         let (epoch, seq, key, built_unix_ns) =
             (batch.epoch, batch.seq, batch.key, batch.built_unix_ns);
@@ -229,7 +231,7 @@ mod tests {
     }
 
     fn batches(processes: Vec<wire::Process>) -> Vec<wire::Batch> {
-        let mut builder = BatchBuilder::new(Speaker::default());
+        let mut builder = BatchBuilder::new(Speaker::default()).expect("starts");
         let frame = Some(wire::Frame::default());
         let built = builder.build(Content {
             key: true,

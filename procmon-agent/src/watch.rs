@@ -66,7 +66,7 @@ impl Watch {
             capture,
             table,
             sampler: Sampler::new()?,
-            builder: BatchBuilder::new(options.speaker),
+            builder: BatchBuilder::new(options.speaker)?,
             spool,
             spool_max_bytes: options.spool_max_bytes,
             resync: options.resync,

@@ -25,6 +25,8 @@ pub const MAX_DECODED_BYTES: usize = 64 << 20;
 
 /// Fast, and within a few percent of level 3 on batches.
 const ZSTD_LEVEL: i32 = 1;
+/// Room that an encoder keeps between batches.
+const PLAIN_KEPT: usize = 256 << 10;
 
 /// The server's answer to a batch, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +55,35 @@ pub enum DecodeError {
 
 /// A batch as a request body.
 pub fn encode(batch: &Batch) -> std::io::Result<Vec<u8>> {
-    zstd::bulk::compress(&batch.encode_to_vec(), ZSTD_LEVEL)
+    Encoder::new()?.encode(batch)
+}
+
+/// Encodes many batches; keeps the compressor's tables, which cost more to set up than a small batch to compress.
+pub struct Encoder {
+    compressor: zstd::bulk::Compressor<'static>,
+    plain: Vec<u8>,
+}
+
+impl Encoder {
+    pub fn new() -> std::io::Result<Self> {
+        let compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
+        Ok(Self {
+            compressor,
+            plain: Vec::new(),
+        })
+    }
+
+    /// A batch as a request body.
+    pub fn encode(&mut self, batch: &Batch) -> std::io::Result<Vec<u8>> {
+        self.plain.clear();
+        // A vector has always room.
+        batch
+            .encode(&mut self.plain)
+            .map_err(std::io::Error::other)?;
+        let body = self.compressor.compress(&self.plain);
+        self.plain.shrink_to(PLAIN_KEPT);
+        body
+    }
 }
 
 /// Reads a request body. Never allocates more than `limit` for its content.

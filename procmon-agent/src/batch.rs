@@ -8,6 +8,7 @@ use procmon_common::ids::BootId;
 use procmon_common::wire;
 
 use crate::enrich::clock::unix_ns;
+use crate::enrich::procfs;
 use crate::spool::SpooledBatch;
 
 /// Identities in one batch: a key span of more goes on in the next (`more`).
@@ -38,13 +39,12 @@ impl Speaker {
         interval: Duration,
     ) -> Result<Self> {
         let uname = rustix::system::uname();
-        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
         let machine_id = std::fs::read_to_string("/etc/machine-id")
             .ok()
             .and_then(|text| text.parse::<BootId>().ok());
         Ok(Self {
             agent_id,
-            boot_id: boot_id.parse()?,
+            boot_id: procfs::boot_id()?,
             machine_id: machine_id.map(|id| id.0.to_vec()).unwrap_or_default(),
             hostname: uname.nodename().to_string_lossy().into_owned(),
             kernel: uname.release().to_string_lossy().into_owned(),

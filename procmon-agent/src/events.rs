@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::decode::decode;
 use crate::enrich::clock::boot_ns;
+use crate::enrich::procfs;
 use crate::kernel::Capture;
 use crate::table::{Changes, Life, Table};
 
@@ -24,10 +25,9 @@ pub fn run(
     shutdown: &CancellationToken,
     out: &mut impl Write,
 ) -> Result<()> {
-    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.parse()?;
     let mut table = Table::new(fork_events);
     table.baseline()?;
-    let mut printer = Printer::new(boot_id);
+    let mut printer = Printer::new(procfs::boot_id()?);
     let mut lost = 0;
     loop {
         let stopping = shutdown.is_cancelled();
@@ -99,7 +99,7 @@ impl Printer {
             process.credentials.clone_from(&exec.credentials);
         }
         let mut fields = Map::new();
-        fields.insert("type".into(), json!(type_name(&kind)));
+        fields.insert("type".into(), json!(kind.name()));
         fields.insert("ts".into(), json!(timestamp(event.ts_unix_ns)));
         if let Some(process) = self.processes.get(&event.handle) {
             self.describe(process, &mut fields);
@@ -192,15 +192,6 @@ fn describe_slow_io(slow: &wire::SlowIo, fields: &mut Map<String, Value>) {
     fields.insert("bytes".into(), json!(slow.bytes));
     fields.insert("latency_ms".into(), json!(slow.latency_ns as f64 / 1e6));
     fields.insert("writeback".into(), json!(slow.writeback));
-}
-
-fn type_name(kind: &wire::event::Kind) -> &'static str {
-    match kind {
-        wire::event::Kind::Fork(_) => "fork",
-        wire::event::Kind::Exec(_) => "exec",
-        wire::event::Kind::Exit(_) => "exit",
-        wire::event::Kind::IoSlow(_) => "io_slow",
-    }
 }
 
 fn timestamp(unix_ns: i64) -> String {

@@ -216,12 +216,8 @@ impl Watch {
 
     fn count(&mut self, events: &[wire::Event]) {
         for event in events {
-            let kind = match &event.kind {
-                Some(wire::event::Kind::Fork(_)) => "fork",
-                Some(wire::event::Kind::Exec(_)) => "exec",
-                Some(wire::event::Kind::Exit(_)) => "exit",
-                Some(wire::event::Kind::IoSlow(_)) => "io_slow",
-                None => continue,
+            let Some(kind) = event.kind.as_ref().map(wire::event::Kind::name) else {
+                continue;
             };
             if let Some(count) = self.events.get_mut(kind) {
                 *count += 1;

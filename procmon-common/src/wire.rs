@@ -12,6 +12,18 @@ mod generated {
 }
 pub use generated::*;
 
+impl event::Kind {
+    /// The `type` of the API.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Fork(_) => "fork",
+            Self::Exec(_) => "exec",
+            Self::Exit(_) => "exit",
+            Self::IoSlow(_) => "io_slow",
+        }
+    }
+}
+
 pub const CONTENT_TYPE: &str = "application/x-protobuf";
 pub const CONTENT_ENCODING: &str = "zstd";
 

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use procmon_common::ids::BootId;
+
 /// Longest argv that is kept.
 const ARGS_MAX: usize = 4096;
 
@@ -30,6 +32,11 @@ pub struct Stat {
     pub state: u8,
     pub ppid: u32,
     pub start_ticks: u64,
+}
+
+/// Which boot of this host it is.
+pub fn boot_id() -> anyhow::Result<BootId> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.parse()?)
 }
 
 /// All pids, in no order. Unreadable entries are left out: they are gone.

@@ -1,6 +1,6 @@
 //! The loaded programs: attach, wait, drain, count.
 
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::btf::Btf;
 use super::offsets::resolve;
-use super::program_info::program_info;
+use super::program_info::recursion_misses;
 
 /// The committed object. `cargo xtask build-ebpf` makes it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../procmon-ebpf/prebuilt/procmon-ebpf.o");
@@ -64,14 +64,6 @@ pub struct Capture {
 pub struct KernelCounters {
     /// (kind, reason or `emitted`, count); zero counts are left out.
     pub counts: Vec<(Kind, &'static str, u64)>,
-}
-
-/// Run time of one program, where `kernel.bpf_stats_enabled` is 1.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProgramRun {
-    pub program: &'static str,
-    pub run_count: u64,
-    pub run_time_ns: u64,
 }
 
 impl Capture {
@@ -149,7 +141,7 @@ impl Capture {
             }
         }
         for (program, _, kind) in PROGRAMS {
-            let misses = self.info(program)?.recursion_misses;
+            let misses = self.recursion_misses(program)?;
             if misses > 0 {
                 counts.push((kind, "recursion", misses));
             }
@@ -157,32 +149,13 @@ impl Capture {
         Ok(KernelCounters { counts })
     }
 
-    /// Run times of all programs.
-    pub fn program_runs(&self) -> Result<Vec<ProgramRun>> {
-        let runs = PROGRAMS.iter().map(|(program, ..)| {
-            let info = self.info(program)?;
-            Ok(ProgramRun {
-                program,
-                run_count: info.run_count,
-                run_time_ns: info.run_time_ns,
-            })
-        });
-        runs.collect()
-    }
-
-    fn info(&self, program: &str) -> Result<super::program_info::ProgramInfo> {
+    fn recursion_misses(&self, program: &str) -> Result<u64> {
         let fd = self
             .ebpf
             .program(program)
             .with_context(|| format!("no program {program}"))?
             .fd()?;
-        Ok(program_info(fd.as_fd())?)
-    }
-}
-
-impl AsRawFd for Capture {
-    fn as_raw_fd(&self) -> RawFd {
-        self.ring.as_raw_fd()
+        Ok(recursion_misses(fd.as_fd())?)
     }
 }
 

@@ -8,5 +8,5 @@ mod offsets;
 pub mod probe;
 mod program_info;
 
-pub use capture::{Capture, CaptureOptions, KernelCounters, ProgramRun};
+pub use capture::{Capture, CaptureOptions, KernelCounters};
 pub use offsets::resolve as resolve_offsets;

@@ -127,6 +127,7 @@ impl BatchBuilder {
             sample_ns: condition.sample.as_nanos() as u64,
             covered_since_unix_ns: self.covered_since_unix_ns,
             labels: self.speaker.labels.clone(),
+            ..wire::AgentHealth::default()
         }
     }
 

@@ -124,6 +124,7 @@ impl Printer {
                 );
             }
             wire::event::Kind::IoSlow(slow) => describe_slow_io(&slow, &mut fields),
+            wire::event::Kind::Oom(oom) => describe_oom(&oom, &mut fields),
             wire::event::Kind::Exec(_) | wire::event::Kind::Fork(_) => {}
         }
         Some(Value::Object(fields))
@@ -192,6 +193,12 @@ fn describe_slow_io(slow: &wire::SlowIo, fields: &mut Map<String, Value>) {
     fields.insert("bytes".into(), json!(slow.bytes));
     fields.insert("latency_ms".into(), json!(slow.latency_ns as f64 / 1e6));
     fields.insert("writeback".into(), json!(slow.writeback));
+}
+
+fn describe_oom(oom: &wire::Oom, fields: &mut Map<String, Value>) {
+    fields.insert("memory_cgroup".into(), json!(oom.memory_cgroup));
+    fields.insert("rss_bytes".into(), json!(oom.rss_bytes));
+    fields.insert("oom_score_adj".into(), json!(oom.oom_score_adj));
 }
 
 fn timestamp(unix_ns: i64) -> String {

@@ -70,6 +70,7 @@ impl LossMeter {
                     count,
                     from_unix_ns,
                     until_unix_ns,
+                    ..wire::Loss::default()
                 });
             }
         }
@@ -95,6 +96,7 @@ fn of_spool(loss: &SpoolLoss) -> wire::Loss {
         count: loss.batches,
         from_unix_ns: loss.from_unix_ns,
         until_unix_ns: loss.until_unix_ns,
+        ..wire::Loss::default()
     }
 }
 

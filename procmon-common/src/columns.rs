@@ -36,10 +36,13 @@ pub enum Column {
     MemoryMicropercent = 17,
     /// Bytes of an uploaded resident set beyond `RssKib`. Pages are whole KiB: procmon's own agent never needs it.
     RssExtraBytes = 18,
+    /// CPU over the last interval of descendants that began and ended within it, hundredths of a percent of one core: no
+    /// sample shows them. Charged to the nearest ancestor that is still there.
+    ShortLivedCpuCentipercent = 19,
 }
 
 /// All columns, in the order of their numbers.
-pub const COLUMNS: [Column; 18] = [
+pub const COLUMNS: [Column; 19] = [
     Column::Status,
     Column::Ppid,
     Column::CpuCentipercent,
@@ -58,6 +61,7 @@ pub const COLUMNS: [Column; 18] = [
     Column::RssExact,
     Column::MemoryMicropercent,
     Column::RssExtraBytes,
+    Column::ShortLivedCpuCentipercent,
 ];
 
 pub const COLUMN_COUNT: usize = COLUMNS.len();
@@ -115,7 +119,7 @@ mod tests {
             assert_eq!(Column::from_id(column.id()), Some(*column));
         }
         assert_eq!(Column::from_id(0), None);
-        assert_eq!(Column::from_id(19), None);
+        assert_eq!(Column::from_id(20), None);
     }
 
     #[test]

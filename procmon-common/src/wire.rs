@@ -20,6 +20,7 @@ impl event::Kind {
             Self::Exec(_) => "exec",
             Self::Exit(_) => "exit",
             Self::IoSlow(_) => "io_slow",
+            Self::Oom(_) => "oom",
         }
     }
 }

@@ -182,6 +182,8 @@ impl Preparation<'_> {
                 }
                 (known, EventKind::Exit(Box::new(text::exit(&exit))))
             }
+            // No agent sends it yet.
+            Kind::Oom(_) => return None,
             Kind::IoSlow(io) => (known, EventKind::SlowIo(Box::new(text::slow_io(&io)))),
         };
         Some(Event {

@@ -32,6 +32,7 @@ async fn events_show_everything_that_is_known() {
         count: 12,
         from_unix_ns: agent.now_ns,
         until_unix_ns: agent.now_ns + 1_000_000_000,
+        ..wire::Loss::default()
     }];
     server.send(&batch).await;
     insta::assert_json_snapshot!(server.json("/api/v1/events").await);

@@ -3,7 +3,7 @@
 use bytemuck::Pod;
 use procmon_common::kernel::{
     ABI_VERSION, ARGS_MAX, EXE_MAX, ExecRecord, ExitRecord, ForkRecord, FreeRecord, Header, Kind,
-    SlowIoRecord,
+    OomRecord, SlowIoRecord,
 };
 
 /// One record, its variable parts borrowed from the ring.
@@ -19,6 +19,7 @@ pub enum Record<'a> {
     Exit(ExitRecord),
     Free(FreeRecord),
     SlowIo(SlowIoRecord),
+    Oom(OomRecord),
 }
 
 /// Why bytes are not a record.
@@ -50,6 +51,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         Kind::Exit => prefix(bytes).map(Record::Exit),
         Kind::Free => prefix(bytes).map(Record::Free),
         Kind::SlowIo => prefix(bytes).map(Record::SlowIo),
+        Kind::Oom => prefix(bytes).map(Record::Oom),
     }
 }
 
@@ -154,7 +156,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_panic(
             mut bytes in proptest::collection::vec(any::<u8>(), 0..6000),
-            kind in 0_u16..8,
+            kind in 0_u16..9,
         ) {
             let _ = decode(&bytes);
             if bytes.len() >= 8 {

@@ -25,7 +25,7 @@ pub fn run(
     shutdown: &CancellationToken,
     out: &mut impl Write,
 ) -> Result<()> {
-    let mut table = Table::new(fork_events);
+    let mut table = Table::new(fork_events, true);
     table.baseline()?;
     let mut printer = Printer::new(procfs::boot_id()?);
     let mut lost = 0;

@@ -56,16 +56,17 @@ impl Watch {
     /// Takes the baseline. `capture` is attached already, so that nothing falls between; without it processes are
     /// found by comparing samples.
     pub fn new(
-        capture: Option<Capture>,
+        mut capture: Option<Capture>,
         spool: SpoolWriter,
         options: WatchOptions,
     ) -> Result<Self> {
-        let mut table = Table::new(options.fork_events);
+        let mut table = Table::new(options.fork_events, capture.is_some());
         table.baseline()?;
+        let iterator = capture.as_mut().and_then(Capture::take_iterator);
         Ok(Self {
             capture,
             table,
-            sampler: Sampler::new()?,
+            sampler: Sampler::new(iterator)?,
             builder: BatchBuilder::new(options.speaker)?,
             spool,
             spool_max_bytes: options.spool_max_bytes,
@@ -139,7 +140,7 @@ impl Watch {
     fn sample(&mut self) -> Result<()> {
         let started = Instant::now();
         self.drain()?;
-        let sample = self.sampler.take();
+        let sample = self.sampler.take()?;
         self.drain()?;
         if self.capture.is_none() {
             self.table.drop_replaced();
@@ -155,6 +156,8 @@ impl Watch {
         self.spool.retry();
         let frame = wire::Frame {
             ts_unix_ns: sample.ts_unix_ns,
+            short_lived: self.table.take_short_lived(),
+            block_latency: self.block_latency()?,
             ..wire::Frame::default()
         };
         let health = if self.builder.health_is_due() {
@@ -170,6 +173,13 @@ impl Watch {
             health,
             ..Content::default()
         })
+    }
+
+    fn block_latency(&mut self) -> Result<Vec<wire::BlockLatency>> {
+        let Some(capture) = &mut self.capture else {
+            return Ok(Vec::new());
+        };
+        Ok(self.table.block_latency(&capture.latencies()?))
     }
 
     fn must_key(&self) -> bool {
@@ -198,6 +208,7 @@ impl Watch {
         }
         if let Some(frame) = &mut content.frame {
             frame.columns = self.table.encode_frame();
+            frame.ports = self.table.take_ports();
             frame.gone.clone_from(&changes.gone);
         } else if !changes.gone.is_empty() {
             content.frame = Some(wire::Frame {

@@ -6,6 +6,7 @@ use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointConte
 use procmon_common::kernel::{ABI_VERSION, BlockRequest, Counter, Kind, SlowIoRecord};
 
 use crate::emit::{count, emit};
+use crate::latency::add_latency;
 use crate::maps::REQUESTS;
 use crate::offsets::{Object, load_object, load_u32, load_u64, offset, setting};
 use crate::task::write_comm;
@@ -79,6 +80,7 @@ pub(crate) fn block_complete(ctx: BtfTracePointContext) -> i32 {
                 write_slow(record, issue, request, now, latency_ns)
             });
         }
+        add_latency(request, issue, latency_ns);
         let _ = REQUESTS.remove(key);
     }
     0

@@ -1,12 +1,13 @@
 //! The end of a thread group, in two records: `sched_process_exit` of its last thread tells that and how it ended, with
 //! provisional totals; `sched_process_free` of its leader tells the final ones.
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
 use procmon_common::kernel::{ExitRecord, FreeRecord, Kind};
 
 use crate::emit::emit;
-use crate::offsets::{Object, load_object, load_u32, load_u64, offset, probe_u64};
+use crate::offsets::{Object, load_object, load_u32, load_u64, offset};
+use crate::rss::{add_cpu_deltas, counted_pages};
+use crate::signal::take_killer;
 use crate::task::{
     add_thread_totals, cgroup_id, write_comm, write_header, write_header_of_orphan,
     write_signal_totals,
@@ -14,11 +15,6 @@ use crate::task::{
 
 /// `SIGNAL_GROUP_EXIT`: `group_exit_code` is the status of the whole group.
 const SIGNAL_GROUP_EXIT: u32 = 4;
-/// CPUs whose counters are added at most: the loop must be bounded for the verifier.
-const MAX_CPUS: usize = 512;
-const PAGES_FILE: usize = 0;
-const PAGES_ANON: usize = 1;
-const PAGES_SHMEM: usize = 3;
 
 #[btf_tracepoint(function = "sched_process_exit")]
 pub(crate) fn process_exit(ctx: BtfTracePointContext) -> i32 {
@@ -91,6 +87,12 @@ fn write_exit(record: *mut ExitRecord, task: Object, signal: Object) {
         (*record).cgroup_id = cgroup_id(task);
         (*record).max_rss_pages = load_u64(signal, offset!(signal_maxrss));
         (*record).own_rss_pages = own_rss_pages(task);
+        take_killer(
+            &raw mut (*record).killer,
+            (*record).header.pid,
+            (*record).header.start_boot_ns,
+            (*record).wait_status & 0x7f,
+        );
         let totals = &raw mut (*record).totals;
         write_signal_totals(totals, signal);
         add_thread_totals(totals, task);
@@ -109,46 +111,13 @@ unsafe fn own_rss_pages(task: Object) -> u64 {
     if mm.is_null() || offset!(rss_is_percpu) == 0 {
         return 0;
     }
-    let stat = offset!(mm_rss_stat);
-    let size = offset!(percpu_counter_size);
-    let count = stat + offset!(percpu_counter_count);
-    let mut pages = load_u64(mm, count + PAGES_FILE * size)
-        .wrapping_add(load_u64(mm, count + PAGES_ANON * size))
-        .wrapping_add(load_u64(mm, count + PAGES_SHMEM * size));
-    pages = pages.wrapping_add(rss_deltas(
-        mm,
-        stat + offset!(percpu_counter_counters),
-        size,
-    ));
+    let mut pages = counted_pages(mm);
+    add_cpu_deltas(mm, &mut pages);
     let highest = load_u64(mm, offset!(mm_hiwater_rss));
     // A sum below zero is a race with another CPU.
-    if pages as i64 <= 0 || highest > pages {
+    if pages <= 0 || highest > pages as u64 {
         highest
     } else {
-        pages
+        pages as u64
     }
-}
-
-/// What the CPUs have not added to the shared counters yet. The four counters are one block per CPU since 6.6.
-#[inline(always)]
-unsafe fn rss_deltas(mm: Object, counters: usize, size: usize) -> u64 {
-    let first = load_u64(mm, counters + PAGES_FILE * size) as usize;
-    let last = load_u64(mm, counters + PAGES_SHMEM * size) as usize;
-    if last.wrapping_sub(first) != PAGES_SHMEM * size_of::<i32>() {
-        return 0;
-    }
-    let per_cpu_offset = offset!(per_cpu_offset_low) | offset!(per_cpu_offset_high) << 32;
-    let cpus = offset!(rss_cpus);
-    let mut sum = 0_i64;
-    let mut cpu = 0;
-    while cpu < cpus && cpu < MAX_CPUS {
-        let base = probe_u64(per_cpu_offset + cpu * size_of::<u64>()) as usize;
-        if let Ok(deltas) = bpf_probe_read_kernel(first.wrapping_add(base) as *const [i32; 4]) {
-            sum += i64::from(deltas[PAGES_FILE])
-                + i64::from(deltas[PAGES_ANON])
-                + i64::from(deltas[PAGES_SHMEM]);
-        }
-        cpu += 1;
-    }
-    sum as u64
 }

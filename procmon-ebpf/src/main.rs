@@ -2,6 +2,11 @@
 //! later because every offset is a frozen constant that the agent resolved from the running kernel's BTF (`offsets`).
 #![no_std]
 #![no_main]
+#![feature(core_intrinsics)]
+#![expect(
+    internal_features,
+    reason = "the target has no compare-and-swap, so the library offers no atomic addition, which it does have"
+)]
 #![expect(
     unsafe_code,
     reason = "every load from kernel memory is unsafe; the verifier proves each of them"
@@ -15,9 +20,15 @@ mod block;
 mod emit;
 mod exec;
 mod exit;
+mod files;
 mod fork;
+mod latency;
 mod maps;
 mod offsets;
+mod oom;
+mod rss;
+mod signal;
+mod snapshot;
 mod task;
 
 #[panic_handler]

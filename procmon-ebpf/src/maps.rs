@@ -2,9 +2,15 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{HashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
-use procmon_common::kernel::{ARGS_MAX, BlockRequest, COUNTER_SLOTS, EXE_MAX, ExecRecord};
+use procmon_common::kernel::{
+    ARGS_MAX, BlockRequest, COUNTER_SLOTS, EXE_MAX, ExecRecord, Latency, LatencyKey, SentSignal,
+    TaskSample,
+};
+
+use crate::files::FileWalk;
+use crate::rss::CpuOffsets;
 
 /// 1 MiB holds 500 ms of 2 000 starts a second; the agent may set another size when it loads the programs.
 #[map]
@@ -25,3 +31,32 @@ pub(crate) struct Scratch([u8; SCRATCH_BYTES]);
 
 #[map]
 pub(crate) static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// Where a sample is put together, and what a walk over descriptors keeps: a pass runs on one CPU and is not re-entered.
+#[map]
+pub(crate) static TASK_SAMPLE: PerCpuArray<TaskSample> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+pub(crate) static FILE_WALK: PerCpuArray<FileWalk> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+pub(crate) static DESCRIPTORS: PerCpuArray<[u64; 128]> = PerCpuArray::with_max_entries(1, 0);
+
+/// `f_op` of every socket's file; 0 until it is learnt: then no socket is seen.
+#[map]
+pub(crate) static SOCKET_OPERATIONS: Array<u64> = Array::with_max_entries(1, 0);
+
+#[map]
+pub(crate) static CPU_OFFSETS: Array<CpuOffsets> = Array::with_max_entries(1, 0);
+/// Only to learn where per-CPU memory is.
+#[map]
+pub(crate) static PROBE_ELEMENT: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// The last signal that may end a process, by its pid: the oldest go first.
+#[map]
+pub(crate) static SENT_SIGNALS: LruHashMap<u32, SentSignal> = LruHashMap::with_max_entries(8192, 0);
+
+/// Never emptied by the programs: the agent forgets what belongs to processes that ended. A full table is counted.
+#[map]
+pub(crate) static LATENCIES: HashMap<LatencyKey, Latency> = HashMap::with_max_entries(4096, 0);
+/// Zeroes, too many for the stack.
+#[map]
+pub(crate) static EMPTY_LATENCY: Array<Latency> = Array::with_max_entries(1, 0);

@@ -40,6 +40,11 @@ pub(crate) unsafe fn load_u32(object: Object, offset: usize) -> u32 {
 }
 
 #[inline(always)]
+pub(crate) unsafe fn load_u16(object: Object, offset: usize) -> u16 {
+    read_volatile(object.add(offset).cast())
+}
+
+#[inline(always)]
 pub(crate) unsafe fn load_object(object: Object, offset: usize) -> Object {
     read_volatile(object.add(offset).cast())
 }

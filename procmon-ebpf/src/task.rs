@@ -1,7 +1,9 @@
 //! What several hooks read of a task.
 
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
-use procmon_common::kernel::{ABI_VERSION, Comm, Header, IoTotals, Kind, Totals};
+use procmon_common::kernel::{
+    ABI_VERSION, Comm, Header, IoTotals, Kind, LEGACY_CGROUP, ROOT_CGROUP, Totals,
+};
 
 use crate::offsets::{Object, load_object, load_u32, load_u64, offset, probe_u32, probe_u64};
 
@@ -40,11 +42,34 @@ pub(crate) unsafe fn write_comm(comm: *mut Comm, task: Object) {
     *words.add(1) = load_u64(task, offset!(task_comm) + 8);
 }
 
-/// Id of the task's cgroup in the unified hierarchy: its inode number there.
+/// Id of the task's cgroup: its inode number in the unified hierarchy. Where that only knows the root, and a legacy
+/// hierarchy says more, the id there, with [`LEGACY_CGROUP`] set.
 #[inline(always)]
 pub(crate) unsafe fn cgroup_id(task: Object) -> u64 {
     let css_set = load_object(task, offset!(task_cgroups));
-    let cgroup = load_object(css_set, offset!(css_set_dfl_cgrp));
+    let legacy = offset!(legacy_controller);
+    if legacy == 0 {
+        return node_id(load_object(css_set, offset!(css_set_dfl_cgrp)));
+    }
+    let unified = node_id(load_object(css_set, offset!(css_set_dfl_cgrp)));
+    if unified != ROOT_CGROUP {
+        return unified;
+    }
+    controller_cgroup_id(css_set, legacy - 1) | LEGACY_CGROUP
+}
+
+/// Id of the cgroup of one controller (its index in `css_set.subsys`), in whatever hierarchy that is.
+#[inline(always)]
+pub(crate) unsafe fn controller_cgroup_id(css_set: Object, controller: usize) -> u64 {
+    let state = load_object(css_set, offset!(css_set_subsys) + controller * 8);
+    if state.is_null() {
+        return 0;
+    }
+    node_id(load_object(state, offset!(css_cgroup)))
+}
+
+#[inline(always)]
+unsafe fn node_id(cgroup: Object) -> u64 {
     let node = load_object(cgroup, offset!(cgroup_kn));
     load_u64(node, offset!(kernfs_node_id))
 }

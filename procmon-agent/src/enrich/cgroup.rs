@@ -1,4 +1,5 @@
-//! Paths in the unified cgroup hierarchy by the id that the kernel records, and the container a path names.
+//! Paths of cgroups by the id that the kernel records, in the unified hierarchy or, where that says nothing, in one of
+//! cgroup v1; and the container a path names.
 #![expect(unsafe_code, reason = "open_by_handle_at has no safe wrapper")]
 
 use std::collections::HashMap;
@@ -8,23 +9,43 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use procmon_common::kernel::LEGACY_CGROUP;
+
 /// `FILEID_KERNFS`: the handle is the 64-bit node id.
 const FILEID_KERNFS: c_int = 0xfe;
+/// Controllers of cgroup v1 by which runtimes and systemd place processes, the most used first.
+pub(super) const LEGACY_CONTROLLERS: [&str; 6] =
+    ["memory", "pids", "cpu", "cpuacct", "devices", "freezer"];
 /// Cgroups come and go; more than this at once is not a host but a leak.
 const MAX_CACHED: usize = 65_536;
 
-/// A cgroup's path, and the container in it.
+/// A cgroup's path, and the container or systemd unit in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cgroup {
     pub path: Arc<str>,
     pub container_id: Option<Arc<str>>,
 }
 
+/// A mounted hierarchy of cgroup v1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegacyHierarchy {
+    pub controller: &'static str,
+    pub mount: PathBuf,
+}
+
 /// Keeps what it resolved: a dead process' cgroup may be gone.
 #[derive(Debug)]
 pub struct Cgroups {
     known: HashMap<u64, Cgroup>,
-    mount: Option<(PathBuf, File)>,
+    unified: Option<Mount>,
+    legacy: Option<Mount>,
+    memory: Option<Mount>,
+}
+
+#[derive(Debug)]
+struct Mount {
+    path: PathBuf,
+    folder: File,
 }
 
 #[repr(C)]
@@ -36,12 +57,16 @@ struct Handle {
 
 impl Default for Cgroups {
     fn default() -> Self {
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let mount =
-            unified_mount(&mounts).and_then(|path| Some((path.clone(), File::open(path).ok()?)));
+        let mounts = mountinfo();
+        let open = |path: PathBuf| {
+            let folder = File::open(&path).ok()?;
+            Some(Mount { path, folder })
+        };
         Self {
             known: HashMap::new(),
-            mount,
+            unified: unified_mount(&mounts).and_then(open),
+            legacy: legacy_mount(&mounts, &LEGACY_CONTROLLERS).and_then(|found| open(found.mount)),
+            memory: legacy_mount(&mounts, &["memory"]).and_then(|found| open(found.mount)),
         }
     }
 }
@@ -52,10 +77,12 @@ impl Cgroups {
         if let Some(known) = self.known.get(&id) {
             return Some(known.clone());
         }
-        let path = self
-            .by_handle(id)
-            .or_else(|| super::procfs::unified_cgroup(pid))?;
-        let cgroup = Cgroup::new(&path);
+        let path = if id & LEGACY_CGROUP == 0 {
+            by_handle(self.unified.as_ref(), id)
+        } else {
+            by_handle(self.legacy.as_ref(), id & !LEGACY_CGROUP)
+        };
+        let cgroup = Cgroup::new(&path.or_else(|| super::procfs::cgroup(pid))?);
         if self.known.len() >= MAX_CACHED {
             self.known.clear();
         }
@@ -63,30 +90,35 @@ impl Cgroups {
         Some(cgroup)
     }
 
-    fn by_handle(&self, id: u64) -> Option<String> {
-        let (mount, file) = self.mount.as_ref()?;
-        let handle = Handle {
-            bytes: 8,
-            kind: FILEID_KERNFS,
-            id,
-        };
-        // SAFETY: `handle` has the layout of `struct file_handle` with 8 bytes of handle.
-        let fd = unsafe {
-            libc::open_by_handle_at(
-                file.as_raw_fd(),
-                (&raw const handle).cast_mut().cast(),
-                libc::O_PATH | libc::O_CLOEXEC,
-            )
-        };
-        if fd < 0 {
-            return None;
-        }
-        // SAFETY: the kernel just handed this descriptor to us.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?;
-        let inside = path.strip_prefix(mount).ok()?;
-        Some(Path::new("/").join(inside).to_string_lossy().into_owned())
+    /// Path of a memory cgroup by its id, in the hierarchy that the memory controller is in.
+    pub fn memory_path(&self, id: u64) -> Option<String> {
+        by_handle(self.memory.as_ref().or(self.unified.as_ref()), id)
     }
+}
+
+fn by_handle(mount: Option<&Mount>, id: u64) -> Option<String> {
+    let mount = mount?;
+    let handle = Handle {
+        bytes: 8,
+        kind: FILEID_KERNFS,
+        id,
+    };
+    // SAFETY: `handle` has the layout of `struct file_handle` with 8 bytes of handle.
+    let fd = unsafe {
+        libc::open_by_handle_at(
+            mount.folder.as_raw_fd(),
+            (&raw const handle).cast_mut().cast(),
+            libc::O_PATH | libc::O_CLOEXEC,
+        )
+    };
+    if fd < 0 {
+        return None;
+    }
+    // SAFETY: the kernel just handed this descriptor to us.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?;
+    let inside = path.strip_prefix(&mount.path).ok()?;
+    Some(Path::new("/").join(inside).to_string_lossy().into_owned())
 }
 
 impl Cgroup {
@@ -96,6 +128,31 @@ impl Cgroup {
             container_id: container_id(path).map(Into::into),
         }
     }
+}
+
+/// The hierarchy of cgroup v1 that tells most about where processes belong, on hosts that mount any.
+pub fn legacy_hierarchy() -> Option<LegacyHierarchy> {
+    legacy_mount(&mountinfo(), &LEGACY_CONTROLLERS)
+}
+
+fn mountinfo() -> String {
+    std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
+}
+
+fn legacy_mount(mountinfo: &str, controllers: &[&'static str]) -> Option<LegacyHierarchy> {
+    let mounted = |controller: &str| {
+        mountinfo.lines().find_map(|line| {
+            let (mount, filesystem) = line.split_once(" - ")?;
+            let options = filesystem.strip_prefix("cgroup ")?.rsplit(' ').next()?;
+            options
+                .split(',')
+                .any(|option| option == controller)
+                .then(|| mount.split(' ').nth(4).map(PathBuf::from))?
+        })
+    };
+    controllers.iter().find_map(|controller| {
+        mounted(controller).map(|mount| LegacyHierarchy { controller, mount })
+    })
 }
 
 /// Where cgroup2 is mounted, from `/proc/self/mountinfo`.
@@ -146,6 +203,26 @@ mod tests {
         ] {
             assert_eq!(container_id(path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn the_hierarchy_of_a_legacy_host_is_the_memory_one() {
+        let mountinfo = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
+            32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
+            35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+            40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd";
+        let found = |controllers| legacy_mount(mountinfo, controllers).map(|found| found.mount);
+        assert_eq!(
+            found(&LEGACY_CONTROLLERS),
+            Some("/sys/fs/cgroup/memory".into())
+        );
+        assert_eq!(
+            found(&["pids", "cpuacct"]),
+            Some("/sys/fs/cgroup/cpu,cpuacct".into())
+        );
+        assert_eq!(found(&["pids"]), None);
+        let unified = "31 30 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate";
+        assert_eq!(legacy_mount(unified, &LEGACY_CONTROLLERS), None);
     }
 
     #[test]

@@ -4,8 +4,10 @@ use std::fs;
 
 use procmon_common::ids::BootId;
 
+use super::cgroup::LEGACY_CONTROLLERS;
+
 /// Longest argv that is kept.
-const ARGS_MAX: usize = 4096;
+pub const ARGS_MAX: usize = 4096;
 
 /// What identifies a process and its image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,7 +67,7 @@ pub fn identity(pid: u32) -> Option<Identity> {
         uid,
         euid,
         gid: ids(&status, b"Gid:")?.0,
-        cgroup: unified_cgroup(pid),
+        cgroup: cgroup(pid),
         pid_namespace: pid_namespace(pid),
         namespace_pid: line(&status, b"NSpid:")
             .and_then(|pids| number(pids.rsplit(u8::is_ascii_whitespace).next()?)),
@@ -109,12 +111,29 @@ pub fn args(pid: u32, start_ticks: u64) -> Option<Vec<u8>> {
     (stat(pid)?.start_ticks == start_ticks && !args.is_empty()).then_some(args)
 }
 
-/// Path in the unified hierarchy.
-pub fn unified_cgroup(pid: u32) -> Option<String> {
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    text.lines()
-        .find_map(|line| line.strip_prefix("0::"))
-        .map(str::to_owned)
+/// Path in the unified hierarchy; in the memory controller's where the unified one only knows its root.
+pub fn cgroup(pid: u32) -> Option<String> {
+    parse_cgroup(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?).map(str::to_owned)
+}
+
+fn parse_cgroup(text: &str) -> Option<&str> {
+    let unified = text.lines().find_map(|line| line.strip_prefix("0::"));
+    if unified.is_some_and(|path| path != "/") {
+        return unified;
+    }
+    let path_of = |controller: &str| {
+        text.lines().find_map(|line| {
+            let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+            controllers
+                .split(',')
+                .any(|mounted| mounted == controller)
+                .then_some(path)
+        })
+    };
+    LEGACY_CONTROLLERS
+        .iter()
+        .find_map(|controller| path_of(controller))
+        .or(unified)
 }
 
 fn pid_namespace(pid: u32) -> Option<u32> {
@@ -182,6 +201,19 @@ mod tests {
         assert_eq!(parse_stat(b"42 (a"), None);
         assert_eq!(parse_stat(b""), None);
         assert_eq!(parse_stat(b"1 (a) "), None);
+    }
+
+    #[test]
+    fn the_cgroup_is_where_it_says_most() {
+        assert_eq!(
+            parse_cgroup("0::/system.slice/ssh.service\n"),
+            Some("/system.slice/ssh.service")
+        );
+        let hybrid = "4:memory:/docker/x\n2:cpu,cpuacct:/y\n1:name=systemd:/z\n0::/";
+        assert_eq!(parse_cgroup(hybrid), Some("/docker/x"));
+        assert_eq!(parse_cgroup("2:cpu,cpuacct:/y\n0::/\n"), Some("/y"));
+        assert_eq!(parse_cgroup("0::/\n"), Some("/"));
+        assert_eq!(parse_cgroup(""), None);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use procmon_common::wire;
+
 const KEEP: Duration = Duration::from_mins(1);
 /// More users than a host has; a process may still pick uids at will.
 const MAX_CACHED: usize = 65_536;
@@ -13,6 +15,16 @@ pub struct Users {
 }
 
 impl Users {
+    /// Real and effective user and real group, with the real user's name.
+    pub fn credentials(&mut self, (uid, euid, gid): (u32, u32, u32)) -> wire::Credentials {
+        wire::Credentials {
+            uid,
+            euid,
+            gid,
+            username: self.name(uid),
+        }
+    }
+
     /// `None`: the host has no user of this number.
     pub fn name(&mut self, uid: u32) -> Option<String> {
         let now = Instant::now();

@@ -12,6 +12,8 @@ const MAGIC: u16 = 0xeb9f;
 const HEADER_BYTES: usize = 24;
 const TYPE_BYTES: usize = 12;
 const MEMBER_BYTES: usize = 12;
+/// An enum's constant, or a function's parameter.
+const ENUM_BYTES: usize = 8;
 /// Deeper nesting of anonymous structs than any kernel has.
 const MAX_DEPTH: u32 = 32;
 
@@ -19,6 +21,7 @@ const KIND_PTR: u8 = 2;
 pub const KIND_ARRAY: u8 = 3;
 const KIND_STRUCT: u8 = 4;
 const KIND_UNION: u8 = 5;
+const KIND_ENUM: u8 = 6;
 const KIND_TYPEDEF: u8 = 8;
 const KIND_FUNC_PROTO: u8 = 13;
 
@@ -29,6 +32,7 @@ pub struct Btf {
     /// Offset of each type's record; index 0 is `void`.
     types: Vec<usize>,
     structs: HashMap<Box<str>, u32>,
+    enums: HashMap<Box<str>, u32>,
     tracepoints: HashMap<Box<str>, u32>,
 }
 
@@ -66,6 +70,7 @@ impl Btf {
             strings,
             types: vec![usize::MAX],
             structs: HashMap::new(),
+            enums: HashMap::new(),
             tracepoints: HashMap::new(),
         };
         btf.index(start, start.saturating_add(types_length))?;
@@ -83,6 +88,8 @@ impl Btf {
             let name = u32_at(&self.data, at).map_or("", |offset| self.string(offset));
             if ty.kind == KIND_STRUCT {
                 self.structs.entry(name.into()).or_insert(id);
+            } else if ty.kind == KIND_ENUM && !name.is_empty() {
+                self.enums.entry(name.into()).or_insert(id);
             } else if let (KIND_TYPEDEF, Some(tracepoint)) =
                 (ty.kind, name.strip_prefix("btf_trace_"))
             {
@@ -115,6 +122,16 @@ impl Btf {
 
     pub fn size(&self, name: &str) -> Option<u32> {
         Some(self.get(*self.structs.get(name)?)?.argument)
+    }
+
+    /// Value of `constant` of `enum name`.
+    pub fn enum_value(&self, name: &str, constant: &str) -> Option<u32> {
+        let ty = self.get(*self.enums.get(name)?)?;
+        (0..ty.vlen).find_map(|index| {
+            let at = ty.body + index * ENUM_BYTES;
+            (self.string(u32_at(&self.data, at)?) == constant)
+                .then(|| u32_at(&self.data, at + 4))?
+        })
     }
 
     /// How many arguments a tracepoint hands to a `tp_btf` program.
@@ -189,7 +206,7 @@ fn body_bytes(kind: u8, vlen: usize) -> Option<usize> {
         1 | 14 | 17 => 4,
         KIND_ARRAY => 12,
         KIND_STRUCT | KIND_UNION | 15 | 19 => vlen * 12,
-        6 | KIND_FUNC_PROTO => vlen * 8,
+        KIND_ENUM | KIND_FUNC_PROTO => vlen * ENUM_BYTES,
         2 | 7..=12 | 16 | 18 => 0,
         _ => return None,
     })
@@ -219,6 +236,9 @@ mod tests {
                 if let Ok(btf) = Btf::parse(data) {
                     for name in btf.structs.keys() {
                         let _ = (btf.offset(name, "a"), btf.size(name), btf.member_kind(name, ""));
+                    }
+                    for name in btf.enums.keys() {
+                        let _ = btf.enum_value(name, "a");
                     }
                     for name in btf.tracepoints.keys() {
                         let _ = btf.tracepoint_arguments(name);

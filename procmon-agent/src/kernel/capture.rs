@@ -7,10 +7,12 @@ use anyhow::{Context, Result};
 use aya::maps::{MapData, PerCpuArray, RingBuf};
 use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader};
-use procmon_common::kernel::{COUNTERS, Counter, KINDS, Kind, Settings};
+use procmon_common::kernel::{COUNTERS, Counter, KINDS, Kind, Latency, LatencyKey, Settings};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::btf::Btf;
+use super::iterator::TaskIterator;
+use super::latency::LatencyTable;
 use super::offsets::resolve;
 use super::program_info::recursion_misses;
 
@@ -21,14 +23,17 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../procmon-ebpf/prebui
 const OBJECT_VARIABLE: &str = "PROCMON_EBPF_OBJECT";
 
 /// Program, tracepoint, and the kind of record that a miss of it loses.
-const PROGRAMS: [(&str, &str, Kind); 7] = [
-    ("process_free", "sched_process_free", Kind::Free),
-    ("process_exit", "sched_process_exit", Kind::Exit),
-    ("process_exec", "sched_process_exec", Kind::Exec),
-    ("process_fork", "sched_process_fork", Kind::Fork),
-    ("block_complete", "block_rq_complete", Kind::SlowIo),
-    ("block_issue", "block_rq_issue", Kind::SlowIo),
-    ("block_insert", "block_rq_insert", Kind::SlowIo),
+const PROGRAMS: [(&str, &str, Option<Kind>); 9] = [
+    ("process_free", "sched_process_free", Some(Kind::Free)),
+    ("process_exit", "sched_process_exit", Some(Kind::Exit)),
+    ("process_exec", "sched_process_exec", Some(Kind::Exec)),
+    ("process_fork", "sched_process_fork", Some(Kind::Fork)),
+    ("block_complete", "block_rq_complete", Some(Kind::SlowIo)),
+    ("block_issue", "block_rq_issue", Some(Kind::SlowIo)),
+    ("block_insert", "block_rq_insert", Some(Kind::SlowIo)),
+    ("oom_victim", "mark_victim", Some(Kind::Oom)),
+    // Missed, an exit does not name who sent the signal.
+    ("signal_sent", "signal_generate", None),
 ];
 
 const LOAD_ATTEMPTS: u32 = 5;
@@ -54,7 +59,9 @@ impl Default for CaptureOptions {
 /// Programs that are attached, and the consumer's end of their ring.
 pub struct Capture {
     ring: RingBuf<MapData>,
+    iterator: Option<TaskIterator>,
     counters: PerCpuArray<MapData, u64>,
+    latencies: LatencyTable,
     /// Keeps the programs attached.
     ebpf: Ebpf,
 }
@@ -86,6 +93,8 @@ impl Capture {
             .load(object.as_deref().unwrap_or(OBJECT))
             .context("the kernel did not accept the eBPF object")?;
         let btf = AyaBtf::from_sys_fs().context("cannot read the kernel's BTF")?;
+        // First, because the hooks need what it learns.
+        let iterator = TaskIterator::new(&mut ebpf, &btf)?;
         for (program, tracepoint, _) in PROGRAMS {
             attach(&mut ebpf, program, tracepoint, &btf)?;
         }
@@ -94,14 +103,29 @@ impl Capture {
         let ring = ebpf
             .take_map("EVENTS")
             .context("the object has no map EVENTS")?;
+        let latencies = ebpf
+            .take_map("LATENCIES")
+            .context("the object has no map LATENCIES")?;
         let counters = ebpf
             .take_map("COUNTERS")
             .context("the object has no map COUNTERS")?;
         Ok(Self {
             ring: ring.try_into()?,
+            iterator: Some(iterator),
             counters: counters.try_into()?,
+            latencies: LatencyTable::new(latencies.try_into()?),
             ebpf,
         })
+    }
+
+    /// The iterator over all tasks, once.
+    pub fn take_iterator(&mut self) -> Option<TaskIterator> {
+        self.iterator.take()
+    }
+
+    /// Block requests that completed since the last call.
+    pub fn latencies(&mut self) -> Result<Vec<(LatencyKey, Latency)>> {
+        self.latencies.take()
     }
 
     /// Returns when the programs call for the reader, or after `timeout`.
@@ -141,6 +165,9 @@ impl Capture {
             }
         }
         for (program, _, kind) in PROGRAMS {
+            let Some(kind) = kind else {
+                continue;
+            };
             let misses = self.recursion_misses(program)?;
             if misses > 0 {
                 counts.push((kind, "recursion", misses));
@@ -170,15 +197,13 @@ impl KernelCounters {
 }
 
 /// A signal that is pending lets the verifier give up with EAGAIN: that says nothing about the program.
-fn load_patiently(
-    program: &mut BtfTracePoint,
-    tracepoint: &str,
-    btf: &AyaBtf,
+pub(super) fn patiently(
+    mut load: impl FnMut() -> Result<(), ProgramError>,
 ) -> Result<(), ProgramError> {
     let mut attempts = LOAD_ATTEMPTS;
     loop {
         attempts -= 1;
-        match program.load(tracepoint, btf) {
+        match load() {
             Err(ProgramError::LoadError { io_error, .. })
                 if io_error.raw_os_error() == Some(libc::EAGAIN) && attempts > 0 => {}
             result => return result,
@@ -191,7 +216,7 @@ fn attach(ebpf: &mut Ebpf, program: &str, tracepoint: &str, btf: &AyaBtf) -> Res
         .program_mut(program)
         .with_context(|| format!("the object has no program {program}"))?;
     let loaded: &mut BtfTracePoint = loaded.try_into()?;
-    load_patiently(loaded, tracepoint, btf)
+    patiently(|| loaded.load(tracepoint, btf))
         .with_context(|| format!("the kernel's verifier refused {program}"))?;
     loaded
         .attach()

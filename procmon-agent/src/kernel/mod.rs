@@ -3,10 +3,13 @@
 
 pub mod btf;
 mod capture;
+mod iterator;
+mod latency;
 mod memory;
 mod offsets;
 pub mod probe;
 mod program_info;
 
 pub use capture::{Capture, CaptureOptions, KernelCounters};
+pub use iterator::TaskIterator;
 pub use offsets::resolve as resolve_offsets;

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use procmon_common::kernel::Offsets;
 
 use super::btf::{Btf, KIND_ARRAY};
+use crate::enrich::cgroup::legacy_hierarchy;
 
 /// Offsets for the running kernel. An error names the first field that this kernel does not have.
 pub fn resolve(btf: &Btf) -> Result<Offsets> {
@@ -21,21 +22,35 @@ pub fn resolve(btf: &Btf) -> Result<Offsets> {
     }
     fields!("task_struct": task_pid = "pid", task_tgid = "tgid", task_real_parent = "real_parent",
         task_group_leader = "group_leader", task_exit_code = "exit_code", task_real_cred = "real_cred",
-        task_cred = "cred", task_mm = "mm", task_signal = "signal", task_thread_pid = "thread_pid",
+        task_mm = "mm", task_signal = "signal", task_thread_pid = "thread_pid",
         task_cgroups = "cgroups", task_utime = "utime", task_stime = "stime",
         task_sum_exec_runtime = "se.sum_exec_runtime", task_comm = "comm", task_flags = "flags", task_ioac = "ioac",
-        task_nvcsw = "nvcsw", task_nivcsw = "nivcsw", task_min_flt = "min_flt", task_maj_flt = "maj_flt");
+        task_nvcsw = "nvcsw", task_nivcsw = "nivcsw", task_min_flt = "min_flt", task_maj_flt = "maj_flt",
+        task_files = "files", task_exit_state = "exit_state");
+    // Renamed in 5.14.
+    offsets.task_state = of("task_struct", "__state").or_else(|_| of("task_struct", "state"))?;
+    // Gone since 6.2, when the counts of an mm became per CPU.
+    offsets.task_rss_stat_count = btf.offset("task_struct", "rss_stat.count").unwrap_or(0);
     // Renamed in 5.5.
     offsets.task_start_boottime =
         of("task_struct", "start_boottime").or_else(|_| of("task_struct", "real_start_time"))?;
     fields!("signal_struct": signal_live = "live.counter", signal_flags = "flags",
         signal_group_exit_code = "group_exit_code", signal_maxrss = "maxrss", signal_utime = "utime",
         signal_stime = "stime", signal_sum_sched_runtime = "sum_sched_runtime", signal_ioac = "ioac",
-        signal_nvcsw = "nvcsw", signal_nivcsw = "nivcsw", signal_min_flt = "min_flt", signal_maj_flt = "maj_flt");
+        signal_nvcsw = "nvcsw", signal_nivcsw = "nivcsw", signal_min_flt = "min_flt", signal_maj_flt = "maj_flt",
+        signal_nr_threads = "nr_threads", signal_oom_score_adj = "oom_score_adj");
     fields!("mm_struct": mm_arg_start = "arg_start", mm_arg_end = "arg_end", mm_hiwater_rss = "hiwater_rss",
-        mm_rss_stat = "rss_stat");
+        mm_rss_stat = "rss_stat", mm_total_vm = "total_vm");
+    fields!("files_struct": files_fdt = "fdt");
+    fields!("fdtable": fdtable_max_fds = "max_fds", fdtable_fd = "fd", fdtable_open_fds = "open_fds");
+    fields!("file": file_f_op = "f_op", file_private_data = "private_data");
+    fields!("socket": socket_sk = "sk");
+    fields!("sock": sock_family = "__sk_common.skc_family", sock_ports = "__sk_common.skc_dport",
+        sock_state = "__sk_common.skc_state", sock_protocol = "sk_protocol");
+    fields!("kernel_siginfo": siginfo_code = "si_code");
     fields!("cred": cred_uid = "uid", cred_euid = "euid", cred_gid = "gid");
-    fields!("css_set": css_set_dfl_cgrp = "dfl_cgrp");
+    fields!("css_set": css_set_dfl_cgrp = "dfl_cgrp", css_set_subsys = "subsys");
+    fields!("cgroup_subsys_state": css_cgroup = "cgroup");
     fields!("cgroup": cgroup_kn = "kn");
     fields!("kernfs_node": kernfs_node_id = "id");
     fields!("pid": pid_level = "level", pid_numbers = "numbers");
@@ -49,27 +64,23 @@ pub fn resolve(btf: &Btf) -> Result<Offsets> {
     fields!("request_queue": request_queue_disk = "disk");
     fields!("gendisk": gendisk_major = "major", gendisk_first_minor = "first_minor");
     fields!("percpu_counter": percpu_counter_count = "count", percpu_counter_counters = "counters");
+    fields!("bpf_array": bpf_array_pptrs = "pptrs");
     offsets.percpu_counter_size = size("percpu_counter")?;
     // A struct before 6.2, an array of per-CPU counters since.
     offsets.rss_is_percpu = u32::from(btf.member_kind("mm_struct", "rss_stat") == Some(KIND_ARRAY));
     offsets.exit_has_group_dead =
         u32::from(btf.tracepoint_arguments("sched_process_exit") == Some(2));
-    if let Some(address) = per_cpu_offset() {
-        offsets.per_cpu_offset_low = address as u32;
-        offsets.per_cpu_offset_high = (address >> 32) as u32;
-        offsets.rss_cpus = possible_cpus();
-    }
+    // A pid before 6.9, the task and its user since.
+    offsets.oom_victim_is_task = u32::from(btf.tracepoint_arguments("mark_victim") == Some(2));
+    let controller = |name: &str| {
+        btf.enum_value("cgroup_subsys_id", &format!("{name}_cgrp_id"))
+            .map_or(0, |index| index + 1)
+    };
+    offsets.memory_controller = controller("memory");
+    offsets.legacy_controller =
+        legacy_hierarchy().map_or(0, |hierarchy| controller(hierarchy.controller));
+    offsets.cpus = possible_cpus();
     Ok(offsets)
-}
-
-/// Address of `__per_cpu_offset`; kallsyms shows it to root only.
-fn per_cpu_offset() -> Option<u64> {
-    let symbols = std::fs::read_to_string("/proc/kallsyms").ok()?;
-    let line = symbols
-        .lines()
-        .find(|line| line.ends_with(" __per_cpu_offset"))?;
-    let address = u64::from_str_radix(line.split(' ').next()?, 16).ok()?;
-    (address != 0).then_some(address)
 }
 
 /// Highest possible CPU number + 1.

@@ -1,15 +1,19 @@
 //! What a sample tells the table: metrics of known processes, and what the records missed.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use procmon_common::columns::{Column, Row};
 use procmon_common::wire;
+use prost::bytes::Bytes;
 
 use super::Table;
 use super::process::Process;
+use crate::decode::trim_comm;
 use crate::enrich::procfs;
 use crate::sample::{Sample, Sampled};
+
+/// A fork that never executes (a worker of a server) has given itself a title by then.
+const TITLE_AFTER_NS: u64 = 1_000_000_000;
 
 impl Table {
     /// Takes over a sample. The records that were pending when it ended must be applied before this, so that a process
@@ -17,19 +21,75 @@ impl Table {
     /// than `grace` is left to the next sample: its record may still be on its way.
     pub fn merge(&mut self, sample: &Sample, previous: Option<Instant>, grace: Duration) {
         let settled_boot_ns = sample.ts_boot_ns.saturating_sub(grace.as_nanos() as u64);
-        let interval_ms =
-            previous.map(|previous| sample.taken.duration_since(previous).as_secs_f64() * 1000.0);
-        let mut seen = HashSet::with_capacity(sample.processes.len());
+        let interval_ns =
+            previous.map(|previous| sample.taken.duration_since(previous).as_nanos() as u64);
+        self.samples += 1;
         for sampled in &sample.processes {
-            seen.insert(sampled.pid);
-            if !self.live.contains_key(&sampled.pid) {
+            let known = self.live.get(&sampled.pid);
+            if known.is_none_or(|process| is_replaced(process, sampled)) {
                 self.missed_start(sampled.pid, settled_boot_ns);
             }
-            if let Some(process) = self.live.get_mut(&sampled.pid) {
-                measure(process, sampled, interval_ms);
+            let Some(process) = self.live.get_mut(&sampled.pid) else {
+                continue;
+            };
+            if is_replaced(process, sampled) {
+                continue;
+            }
+            process.seen_in = self.samples;
+            measure(process, sampled, interval_ns, self.knows_totals);
+            if let Some(ports) = sample.ports_of(sampled)
+                && *process.ports != *ports
+            {
+                process.ports = ports.into();
+                process.ports_changed = true;
+            }
+            if sampled.identity.is_some() {
+                self.refresh_identity(sampled, sample.ts_boot_ns);
             }
         }
-        self.missed_ends(&seen, sample);
+        self.missed_ends(sample);
+    }
+
+    /// Takes over what changes in a life without an event: user, cgroup, name, title.
+    fn refresh_identity(&mut self, sampled: &Sampled, now_boot_ns: u64) {
+        let (Some(identity), Some(process)) = (&sampled.identity, self.live.get_mut(&sampled.pid))
+        else {
+            return;
+        };
+        let young = now_boot_ns.saturating_sub(identity.start_boot_ns) < TITLE_AFTER_NS;
+        let titled = process.title_read || process.image.seq > 0 || young;
+        if process.sampled_identity == Some(*identity) && titled {
+            return;
+        }
+        let mut changed = false;
+        let name = trim_comm(&identity.comm);
+        let renamed = process.image.name != name;
+        if renamed {
+            process.image.name = Bytes::copy_from_slice(name);
+            changed = true;
+        }
+        let users = (identity.uid, identity.euid, identity.gid);
+        let known = &process.credentials;
+        if (known.uid, known.euid, known.gid) != users {
+            process.credentials = self.users.credentials(users);
+            changed = true;
+        }
+        let moved = process
+            .sampled_identity
+            .is_some_and(|known| known.cgroup_id != identity.cgroup_id);
+        if moved || process.cgroup.is_none() {
+            let cgroup = self.cgroups.resolve(identity.cgroup_id, sampled.pid);
+            changed |= cgroup != process.cgroup;
+            process.cgroup = cgroup;
+        }
+        if renamed || !titled {
+            process.title_read |= !young;
+            changed |= read_title(process);
+        }
+        process.sampled_identity = Some(*identity);
+        if changed {
+            self.changes.processes.push(process.to_wire());
+        }
     }
 
     /// Detects reuse of pids where no records come: the start tells lives apart.
@@ -72,10 +132,10 @@ impl Table {
         });
     }
 
-    fn missed_ends(&mut self, seen: &HashSet<u32>, sample: &Sample) {
+    fn missed_ends(&mut self, sample: &Sample) {
         let sampled_at = procmon_common::ids::start_ticks(sample.ts_boot_ns);
         let absent = |process: &&Process| {
-            !seen.contains(&process.life.pid)
+            process.seen_in != self.samples
                 && process.life.start_ticks < sampled_at
                 && !self.pending.contains(process.life)
         };
@@ -95,30 +155,77 @@ impl Table {
     }
 }
 
-fn measure(process: &mut Process, sampled: &Sampled, interval_ms: Option<f64>) {
-    let cpu_ms = sampled.cpu_time_ms;
+/// Whether the pid is another life's now.
+fn is_replaced(process: &Process, sampled: &Sampled) -> bool {
+    sampled.identity.as_ref().is_some_and(|identity| {
+        procmon_common::ids::start_ticks(identity.start_boot_ns) != process.life.start_ticks
+    })
+}
+
+/// What a process wrote over its argv; true when it is another than was known.
+fn read_title(process: &mut Process) -> bool {
+    let Some(args) = procfs::args(process.life.pid, process.life.start_ticks) else {
+        return false;
+    };
+    let kept = args.get(..procfs::ARGS_MAX).unwrap_or(&args);
+    if process.image.args == kept {
+        return false;
+    }
+    process.image.args_bytes = args.len() as u64;
+    process.image.args = Bytes::copy_from_slice(kept);
+    true
+}
+
+fn measure(process: &mut Process, sampled: &Sampled, interval_ns: Option<u64>, knows_totals: bool) {
+    // Threads may exit in the middle of a pass over all tasks: a sum never falls.
+    let cpu_ns = sampled.cpu_time_ns.max(process.sampled_cpu_ns.unwrap_or(0));
     // A process that began since the last sample used all of its time in this interval.
-    let before = process.sampled_cpu_ms.or((!process.baseline).then_some(0));
-    let cpu_centipercent = interval_ms
-        .zip(before)
-        .filter(|(interval, _)| *interval > 0.0)
-        .map(|(interval, before)| {
-            (cpu_ms.saturating_sub(before) as f64 / interval * 10_000.0).round() as u64
-        });
-    process.sampled_cpu_ms = Some(cpu_ms);
+    let before = process.sampled_cpu_ns.or((!process.baseline).then_some(0));
+    let centipercent = |cpu_ns: u64| {
+        let interval_ns = interval_ns.filter(|interval| *interval > 0)?;
+        Some((cpu_ns as f64 / interval_ns as f64 * 10_000.0).round() as u64)
+    };
+    let cpu = before.and_then(|before| centipercent(cpu_ns - before));
+    let short_lived = centipercent(std::mem::take(&mut process.short_lived_cpu_ns));
+    process.sampled_cpu_ns = Some(cpu_ns);
+    process.sampled_io = (sampled.read_bytes, sampled.write_bytes);
+    process.sampled_faults = sampled.faults;
     if let Some(ppid) = sampled.ppid {
         process.ppid = ppid;
     }
     let mut row = Row::default();
     row.set(Column::Status, Some(sampled.status.into()));
     row.set(Column::Ppid, sampled.ppid.map(u64::from));
-    row.set(Column::CpuCentipercent, cpu_centipercent);
-    row.set(Column::CpuTimeMs, Some(cpu_ms));
+    row.set(Column::CpuCentipercent, cpu);
+    row.set(Column::CpuTimeMs, Some(cpu_ns / 1_000_000));
     row.set(Column::RssKib, Some(sampled.rss_bytes / 1024));
+    row.set(Column::RssExact, sampled.rss_exact.map(u64::from));
     row.set(Column::VirtualKib, Some(sampled.virtual_bytes / 1024));
     row.set(Column::Threads, sampled.threads);
     row.set(Column::OpenFds, sampled.open_fds);
+    row.set(Column::NetConns, sampled.net_conns);
     row.set(Column::ReadBytes, sampled.read_bytes);
     row.set(Column::WriteBytes, sampled.write_bytes);
+    let switches = sampled.switches;
+    row.set(
+        Column::VoluntarySwitches,
+        switches.map(|switches| switches.voluntary),
+    );
+    row.set(
+        Column::InvoluntarySwitches,
+        switches.map(|switches| switches.involuntary),
+    );
+    row.set(
+        Column::MinorFaults,
+        sampled.faults.map(|faults| faults.minor),
+    );
+    row.set(
+        Column::MajorFaults,
+        sampled.faults.map(|faults| faults.major),
+    );
+    row.set(
+        Column::ShortLivedCpuCentipercent,
+        short_lived.filter(|_| knows_totals),
+    );
     process.now = row;
 }

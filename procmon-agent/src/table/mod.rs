@@ -2,10 +2,12 @@
 //! and checked against samples. What it learns leaves as [`Changes`] in terms of the wire. It does no I/O but what
 //! `enrich` caches, and it never decides when to send.
 
+mod block_latency;
 mod merge;
 mod pending;
 mod process;
 mod records;
+mod short_lived;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +24,7 @@ use crate::enrich::devices::DeviceNames;
 use crate::enrich::procfs;
 use crate::enrich::users::Users;
 use pending::PendingExits;
+use short_lived::ShortLives;
 
 pub use process::{Image, Life, Process};
 
@@ -57,10 +60,14 @@ pub struct Table {
     cgroups: Cgroups,
     devices: DeviceNames,
     fork_events: bool,
+    short_lives: ShortLives,
+    samples: u64,
+    /// Whether exits tell what was used: then what no sample shows is known too.
+    knows_totals: bool,
 }
 
 impl Table {
-    pub fn new(fork_events: bool) -> Self {
+    pub fn new(fork_events: bool, knows_totals: bool) -> Self {
         Self {
             live: HashMap::default(),
             pending: PendingExits::default(),
@@ -71,6 +78,9 @@ impl Table {
             cgroups: Cgroups::default(),
             devices: DeviceNames::default(),
             fork_events,
+            short_lives: ShortLives::default(),
+            samples: 0,
+            knows_totals,
         }
     }
 
@@ -129,6 +139,7 @@ impl Table {
         changes.processes = all.into_iter().map(Process::to_wire).collect();
         for process in self.live.values_mut() {
             process.sent = procmon_common::columns::Row::default();
+            process.ports_changed = !process.ports.is_empty();
         }
         changes
     }
@@ -147,6 +158,20 @@ impl Table {
             process.sent = process.now;
         }
         encoder.finish()
+    }
+
+    /// Ports of the processes whose ports changed since they were last taken. After `take_key`: all that have any.
+    pub fn take_ports(&mut self) -> Vec<wire::Ports> {
+        let mut changed = Vec::new();
+        for process in self.live.values_mut() {
+            if std::mem::take(&mut process.ports_changed) {
+                changed.push(wire::Ports {
+                    handle: process.handle,
+                    ports: process.ports.iter().copied().map(u32::from).collect(),
+                });
+            }
+        }
+        changed
     }
 
     fn renumber(&mut self) {
@@ -185,10 +210,11 @@ impl Table {
     }
 
     /// The end of a process whose exit was not seen.
-    fn end_unseen(&mut self, process: Process) {
+    fn end_unseen(&mut self, mut process: Process) {
         if process.exit_sent {
             self.changes.gone.push(process.handle);
         } else if let Some(exit) = self.pending.take(process.life) {
+            self.charge(&mut process, exit.totals());
             self.changes.events.push(exit.into_event(&process));
         } else {
             self.changes.events.push(wire::Event {

@@ -6,13 +6,19 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
+use procmon_common::ids::start_ticks;
 use procmon_common::kernel::{ExitRecord, Totals};
 use procmon_common::wire;
+use prost::bytes::Bytes;
+
+use crate::decode::trim_comm;
 
 use super::process::{Life, Process};
 
 /// Longer than it takes to free a task whose parent waits for it, short enough for an event to leave within 200 ms.
 const WAIT: Duration = Duration::from_millis(140);
+
+const SIGKILL: u32 = 9;
 
 #[derive(Debug, Default)]
 pub(super) struct PendingExits {
@@ -43,7 +49,8 @@ impl PendingExits {
         process: &Process,
         ts_unix_ns: i64,
     ) {
-        let exit = wire_exit(record, process.max_rss_pages_before);
+        let mut exit = wire_exit(record, process.max_rss_pages_before);
+        exit.oom_killed = Some(process.oom_chosen && exit.signal == Some(SIGKILL));
         self.exits.insert(life, PendingExit { ts_unix_ns, exit });
         self.deadlines
             .push_back((record.header.ts_boot_ns + WAIT.as_nanos() as u64, life));
@@ -76,6 +83,10 @@ impl PendingExit {
         self
     }
 
+    pub(super) fn totals(&self) -> &wire::Exit {
+        &self.exit
+    }
+
     pub(super) fn into_event(self, process: &Process) -> wire::Event {
         wire::Event {
             ts_unix_ns: self.ts_unix_ns,
@@ -95,6 +106,13 @@ fn wire_exit(record: &ExitRecord, max_rss_pages_before: Option<u64>) -> wire::Ex
         exit.signal = Some(signal);
         exit.core_dumped = record.wait_status & 0x80 != 0;
     }
+    let killer = &record.killer;
+    exit.killed_by = (killer.pid != 0).then(|| wire::Killer {
+        pid: killer.pid,
+        start_ticks: start_ticks(killer.start_boot_ns),
+        name: Bytes::copy_from_slice(trim_comm(&killer.comm)),
+        uid: killer.uid,
+    });
     exit.max_rss_bytes =
         peak_rss_pages(record, max_rss_pages_before).map(|pages| pages * page_bytes());
     set_totals(&mut exit, &record.totals);
@@ -139,7 +157,7 @@ fn split_cpu_time(totals: &Totals) -> (u64, u64) {
     (totals.cpu_time_ns - share as u64, share as u64)
 }
 
-fn page_bytes() -> u64 {
+pub(super) fn page_bytes() -> u64 {
     rustix::param::page_size() as u64
 }
 

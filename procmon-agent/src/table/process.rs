@@ -6,9 +6,10 @@ use prost::bytes::Bytes;
 
 use crate::enrich::cgroup::Cgroup;
 use crate::enrich::procfs::{self, Identity};
+use crate::sample::{Faults, SampledIdentity};
 
 /// A life, named by what cannot repeat within a boot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Life {
     pub pid: u32,
     pub start_ticks: u64,
@@ -22,7 +23,11 @@ impl Life {
 }
 
 /// A process that is alive, or a zombie.
-#[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of a life, none a state of another"
+)]
+#[derive(Clone, Debug, Default)]
 pub struct Process {
     pub handle: u32,
     pub life: Life,
@@ -40,11 +45,25 @@ pub struct Process {
     pub exited: bool,
     /// Its exit event was sent before the kernel freed it.
     pub exit_sent: bool,
+    /// The out-of-memory killer chose it.
+    pub oom_chosen: bool,
     /// What the server knows, and what the last sample found.
     pub sent: Row,
     pub now: Row,
-    /// CPU time at the last sample, to tell the next interval's share.
-    pub sampled_cpu_ms: Option<u64>,
+    /// Listening and bound ports.
+    pub ports: Box<[u16]>,
+    pub ports_changed: bool,
+    /// Number of the last sample that saw it.
+    pub seen_in: u64,
+    pub sampled_identity: Option<SampledIdentity>,
+    /// Its title was read since it forked.
+    pub title_read: bool,
+    /// Totals at the last sample, to tell the next interval's share.
+    pub sampled_cpu_ns: Option<u64>,
+    pub sampled_io: (Option<u64>, Option<u64>),
+    pub sampled_faults: Option<Faults>,
+    /// What descendants used that ended since the last sample, and were not sampled with it.
+    pub short_lived_cpu_ns: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -105,13 +124,7 @@ impl Process {
             cgroup: identity.cgroup.as_deref().map(Cgroup::new),
             pid_namespace: identity.pid_namespace,
             namespace_pid: identity.namespace_pid,
-            baseline: false,
-            max_rss_pages_before: None,
-            exited: false,
-            exit_sent: false,
-            sent: Row::default(),
-            now: Row::default(),
-            sampled_cpu_ms: None,
+            ..Self::default()
         }
     }
 

@@ -3,12 +3,13 @@
 use std::collections::hash_map::Entry;
 
 use procmon_common::kernel::{
-    ExecRecord, ExitRecord, ForkRecord, FreeRecord, Header, SlowIoRecord,
+    ExecRecord, ExitRecord, ForkRecord, FreeRecord, Header, OomRecord, SlowIoRecord,
 };
 use procmon_common::wire;
 use prost::bytes::Bytes;
 
 use super::Table;
+use super::pending::page_bytes;
 use super::process::{Image, Life, Process};
 use crate::decode::{Record, trim_comm};
 use crate::enrich::procfs;
@@ -24,6 +25,7 @@ impl Table {
             Record::Exit(exit) => self.exit(exit),
             Record::Free(free) => self.free(free),
             Record::SlowIo(slow) => self.slow_io(slow),
+            Record::Oom(oom) => self.oom(oom),
         }
     }
 
@@ -31,17 +33,20 @@ impl Table {
     /// reaped: the kernel's last word about them is late, and rarely (seen on 6.18, in softirq) never comes.
     pub fn expire(&mut self, now_boot_ns: u64, exists: impl Fn(Life) -> bool) {
         while let Some((life, exit)) = self.pending.take_due(now_boot_ns) {
-            let Entry::Occupied(mut entry) = self.live.entry(life.pid) else {
+            let Entry::Occupied(entry) = self.live.entry(life.pid) else {
                 continue;
             };
             if entry.get().life != life {
                 continue;
             }
-            entry.get_mut().exit_sent = true;
-            self.changes.events.push(exit.into_event(entry.get()));
-            if !exists(life) {
-                let reaped = entry.remove();
-                self.end_unseen(reaped);
+            let mut process = entry.remove();
+            process.exit_sent = true;
+            self.charge(&mut process, exit.totals());
+            self.changes.events.push(exit.into_event(&process));
+            if exists(life) {
+                self.live.insert(life.pid, process);
+            } else {
+                self.end_unseen(process);
             }
         }
     }
@@ -67,7 +72,9 @@ impl Table {
         let mut process = self.new_process(life, &record.header, record.cgroup_id);
         process.image = image.unwrap_or_default();
         process.image.name = Bytes::copy_from_slice(trim_comm(&record.comm));
-        process.credentials = self.credentials(record.uid, record.euid, record.gid);
+        process.credentials = self
+            .users
+            .credentials((record.uid, record.euid, record.gid));
         process.pid_namespace = Some(record.pid_namespace).filter(|inode| *inode != 0);
         process.namespace_pid = Some(record.namespace_pid).filter(|pid| *pid != 0);
         process.max_rss_pages_before = Some(0);
@@ -84,14 +91,20 @@ impl Table {
 
     fn exec(&mut self, record: &ExecRecord, exe: &[u8], args: &[u8]) {
         let life = Self::life(&record.header);
-        let credentials = self.credentials(record.uid, record.euid, record.gid);
+        let credentials = self
+            .users
+            .credentials((record.uid, record.euid, record.gid));
         self.know(life, &record.header, record.cgroup_id, &record.comm);
         let cgroup = self.cgroups.resolve(record.cgroup_id, life.pid);
         let Some(process) = self.live.get_mut(&life.pid) else {
             return;
         };
         process.ppid = record.header.ppid;
-        process.cgroup = cgroup;
+        if cgroup != process.cgroup {
+            // Container runtimes enter a cgroup between fork and exec.
+            process.cgroup = cgroup;
+            self.changes.processes.push(process.to_wire());
+        }
         process.pid_namespace = Some(record.pid_namespace).filter(|inode| *inode != 0);
         process.namespace_pid = Some(record.namespace_pid).filter(|pid| *pid != 0);
         process.max_rss_pages_before = Some(record.max_rss_pages_before);
@@ -146,13 +159,13 @@ impl Table {
         {
             return;
         }
-        let Some(process) = self.live.remove(&life.pid) else {
+        let Some(mut process) = self.live.remove(&life.pid) else {
             return;
         };
         if let Some(exit) = self.pending.take(life) {
-            self.changes
-                .events
-                .push(exit.with_final(&record.totals).into_event(&process));
+            let exit = exit.with_final(&record.totals);
+            self.charge(&mut process, exit.totals());
+            self.changes.events.push(exit.into_event(&process));
             self.changes.ended.push(process);
         } else {
             self.end_unseen(process);
@@ -183,6 +196,33 @@ impl Table {
         );
     }
 
+    fn oom(&mut self, record: &OomRecord) {
+        let known = record.known != 0;
+        let ts_boot_ns = record.header.ts_boot_ns;
+        if known {
+            let cgroup_id = 0;
+            self.know(
+                Self::life(&record.header),
+                &record.header,
+                cgroup_id,
+                &record.comm,
+            );
+        }
+        let Some(process) = self.live.get_mut(&record.header.pid) else {
+            return;
+        };
+        process.oom_chosen = true;
+        let handle = process.handle;
+        let oom = wire::Oom {
+            memory_cgroup: Some(record.memory_cgroup_id)
+                .filter(|id| *id != 0)
+                .and_then(|id| self.cgroups.memory_path(id)),
+            rss_bytes: (known && record.rss_pages > 0).then(|| record.rss_pages * page_bytes()),
+            oom_score_adj: known.then_some(record.oom_score_adj),
+        };
+        self.event(handle, ts_boot_ns, wire::event::Kind::Oom(oom));
+    }
+
     /// Makes sure that the life a record is about is in the table, even when its fork record was lost.
     fn know(&mut self, life: Life, header: &Header, cgroup_id: u64, comm: &[u8]) {
         if self
@@ -203,27 +243,8 @@ impl Table {
             life,
             ppid: header.ppid,
             started_unix_ns: self.clock.unix_ns(header.start_boot_ns),
-            image: Image::default(),
-            credentials: wire::Credentials::default(),
             cgroup: self.cgroups.resolve(cgroup_id, life.pid),
-            pid_namespace: None,
-            namespace_pid: None,
-            baseline: false,
-            max_rss_pages_before: None,
-            exited: false,
-            exit_sent: false,
-            sent: procmon_common::columns::Row::default(),
-            now: procmon_common::columns::Row::default(),
-            sampled_cpu_ms: None,
-        }
-    }
-
-    fn credentials(&mut self, uid: u32, euid: u32, gid: u32) -> wire::Credentials {
-        wire::Credentials {
-            uid,
-            euid,
-            gid,
-            username: self.users.name(uid),
+            ..Process::default()
         }
     }
 
@@ -248,7 +269,7 @@ fn absolute_exe(exe: &[u8], life: Life) -> Option<Vec<u8>> {
 }
 
 /// `enum req_op` of the kernel: the low byte of `cmd_flags`.
-fn operation(command_flags: u32) -> wire::slow_io::Operation {
+pub(super) fn operation(command_flags: u32) -> wire::slow_io::Operation {
     use wire::slow_io::Operation;
     match command_flags & 0xff {
         0 => Operation::Read,

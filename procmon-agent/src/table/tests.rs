@@ -69,8 +69,8 @@ fn free(table: &mut Table, pid: u32, start_ticks: u64) {
 }
 
 fn exits(changes: &Changes) -> Vec<(u32, wire::Exit)> {
-    let exits = changes.events.iter().filter_map(|event| match event.kind {
-        Some(Kind::Exit(exit)) => Some((event.handle, exit)),
+    let exits = changes.events.iter().filter_map(|event| match &event.kind {
+        Some(Kind::Exit(exit)) => Some((event.handle, exit.clone())),
         _ => None,
     });
     exits.collect()
@@ -78,7 +78,7 @@ fn exits(changes: &Changes) -> Vec<(u32, wire::Exit)> {
 
 #[test]
 fn a_life_is_told_once_and_whole() {
-    let mut table = Table::new(false);
+    let mut table = Table::new(false, true);
     fork(&mut table, CHILD, 100);
     exec(&mut table, CHILD, 100, b"child\0-x\0");
     exit(&mut table, CHILD, 100);
@@ -88,7 +88,7 @@ fn a_life_is_told_once_and_whole() {
     );
     free(&mut table, CHILD, 100);
     let changes = table.take_changes();
-    let [(_, exit)] = exits(&changes)[..] else {
+    let [(_, exit)] = &exits(&changes)[..] else {
         panic!("{changes:?}")
     };
     assert_eq!(
@@ -100,7 +100,7 @@ fn a_life_is_told_once_and_whole() {
 
 #[test]
 fn a_second_exit_record_of_one_life_is_ignored() {
-    let mut table = Table::new(false);
+    let mut table = Table::new(false, true);
     fork(&mut table, CHILD, 100);
     exit(&mut table, CHILD, 100);
     exit(&mut table, CHILD, 100);
@@ -112,7 +112,7 @@ fn a_second_exit_record_of_one_life_is_ignored() {
 
 #[test]
 fn a_zombie_is_told_then_kept_until_it_is_reaped() {
-    let mut table = Table::new(false);
+    let mut table = Table::new(false, true);
     fork(&mut table, CHILD, 100);
     exit(&mut table, CHILD, 100);
     table.expire(20_139_999_999, |_| true);
@@ -129,7 +129,7 @@ fn a_zombie_is_told_then_kept_until_it_is_reaped() {
 
 #[test]
 fn a_reaped_process_goes_even_when_the_kernel_never_says_that_it_is_freed() {
-    let mut table = Table::new(false);
+    let mut table = Table::new(false, true);
     fork(&mut table, CHILD, 100);
     exit(&mut table, CHILD, 100);
     table.expire(u64::MAX, |_| false);
@@ -142,7 +142,7 @@ fn a_reaped_process_goes_even_when_the_kernel_never_says_that_it_is_freed() {
 
 #[test]
 fn a_zombie_whose_end_was_not_told_goes_with_the_next_sample() {
-    let mut table = Table::new(false);
+    let mut table = Table::new(false, true);
     fork(&mut table, CHILD, 100);
     exit(&mut table, CHILD, 100);
     table.expire(u64::MAX, |_| true);
@@ -154,7 +154,7 @@ fn a_zombie_whose_end_was_not_told_goes_with_the_next_sample() {
 
 #[test]
 fn a_reused_pid_is_another_life_and_the_lost_end_is_told() {
-    let mut table = Table::new(false);
+    let mut table = Table::new(false, true);
     fork(&mut table, CHILD, 100);
     fork(&mut table, CHILD, 200);
     let changes = table.take_changes();
@@ -162,10 +162,13 @@ fn a_reused_pid_is_another_life_and_the_lost_end_is_told() {
         panic!("{changes:?}")
     };
     assert_ne!(first.handle, second.handle);
-    let [(handle, exit)] = exits(&changes)[..] else {
+    let [(handle, exit)] = &exits(&changes)[..] else {
         panic!("{changes:?}")
     };
-    assert_eq!((handle, exit.code, exit.signal), (first.handle, None, None));
+    assert_eq!(
+        (*handle, exit.code, exit.signal),
+        (first.handle, None, None)
+    );
     assert!(changes.events[0].sampled, "it was deduced");
     // A late record of the first life changes nothing of the second.
     free(&mut table, CHILD, 100);
@@ -174,7 +177,7 @@ fn a_reused_pid_is_another_life_and_the_lost_end_is_told() {
 
 #[test]
 fn records_without_a_fork_still_make_a_life() {
-    let mut table = Table::new(false);
+    let mut table = Table::new(false, true);
     exec(&mut table, CHILD, 100, b"child\0");
     exit(&mut table, CHILD + 1, 101);
     free(&mut table, CHILD + 1, 101);
@@ -185,7 +188,7 @@ fn records_without_a_fork_still_make_a_life() {
 
 #[test]
 fn children_begin_with_the_image_of_their_parent() {
-    let mut table = Table::new(true);
+    let mut table = Table::new(true, true);
     exec(&mut table, PARENT, 50, b"parent\0--flag\0");
     fork(&mut table, CHILD, 100);
     exec(&mut table, CHILD, 100, b"child\0");
@@ -204,7 +207,7 @@ fn children_begin_with_the_image_of_their_parent() {
 
 #[test]
 fn a_key_names_all_that_live_and_all_that_its_events_name() {
-    let mut table = Table::new(false);
+    let mut table = Table::new(false, true);
     fork(&mut table, PARENT, 50);
     table.take_changes();
     fork(&mut table, CHILD, 100);
@@ -231,13 +234,14 @@ fn sample(pids: &[u32]) -> Sample {
         ts_unix_ns: 0,
         ts_boot_ns: 30_000_000_000,
         processes: processes.collect(),
+        ports: Vec::new(),
         host: wire::HostTotals::default(),
     }
 }
 
 #[test]
 fn a_sample_finds_the_end_that_was_missed() {
-    let mut table = Table::new(false);
+    let mut table = Table::new(false, true);
     fork(&mut table, PARENT, 50);
     fork(&mut table, CHILD, 100);
     table.merge(&sample(&[PARENT, CHILD]), None, std::time::Duration::ZERO);
@@ -253,7 +257,7 @@ fn a_sample_finds_the_end_that_was_missed() {
 
 #[test]
 fn this_host_s_missed_start_is_found_by_a_sample() {
-    let mut table = Table::new(false);
+    let mut table = Table::new(false, true);
     let mut own = sample(&[std::process::id()]);
     own.ts_boot_ns = crate::enrich::clock::boot_ns();
     table.merge(&own, None, std::time::Duration::from_hours(24 * 365 * 100));

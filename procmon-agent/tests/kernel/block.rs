@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use procmon_agent::kernel::CaptureOptions;
+use procmon_common::wire;
 use procmon_common::wire::slow_io::Operation;
 
 use crate::trial;
@@ -70,6 +71,58 @@ fn direct_writes_are_told_with_their_issuer() -> Result<()> {
             ensure!(!slow.writeback, "{slow:?}");
         }
     }
+    histograms_agree(&mut watcher, pid)
+}
+
+/// What the histograms add up is what the records told one by one.
+fn histograms_agree(watcher: &mut Watcher, pid: u32) -> Result<()> {
+    let histograms = watcher.block_latency()?;
+    let writes = |histogram: &&wire::BlockLatency| histogram.operation() == Operation::Write;
+    let handle = watcher.handle(pid);
+    let own: Vec<_> = histograms
+        .iter()
+        .filter(writes)
+        .filter(|histogram| histogram.issuer == handle && handle.is_some())
+        .collect();
+    ensure!(
+        own.len() == 1,
+        "{} rows of this process: {histograms:?}",
+        own.len()
+    );
+    let told: Vec<_> = watcher
+        .slow
+        .iter()
+        .filter(|(issuer, slow)| *issuer == pid && slow.operation() == Operation::Write)
+        .collect();
+    let requests = own[0]
+        .buckets
+        .iter()
+        .map(|count| *count as usize)
+        .sum::<usize>();
+    ensure!(
+        requests == told.len(),
+        "{:?}, but {} records",
+        own[0],
+        told.len()
+    );
+    ensure!(own[0].bytes == told.iter().map(|(_, slow)| slow.bytes).sum::<u64>());
+    ensure!(own[0].latency_sum_ns == told.iter().map(|(_, slow)| slow.latency_ns).sum::<u64>());
+    for (_, slow) in &told {
+        let bucket = (slow.latency_ns / 1000)
+            .checked_ilog2()
+            .map_or(0, |log| log + 1) as usize;
+        ensure!(
+            own[0].buckets.get(bucket).is_some_and(|count| *count > 0),
+            "{slow:?}, {:?}",
+            own[0]
+        );
+    }
+    let device = histograms.iter().filter(writes).find(|histogram| {
+        let device = histogram.device.as_ref();
+        device.is_some_and(|device| device.name == told[0].1.device)
+    });
+    let device = device.with_context(|| format!("no row of the device: {histograms:?}"))?;
+    ensure!(device.bytes >= own[0].bytes && device.writeback.is_none());
     Ok(())
 }
 

@@ -26,6 +26,18 @@ pub(crate) fn run(arguments: &[String]) -> ! {
         Some("exec") => exec(&arguments[1..]),
         Some("spawn-from-big") => spawn_from_big(number(1) as usize),
         Some("zombie") => zombie(Duration::from_millis(number(1))),
+        Some("busy-host") => crate::snapshot::busy(number(1) != 0),
+        Some("kill") => {
+            // SAFETY: a plain system call.
+            unsafe { libc::kill(number(1) as i32, number(2) as i32) };
+            exit(0)
+        }
+        Some("fault") => fault(),
+        Some("pipe") => broken_pipe(),
+        Some("leader-left") => crate::snapshot::leader_left(),
+        Some("devour") => crate::cgroup::devour(&arguments[1], number(2) as usize),
+        Some("enter") => crate::cgroup::enter(&arguments[1]),
+        Some("print-spawned") => crate::cgroup::print_spawned(),
         Some("sleep") => {
             std::thread::sleep(Duration::from_millis(number(1)));
             exit(0)
@@ -38,18 +50,42 @@ pub(crate) fn run(arguments: &[String]) -> ! {
 }
 
 fn signal_self(signal: i32) -> ! {
+    without_core();
     // SAFETY: plain system calls on this process.
     unsafe {
-        let limit = libc::rlimit {
-            rlim_cur: 0,
-            rlim_max: 0,
-        };
-        libc::setrlimit(libc::RLIMIT_CORE, &raw const limit);
         libc::signal(signal, libc::SIG_DFL);
         libc::kill(libc::getpid(), signal);
     }
     std::thread::sleep(Duration::from_secs(5));
     exit(98)
+}
+
+fn without_core() {
+    let limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: a plain system call on this process.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) };
+}
+
+fn fault() -> ! {
+    without_core();
+    // SAFETY: there is nothing at this address: the write ends this process, which is what it is for.
+    unsafe {
+        libc::signal(libc::SIGSEGV, libc::SIG_DFL);
+        std::ptr::without_provenance_mut::<u8>(8).write_volatile(1);
+    }
+    exit(94)
+}
+
+fn broken_pipe() -> ! {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    // SAFETY: a plain system call on this process.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    let _ = std::io::Write::write(&mut writer, b"x");
+    exit(93)
 }
 
 fn threads(count: u64, busy: Duration) -> ! {

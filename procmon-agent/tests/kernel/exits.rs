@@ -1,6 +1,6 @@
 //! How a life ends.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
 use crate::trial;
@@ -10,6 +10,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("exit_code", exit_code),
         trial("killed_by_signal", killed_by_signal),
+        trial("the_killer_is_named", the_killer_is_named),
+        trial("a_fault_has_no_killer", a_fault_has_no_killer),
         trial(
             "leader_exits_before_its_threads",
             leader_exits_before_its_threads,
@@ -27,7 +29,7 @@ fn exit_code() -> Result<()> {
         let mut process = child(["exit", &code.to_string()]).spawn()?;
         let pid = process.id();
         process.wait()?;
-        let exit = *watcher.life_of(pid)?.exit();
+        let exit = watcher.life_of(pid)?.exit().clone();
         ensure!((exit.code, exit.signal) == (Some(code), None), "{exit:?}");
         ensure!(
             exit.totals_final,
@@ -43,12 +45,67 @@ fn killed_by_signal() -> Result<()> {
         let mut process = child(["signal", &signal.to_string()]).spawn()?;
         let pid = process.id();
         process.wait()?;
-        let exit = *watcher.life_of(pid)?.exit();
+        let exit = watcher.life_of(pid)?.exit().clone();
         ensure!(
             (exit.code, exit.signal) == (None, Some(signal.cast_unsigned())),
             "{exit:?}"
         );
     }
+    Ok(())
+}
+
+fn the_killer_is_named() -> Result<()> {
+    let mut watcher = Watcher::start()?;
+    for signal in [
+        libc::SIGKILL,
+        libc::SIGTERM,
+        libc::SIGUSR1,
+        libc::SIGRTMIN(),
+    ] {
+        let mut victim = child(["sleep", "60000"]).spawn()?;
+        let pid = victim.id();
+        // A signal that is ignored, and one that is sent to nobody, must not be taken for it.
+        for sent in [libc::SIGCHLD, 0, signal] {
+            let mut killer = child(["kill", &pid.to_string(), &sent.to_string()]).spawn()?;
+            killer.wait()?;
+            if sent != signal {
+                continue;
+            }
+            victim.wait()?;
+            let exit = watcher.life_of(pid)?.exit().clone();
+            let named = exit.killed_by.clone().context("no killer")?;
+            let life = watcher.life_of(killer.id())?;
+            ensure!(
+                (named.pid, named.start_ticks) == (killer.id(), life.process.start_ticks),
+                "{exit:?}"
+            );
+            ensure!(named.name == life.execs[0].image.clone().context("an image")?.name);
+            ensure!((named.uid, exit.oom_killed) == (0, Some(false)), "{exit:?}");
+        }
+    }
+    Ok(())
+}
+
+fn a_fault_has_no_killer() -> Result<()> {
+    let mut watcher = Watcher::start()?;
+    for how in ["fault", "pipe"] {
+        let mut process = child([how]).spawn()?;
+        let pid = process.id();
+        process.wait()?;
+        let exit = watcher.life_of(pid)?.exit().clone();
+        ensure!(
+            exit.signal.is_some() && exit.killed_by.is_none(),
+            "{how}: {exit:?}"
+        );
+    }
+    let mut process = child(["signal", &libc::SIGTERM.to_string()]).spawn()?;
+    let pid = process.id();
+    process.wait()?;
+    let killer = watcher.life_of(pid)?.exit().killed_by.clone();
+    ensure!(
+        killer.is_some_and(|killer| killer.pid == pid),
+        "it killed itself"
+    );
     Ok(())
 }
 
@@ -80,7 +137,7 @@ fn zombie_is_told_before_it_is_reaped() -> Result<()> {
     let mut line = String::new();
     std::io::BufReader::new(parent.stdout.take().expect("piped")).read_line(&mut line)?;
     let zombie: u32 = line.trim().parse()?;
-    let exit = *watcher.life_of(zombie)?.exit();
+    let exit = watcher.life_of(zombie)?.exit().clone();
     ensure!(
         parent.try_wait()?.is_none(),
         "the event came only with the reaping"

@@ -7,9 +7,11 @@
 
 mod argv;
 mod block;
+mod cgroup;
 mod child;
 mod exits;
 mod identity;
+mod snapshot;
 mod storm;
 mod totals;
 mod watcher;
@@ -27,8 +29,10 @@ fn main() {
     let trials = [
         argv::trials(),
         block::trials(),
+        cgroup::trials(),
         exits::trials(),
         identity::trials(),
+        snapshot::trials(),
         storm::trials(),
         totals::trials(),
     ];

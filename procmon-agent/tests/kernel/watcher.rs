@@ -30,6 +30,7 @@ pub(crate) struct Life {
     pub(crate) process: wire::Process,
     pub(crate) execs: Vec<wire::Exec>,
     pub(crate) exits: Vec<wire::Exit>,
+    pub(crate) ooms: Vec<wire::Oom>,
 }
 
 impl Watcher {
@@ -43,7 +44,7 @@ impl Watcher {
     pub(crate) fn with(options: CaptureOptions) -> Result<Self> {
         let capture =
             Capture::start(options).context("this test needs root and a kernel with BTF")?;
-        let mut table = Table::new(false);
+        let mut table = Table::new(false, true);
         table.baseline()?;
         let mut watcher = Self {
             capture,
@@ -74,13 +75,8 @@ impl Watcher {
         let changes = self.table.take_changes();
         for process in changes.processes {
             self.handles.insert(process.handle, process.pid);
-            self.lives.insert(
-                process.pid,
-                Life {
-                    process,
-                    ..Life::default()
-                },
-            );
+            let life = self.lives.entry(process.pid).or_default();
+            life.process = process;
         }
         for event in changes.events {
             let pid = self.handles.get(&event.handle).copied().unwrap_or(0);
@@ -88,6 +84,7 @@ impl Watcher {
                 Some(Kind::IoSlow(slow)) => self.slow.push((pid, slow)),
                 Some(Kind::Exec(exec)) => self.life(pid)?.execs.push(exec),
                 Some(Kind::Exit(exit)) => self.life(pid)?.exits.push(exit),
+                Some(Kind::Oom(oom)) => self.life(pid)?.ooms.push(oom),
                 Some(Kind::Fork(_)) | None => bail!("fork events were not asked for"),
             }
         }
@@ -128,6 +125,15 @@ impl Watcher {
             life.exits.len()
         );
         Ok(life)
+    }
+
+    /// Block requests since the last call.
+    pub(crate) fn block_latency(&mut self) -> Result<Vec<wire::BlockLatency>> {
+        Ok(self.table.block_latency(&self.capture.latencies()?))
+    }
+
+    pub(crate) fn handle(&self, pid: u32) -> Option<u32> {
+        Some(self.table.get(pid)?.handle)
     }
 
     pub(crate) fn lost(&self) -> Result<Vec<(&'static str, &'static str, u64)>> {

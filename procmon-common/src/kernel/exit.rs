@@ -45,7 +45,29 @@ pub struct ExitRecord {
     pub own_rss_pages: u64,
     /// Without what runs after this point: provisional.
     pub totals: Totals,
+    /// All zero: nobody, or not seen.
+    pub killer: Killer,
     pub comm: Comm,
+}
+
+/// The sender of a signal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Killer {
+    pub start_boot_ns: u64,
+    pub pid: u32,
+    pub uid: u32,
+    pub comm: Comm,
+}
+
+/// A signal on its way to a process that it may end.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct SentSignal {
+    pub target_start_boot_ns: u64,
+    pub signal: u32,
+    pub padding: u32,
+    pub killer: Killer,
 }
 
 /// A thread group's leader is freed: its totals are final.
@@ -58,7 +80,7 @@ pub struct FreeRecord {
 
 const _: () = {
     assert!(size_of::<Totals>() == 104);
-    assert!(size_of::<ExitRecord>() == 184);
+    assert!(size_of::<ExitRecord>() == 216);
     assert!(core::mem::offset_of!(ExitRecord, totals) == 64);
     assert!(size_of::<FreeRecord>() == 136);
 };

@@ -8,17 +8,30 @@ mod exit;
 mod fork;
 mod io;
 pub mod offsets;
+mod oom;
+mod sample;
 
 use bytemuck::{Pod, Zeroable};
 
 pub use exec::{ARGS_MAX, EXE_MAX, ExecRecord};
-pub use exit::{ExitRecord, FreeRecord, IoTotals, Totals};
+pub use exit::{ExitRecord, FreeRecord, IoTotals, Killer, SentSignal, Totals};
 pub use fork::ForkRecord;
-pub use io::{BlockRequest, SlowIoRecord};
+pub use io::{BlockRequest, LATENCY_BUCKETS, Latency, LatencyKey, LatencyScope, SlowIoRecord};
 pub use offsets::Offsets;
+pub use oom::OomRecord;
+pub use sample::{
+    Files, MAX_SOCKETS, NO_FILES, SampleHead, SampleKind, SocketSample, TaskSample, ThreadSample,
+    Usage,
+};
 
 /// Changes with any record's layout or meaning.
-pub const ABI_VERSION: u16 = 1;
+pub const ABI_VERSION: u16 = 2;
+
+/// Marks the id of a cgroup in the legacy hierarchy that the agent chose: kernfs numbers its ids from 1 and never gets here.
+pub const LEGACY_CGROUP: u64 = 1 << 63;
+
+/// Id of the root of every hierarchy.
+pub const ROOT_CGROUP: u64 = 1;
 
 /// `comm`, NUL-padded.
 pub type Comm = [u8; 16];
@@ -32,9 +45,17 @@ pub enum Kind {
     Exit = 3,
     Free = 4,
     SlowIo = 5,
+    Oom = 6,
 }
 
-pub const KINDS: [Kind; 5] = [Kind::Fork, Kind::Exec, Kind::Exit, Kind::Free, Kind::SlowIo];
+pub const KINDS: [Kind; 6] = [
+    Kind::Fork,
+    Kind::Exec,
+    Kind::Exit,
+    Kind::Free,
+    Kind::SlowIo,
+    Kind::Oom,
+];
 
 impl TryFrom<u16> for Kind {
     type Error = u16;
@@ -56,6 +77,7 @@ impl Kind {
             Self::Exit => "exit",
             Self::Free => "exit_totals",
             Self::SlowIo => "io_slow",
+            Self::Oom => "oom",
         }
     }
 }
@@ -147,7 +169,7 @@ mod tests {
             assert_eq!(Kind::try_from(kind as u16), Ok(kind));
         }
         assert_eq!(Kind::try_from(0), Err(0));
-        assert_eq!(Kind::try_from(6), Err(6));
+        assert_eq!(Kind::try_from(7), Err(7));
     }
 
     #[test]

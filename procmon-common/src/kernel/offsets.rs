@@ -22,7 +22,6 @@ offsets! {
     task_start_boottime,
     task_exit_code,
     task_real_cred,
-    task_cred,
     task_mm,
     task_signal,
     task_thread_pid,
@@ -37,6 +36,11 @@ offsets! {
     task_nivcsw,
     task_min_flt,
     task_maj_flt,
+    task_files,
+    task_state,
+    task_exit_state,
+    /// Counts that a thread has not handed to its `mm` yet (before 6.2); 0 where the kernel has none.
+    task_rss_stat_count,
 
     signal_live,
     signal_flags,
@@ -50,17 +54,35 @@ offsets! {
     signal_nivcsw,
     signal_min_flt,
     signal_maj_flt,
+    signal_nr_threads,
+    signal_oom_score_adj,
 
     mm_arg_start,
     mm_arg_end,
     mm_hiwater_rss,
     mm_rss_stat,
+    mm_total_vm,
+
+    files_fdt,
+    fdtable_max_fds,
+    fdtable_fd,
+    fdtable_open_fds,
+    file_f_op,
+    file_private_data,
+    socket_sk,
+    sock_family,
+    /// `skc_dport`, with `skc_num` in the 16 bits after it.
+    sock_ports,
+    sock_state,
+    sock_protocol,
 
     cred_uid,
     cred_euid,
     cred_gid,
 
     css_set_dfl_cgrp,
+    css_set_subsys,
+    css_cgroup,
     cgroup_kn,
     kernfs_node_id,
 
@@ -92,14 +114,20 @@ offsets! {
     percpu_counter_counters,
     /// Size of `struct percpu_counter`.
     percpu_counter_size,
+    bpf_array_pptrs,
+
+    siginfo_code,
 
     /// 1: `rss_stat` is an array of `percpu_counter` (6.2 and later); 0: an array of `atomic_long_t`.
     rss_is_percpu,
     /// 1: `sched_process_exit` has the argument `group_dead`.
     exit_has_group_dead,
-    /// CPUs whose RSS deltas are to be added; 0 where `__per_cpu_offset` is not known.
-    rss_cpus,
-    /// Address of `__per_cpu_offset`, low and high half.
-    per_cpu_offset_low,
-    per_cpu_offset_high,
+    /// 1: `mark_victim` has the task as its argument (6.9 and later); 0: its pid.
+    oom_victim_is_task,
+    /// Index in `css_set.subsys` + 1 of the controller that says more than the unified hierarchy; 0: none.
+    legacy_controller,
+    /// Index in `css_set.subsys` + 1 of the memory controller; 0: none.
+    memory_controller,
+    /// Highest possible CPU number + 1.
+    cpus,
 }

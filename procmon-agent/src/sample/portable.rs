@@ -1,0 +1,69 @@
+use sysinfo::{ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
+
+use super::{Sample, Sampled};
+use crate::enrich::procfs;
+
+/// Scans /proc by sysinfo: what works everywhere, without root too.
+pub(super) struct ProcScanner {
+    system: System,
+    /// Without root, I/O of other users' processes reads as zero and is unknown.
+    own_uid: Option<u32>,
+}
+
+impl ProcScanner {
+    pub(super) fn new() -> anyhow::Result<Self> {
+        let euid = rustix::process::geteuid();
+        Ok(Self {
+            system: System::new()?,
+            own_uid: (!euid.is_root()).then(|| euid.as_raw()),
+        })
+    }
+
+    pub(super) fn scan(&mut self, sample: &mut Sample) {
+        let kinds = ProcessRefreshKind::nothing()
+            .with_cpu()
+            .with_memory()
+            .with_disk_usage()
+            .with_user(UpdateKind::OnlyIfNotSet)
+            .without_tasks();
+        self.system
+            .refresh_processes_specifics(ProcessesToUpdate::All, true, kinds);
+        let processes = self.system.processes().values();
+        sample
+            .processes
+            .extend(processes.map(|process| self.sampled(process)));
+    }
+
+    fn sampled(&self, process: &sysinfo::Process) -> Sampled {
+        let pid = process.pid().as_u32();
+        let readable = self
+            .own_uid
+            .is_none_or(|own| process.user_id().is_some_and(|uid| **uid == own));
+        let disk = process.disk_usage();
+        Sampled {
+            pid,
+            ppid: process.parent().map(sysinfo::Pid::as_u32),
+            status: status_letter(process.status()),
+            cpu_time_ns: process.accumulated_cpu_time() * 1_000_000,
+            rss_bytes: process.memory(),
+            virtual_bytes: process.virtual_memory(),
+            threads: procfs::threads(pid),
+            open_fds: procfs::open_fds(pid),
+            read_bytes: readable.then_some(disk.total_read_bytes),
+            write_bytes: readable.then_some(disk.total_written_bytes),
+            ..Sampled::default()
+        }
+    }
+}
+
+/// The state letter of `ps`.
+fn status_letter(status: ProcessStatus) -> u8 {
+    match status {
+        ProcessStatus::Run | ProcessStatus::Waking => b'R',
+        ProcessStatus::UninterruptibleDiskSleep | ProcessStatus::Parked => b'D',
+        ProcessStatus::Stop | ProcessStatus::Tracing => b'T',
+        ProcessStatus::Zombie | ProcessStatus::Dead => b'Z',
+        ProcessStatus::Idle => b'I',
+        _ => b'S',
+    }
+}

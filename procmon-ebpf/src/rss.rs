@@ -1,0 +1,118 @@
+//! Resident pages of an `mm`, exactly: the kernel keeps a shared count and, elsewhere, what was not added to it yet. Since
+//! 6.2 that is per CPU, before that per thread.
+
+use core::ptr::{read_volatile, write_volatile};
+
+use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_map_lookup_percpu_elem};
+
+use crate::maps::{CPU_OFFSETS, PROBE_ELEMENT};
+use crate::offsets::{Object, load_u64, offset, probe_u64};
+
+/// CPUs whose counters are added at most: the loop must be bounded for the verifier.
+const MAX_CPUS: usize = 512;
+const PAGES_FILE: usize = 0;
+const PAGES_ANON: usize = 1;
+const PAGES_SHMEM: usize = 3;
+const COUNTERS: usize = 4;
+
+/// What the shared counters say. A `u64` of the kernel's `s64`.
+#[inline(always)]
+pub(crate) unsafe fn counted_pages(mm: Object) -> i64 {
+    let stat = offset!(mm_rss_stat);
+    if offset!(rss_is_percpu) == 0 {
+        // An array of `atomic_long_t`, which 6.1's verifier does not let through as a plain load.
+        let Ok(pages) = bpf_probe_read_kernel((mm as usize + stat) as *const [i64; COUNTERS])
+        else {
+            return 0;
+        };
+        return pages[PAGES_FILE] + pages[PAGES_ANON] + pages[PAGES_SHMEM];
+    }
+    let size = offset!(percpu_counter_size);
+    let count = stat + offset!(percpu_counter_count);
+    load_u64(mm, count + PAGES_FILE * size)
+        .wrapping_add(load_u64(mm, count + PAGES_ANON * size))
+        .wrapping_add(load_u64(mm, count + PAGES_SHMEM * size)) as i64
+}
+
+/// What a thread holds back before 6.2: `struct task_rss_stat`.
+#[inline(always)]
+pub(crate) unsafe fn cached_pages(task: Object) -> i64 {
+    let at = offset!(task_rss_stat_count);
+    if at == 0 {
+        return 0;
+    }
+    let Ok(pages) = bpf_probe_read_kernel((task as usize + at) as *const [i32; COUNTERS]) else {
+        return 0;
+    };
+    i64::from(pages[PAGES_FILE]) + i64::from(pages[PAGES_ANON]) + i64::from(pages[PAGES_SHMEM])
+}
+
+/// Adds what the CPUs have not added to the shared counters yet; false where that cannot be told: the per-CPU
+/// areas are not known, or the counters are not one block per CPU (6.2 to 6.5).
+#[inline(always)]
+pub(crate) unsafe fn add_cpu_deltas(mm: Object, pages: &mut i64) -> bool {
+    let size = offset!(percpu_counter_size);
+    let counters = offset!(mm_rss_stat) + offset!(percpu_counter_counters);
+    let first = load_u64(mm, counters + PAGES_FILE * size) as usize;
+    let last = load_u64(mm, counters + PAGES_SHMEM * size) as usize;
+    let Some(offsets) = CPU_OFFSETS.get(0) else {
+        return false;
+    };
+    if last.wrapping_sub(first) != PAGES_SHMEM * size_of::<i32>() || offsets.known == 0 {
+        return false;
+    }
+    let cpus = offset!(cpus);
+    let mut cpu = 0;
+    while cpu < cpus && cpu < MAX_CPUS {
+        let counters = first.wrapping_add(offsets.of_cpu[cpu] as usize);
+        let Ok(deltas) = bpf_probe_read_kernel(counters as *const [i32; COUNTERS]) else {
+            return false;
+        };
+        *pages += i64::from(deltas[PAGES_FILE])
+            + i64::from(deltas[PAGES_ANON])
+            + i64::from(deltas[PAGES_SHMEM]);
+        cpu += 1;
+    }
+    true
+}
+
+/// What to add to a per-CPU pointer for each CPU: the kernel's `__per_cpu_offset`.
+#[repr(C)]
+pub(crate) struct CpuOffsets {
+    known: u64,
+    spill: u64,
+    of_cpu: [u64; MAX_CPUS],
+}
+
+/// Learns them from a per-CPU map, of which both are known: the per-CPU pointer, which its `struct bpf_array` holds, and the
+/// address of the element on each CPU. No symbol table is needed, which few kernels show.
+pub(crate) unsafe fn learn_cpu_offsets() {
+    let cpus = offset!(cpus);
+    let Some(offsets) = CPU_OFFSETS.get_ptr_mut(0) else {
+        return;
+    };
+    if cpus == 0 || cpus > MAX_CPUS {
+        return;
+    }
+    // The verifier does not calculate with such addresses: they become numbers by a way through memory.
+    let spill = &raw mut (*offsets).spill;
+    write_volatile(spill, (&raw const PROBE_ELEMENT).addr() as u64);
+    let array = read_volatile(spill) as usize;
+    let pointer = probe_u64(array + offset!(bpf_array_pptrs));
+    let mut cpu = 0;
+    while cpu < cpus && cpu < MAX_CPUS {
+        let key = 0_u32;
+        let element = bpf_map_lookup_percpu_elem(
+            (&raw const PROBE_ELEMENT).cast_mut().cast(),
+            (&raw const key).cast(),
+            cpu as u32,
+        );
+        if element.is_null() || pointer == 0 {
+            return;
+        }
+        write_volatile(spill, element as u64);
+        (*offsets).of_cpu[cpu] = read_volatile(spill).wrapping_sub(pointer);
+        cpu += 1;
+    }
+    (*offsets).known = 1;
+}

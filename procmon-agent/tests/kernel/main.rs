@@ -11,6 +11,7 @@ mod cgroup;
 mod child;
 mod exits;
 mod identity;
+mod short_lived;
 mod snapshot;
 mod storm;
 mod totals;
@@ -32,6 +33,7 @@ fn main() {
         cgroup::trials(),
         exits::trials(),
         identity::trials(),
+        short_lived::trials(),
         snapshot::trials(),
         storm::trials(),
         totals::trials(),

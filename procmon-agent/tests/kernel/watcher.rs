@@ -9,7 +9,9 @@ use anyhow::{Context, Result, bail, ensure};
 use procmon_agent::decode::decode;
 use procmon_agent::enrich::clock::boot_ns;
 use procmon_agent::kernel::{Capture, CaptureOptions};
+use procmon_agent::sample::Sampler;
 use procmon_agent::table::Table;
+use procmon_common::columns::Column;
 use procmon_common::wire;
 use wire::event::Kind;
 
@@ -22,6 +24,8 @@ pub(crate) struct Watcher {
     pub(crate) lives: HashMap<u32, Life>,
     handles: HashMap<u32, u32>,
     pub(crate) slow: Vec<(u32, wire::SlowIo)>,
+    sampler: Sampler,
+    sampled: Option<Instant>,
 }
 
 /// All that was seen of one pid. A pid is not reused within a test.
@@ -42,11 +46,14 @@ impl Watcher {
     }
 
     pub(crate) fn with(options: CaptureOptions) -> Result<Self> {
-        let capture =
+        let mut capture =
             Capture::start(options).context("this test needs root and a kernel with BTF")?;
         let mut table = Table::new(false, true);
         table.baseline()?;
+        let sampler = Sampler::new(capture.take_iterator())?;
         let mut watcher = Self {
+            sampler,
+            sampled: None,
             capture,
             table,
             lives: HashMap::new(),
@@ -125,6 +132,22 @@ impl Watcher {
             life.exits.len()
         );
         Ok(life)
+    }
+
+    /// Takes a sample as the agent does; what ended unsampled before it.
+    pub(crate) fn sample(&mut self) -> Result<Vec<wire::ShortLived>> {
+        self.poll()?;
+        let sample = self.sampler.take()?;
+        self.poll()?;
+        self.table
+            .merge(&sample, self.sampled, Duration::from_millis(100));
+        self.sampled = Some(sample.taken);
+        Ok(self.table.take_short_lived())
+    }
+
+    /// What the last sample told of a process.
+    pub(crate) fn metric(&self, pid: u32, column: Column) -> Option<u64> {
+        self.table.get(pid)?.now.get(column)
     }
 
     /// Block requests since the last call.

@@ -5,6 +5,7 @@ use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointConte
 use procmon_common::kernel::{ExitRecord, FreeRecord, Kind};
 
 use crate::emit::emit;
+use crate::log::log;
 use crate::offsets::{Object, load_object, load_u32, load_u64, offset};
 use crate::rss::{add_cpu_deltas, counted_pages};
 use crate::signal::take_killer;
@@ -30,6 +31,7 @@ pub(crate) fn process_exit(ctx: BtfTracePointContext) -> i32 {
             load_u32(signal, offset!(signal_live)) == 0
         };
         if last {
+            log!(&ctx, "exit: pid {}", load_u32(task, offset!(task_tgid)));
             emit::<ExitRecord>(Kind::Exit, |record| write_exit(record, task, signal));
         }
     }
@@ -42,6 +44,7 @@ pub(crate) fn process_free(ctx: BtfTracePointContext) -> i32 {
     unsafe {
         let task = *ctx.as_ptr().cast::<Object>();
         if load_u32(task, offset!(task_pid)) == load_u32(task, offset!(task_tgid)) {
+            log!(&ctx, "free: pid {}", load_u32(task, offset!(task_tgid)));
             emit::<FreeRecord>(Kind::Free, |record| write_free(record, task));
         }
     }

@@ -4,6 +4,7 @@ use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointConte
 use procmon_common::kernel::{ForkRecord, Kind};
 
 use crate::emit::emit;
+use crate::log::log;
 use crate::offsets::{Object, load_object, load_u32, offset};
 use crate::task::{cgroup_id, innermost_pid, write_comm, write_header};
 
@@ -13,6 +14,7 @@ pub(crate) fn process_fork(ctx: BtfTracePointContext) -> i32 {
     unsafe {
         let child = *ctx.as_ptr().cast::<Object>().add(1);
         if load_u32(child, offset!(task_pid)) == load_u32(child, offset!(task_tgid)) {
+            log!(&ctx, "fork: pid {}", load_u32(child, offset!(task_pid)));
             emit::<ForkRecord>(Kind::Fork, |record| write_fork(record, child));
         }
     }

@@ -23,6 +23,7 @@ mod exit;
 mod files;
 mod fork;
 mod latency;
+mod log;
 mod maps;
 mod offsets;
 mod oom;

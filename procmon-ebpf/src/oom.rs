@@ -5,6 +5,7 @@ use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointConte
 use procmon_common::kernel::{ABI_VERSION, Kind, OomRecord};
 
 use crate::emit::emit;
+use crate::log::log;
 use crate::offsets::{Object, load_object, load_u16, offset};
 use crate::rss::{add_cpu_deltas, counted_pages};
 use crate::task::{controller_cgroup_id, write_comm, write_header};
@@ -14,6 +15,7 @@ pub(crate) fn oom_victim(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: argument 0 is the victim since 6.9, its pid before.
     unsafe {
         let arguments = ctx.as_ptr().cast::<Object>();
+        log!(&ctx, "oom victim");
         if offset!(oom_victim_is_task) != 0 {
             let task = *arguments;
             emit::<OomRecord>(Kind::Oom, |record| write_victim(record, task));

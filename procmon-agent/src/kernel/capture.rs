@@ -64,6 +64,8 @@ pub struct Capture {
     latencies: LatencyTable,
     /// Keeps the programs attached.
     ebpf: Ebpf,
+    #[cfg(feature = "ebpf-log")]
+    log: aya_log::EbpfLogger<&'static dyn log::Log>,
 }
 
 /// What the programs count, since they were loaded.
@@ -114,6 +116,9 @@ impl Capture {
             iterator: Some(iterator),
             counters: counters.try_into()?,
             latencies: LatencyTable::new(latencies.try_into()?),
+            #[cfg(feature = "ebpf-log")]
+            log: aya_log::EbpfLogger::init(&mut ebpf)
+                .context("this object was not built with `cargo xtask build-ebpf --log`")?,
             ebpf,
         })
     }
@@ -142,6 +147,8 @@ impl Capture {
 
     /// Hands over pending records in order until there is none or `take` returns false; how many there were.
     pub fn drain(&mut self, mut take: impl FnMut(&[u8]) -> bool) -> usize {
+        #[cfg(feature = "ebpf-log")]
+        self.log.flush();
         let mut drained = 0;
         while let Some(record) = self.ring.next() {
             drained += 1;

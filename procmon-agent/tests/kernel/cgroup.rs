@@ -55,6 +55,13 @@ impl Cgroup {
 impl Cgroup {
     fn limit_memory(&self, bytes: u64) -> Result<()> {
         let unified = self.folder.join("memory.max");
+        if self.folder.join("cgroup.controllers").exists() && !unified.exists() {
+            fs::write(
+                self.folder.with_file_name("cgroup.subtree_control"),
+                "+memory",
+            )
+            .context("the unified hierarchy has no memory controller")?;
+        }
         if unified.exists() {
             fs::write(unified, bytes.to_string())?;
             return Ok(fs::write(self.folder.join("memory.swap.max"), "0")?);

@@ -60,16 +60,20 @@ pub(crate) fn busy(own_network: bool) -> ! {
         .map(|listener| listener.local_addr().expect("bound").port())
         .collect();
     ports.push(udp.local_addr().expect("bound").port());
+    let burnt = std::sync::Arc::new(std::sync::Barrier::new(4));
     for _ in 0..3 {
-        std::thread::spawn(|| {
-            let mut sum = 0_u64;
-            for number in 0..20_000_000_u64 {
-                sum = sum.wrapping_add(std::hint::black_box(number));
+        let burnt = std::sync::Arc::clone(&burnt);
+        std::thread::spawn(move || {
+            let started = std::time::Instant::now();
+            while started.elapsed() < Duration::from_millis(30) {
+                std::hint::black_box(started);
             }
-            std::hint::black_box(sum);
+            burnt.wait();
             std::thread::sleep(Duration::from_hours(1));
         });
     }
+    burnt.wait();
+    // Until the threads sleep.
     std::thread::sleep(Duration::from_millis(300));
     let text: Vec<String> = ports.iter().map(ToString::to_string).collect();
     println!("{}", text.join(" "));

@@ -45,13 +45,16 @@ const FLAGS: &[&str] = &[
     "--cfg=bpf_target_arch=\"x86_64\"",
 ];
 
-pub(super) fn compile(root: &Path, toolchain: &Toolchain) -> Result<Built> {
+pub(super) fn compile(root: &Path, toolchain: &Toolchain, log: bool) -> Result<Built> {
     let target_dir = workspace::target_dir()?.join("ebpf");
     let mut cargo = clean(&toolchain.cargo);
     cargo
         .current_dir(root)
         .args(["build", "--quiet", "--package", CRATE, "--target", TARGET]);
     cargo.args(["-Z", "build-std=core", "--profile", "ebpf"]);
+    if log {
+        cargo.args(["--features", "log"]);
+    }
     for setting in PROFILE {
         cargo.arg("--config").arg(format!("profile.ebpf.{setting}"));
     }

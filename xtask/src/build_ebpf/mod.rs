@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// Rebuild into a temporary folder and compare with the committed object, changing nothing.
     #[arg(long)]
     verify: bool,
+    /// Build an object whose programs log what they do into the target folder, for debugging them; the committed one stays.
+    #[arg(long, conflicts_with = "verify")]
+    log: bool,
 }
 
 /// What `--verify` found.
@@ -55,7 +58,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let root = workspace::root()?;
     let toolchain = toolchain::find_or_install()?;
-    let built = compile::compile(&root, &toolchain)?;
+    let built = compile::compile(&root, &toolchain, options.log)?;
+    if options.log {
+        let object = workspace::target_dir()?.join("ebpf/procmon-ebpf-log.o");
+        fs::write(&object, &built.object)
+            .with_context(|| format!("cannot write {}", object.display()))?;
+        println!(
+            "load it with: PROCMON_EBPF_OBJECT={} PROCMON_LOG=debug cargo run -p procmon-agent --features ebpf-log",
+            object.display()
+        );
+        return Ok(());
+    }
     let record = Record::of(&root, &toolchain, &built)?;
     let prebuilt = root.join(record::PREBUILT);
     fs::create_dir_all(&prebuilt)?;
@@ -77,7 +90,7 @@ pub(crate) fn verify() -> Result<Verdict> {
     verify_sources()?;
     let record = Record::read(&root)?;
     let toolchain = toolchain::find_or_install()?;
-    let built = compile::compile(&root, &toolchain)?;
+    let built = compile::compile(&root, &toolchain, false)?;
     let rebuilt = workspace::target_dir()?.join("ebpf/procmon-ebpf.o");
     fs::write(&rebuilt, &built.object)
         .with_context(|| format!("cannot write {}", rebuilt.display()))?;

@@ -158,6 +158,7 @@ impl Printer {
         }
         fields.insert("cgroup".into(), json!(process.cgroup));
         fields.insert("container_id".into(), json!(process.container_id));
+        fields.insert("systemd_unit".into(), json!(process.systemd_unit));
     }
 }
 

@@ -24,6 +24,7 @@ const MAX_CACHED: usize = 65_536;
 pub struct Cgroup {
     pub path: Arc<str>,
     pub container_id: Option<Arc<str>>,
+    pub systemd_unit: Option<Arc<str>>,
 }
 
 /// A mounted hierarchy of cgroup v1.
@@ -126,6 +127,7 @@ impl Cgroup {
         Self {
             path: path.into(),
             container_id: container_id(path).map(Into::into),
+            systemd_unit: systemd_unit(path).map(Into::into),
         }
     }
 }
@@ -175,6 +177,12 @@ pub fn container_id(path: &str) -> Option<&str> {
     })
 }
 
+/// The innermost service or scope, as systemd names cgroups.
+pub fn systemd_unit(path: &str) -> Option<&str> {
+    path.rsplit('/')
+        .find(|part| part.ends_with(".service") || part.ends_with(".scope"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +210,25 @@ mod tests {
             "/user.slice/user-0.slice/session-1.scope",
         ] {
             assert_eq!(container_id(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn units_of_systemd() {
+        for (path, unit) in [
+            ("/system.slice/ssh.service", Some("ssh.service")),
+            (
+                "/user.slice/user-1000.slice/user@1000.service/app.slice/app-x.scope",
+                Some("app-x.scope"),
+            ),
+            (
+                "/system.slice/containerd.service/deeper/still",
+                Some("containerd.service"),
+            ),
+            ("/system.slice", None),
+            ("/kubepods/burstable/pod1-2", None),
+        ] {
+            assert_eq!(systemd_unit(path), unit, "{path}");
         }
     }
 

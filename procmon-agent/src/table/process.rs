@@ -144,6 +144,11 @@ impl Process {
                 .as_ref()
                 .and_then(|cgroup| cgroup.container_id.as_ref())
                 .map(text),
+            systemd_unit: self
+                .cgroup
+                .as_ref()
+                .and_then(|cgroup| cgroup.systemd_unit.as_ref())
+                .map(text),
             pid_namespace: self.pid_namespace,
             namespace_pid: self.namespace_pid,
             baseline: self.baseline,

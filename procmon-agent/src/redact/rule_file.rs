@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
 pub(super) const BUILTIN: &str = include_str!("builtin.yaml");
@@ -98,8 +98,10 @@ impl RuleFile {
     }
 
     pub(super) fn parse(text: &str) -> Result<Self> {
-        let parsed: Option<Self> = serde_yaml_ng::from_str(text)
-            .context("not valid redaction rules; docs/redaction.md has the form")?;
+        let parsed: Option<Self> = serde_yaml_ng::from_str(text).map_err(|error| {
+            let line = line_of(&error, text);
+            anyhow!("not valid redaction rules{line}: {error}; docs/redaction.md has the form")
+        })?;
         let rules = parsed.unwrap_or_default();
         rules.check()?;
         Ok(rules)
@@ -175,6 +177,17 @@ impl RuleFile {
             ("exceptions.first_words", &self.exceptions.first_words),
         ]
     }
+}
+
+/// The parser names no line for a wrong key at the top: then it is the line that begins with what the error quotes.
+fn line_of(error: &serde_yaml_ng::Error, text: &str) -> String {
+    let error = error.to_string();
+    if error.contains("at line") {
+        return String::new();
+    }
+    let quoted = error.split('`').nth(1).unwrap_or_default();
+    let begins = |line: &str| !quoted.is_empty() && line.trim_start().starts_with(quoted);
+    text.lines().position(begins).map_or_else(String::new, |index| format!(", line {}", index + 1))
 }
 
 fn check_name(key: &str, name: &str) -> Result<()> {

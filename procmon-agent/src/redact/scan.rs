@@ -20,20 +20,20 @@ pub(super) fn secrets<'a>(rules: &'a Rules, args: &[u8]) -> Vec<Secret<'a>> {
         args,
         arguments: Arguments::of(args),
         last_name: 0..0,
-        matched_until: 0,
+        found_until: 0,
         names_a_command: false,
         found: Vec::new(),
+        names: Vec::new(),
     };
     for found in rules.automaton.find_overlapping_iter(args) {
         scan.arguments.advance(args, found.start());
         scan.anchor(rules.anchor(&found), found.range());
     }
     if scan.names_a_command {
-        let found = &mut scan.found;
-        tool::walk(rules, args, &mut |place| found.push(Secret { place, rule: "tool_option" }));
+        scan.walk_commands();
     }
     scan.search();
-    merged(scan.found, args)
+    merged(scan.found)
 }
 
 struct Scan<'a, 'b> {
@@ -42,14 +42,19 @@ struct Scan<'a, 'b> {
     arguments: Arguments,
     /// A name with two terms in it is looked at again only when the first was none.
     last_name: Range<usize>,
-    /// Patterns matched up to here: no need to try within.
-    matched_until: usize,
+    /// What is before this is found already: no need to look at what is within it, and no time for it.
+    found_until: usize,
     names_a_command: bool,
     found: Vec<Secret<'a>>,
+    /// Of each in `found` that has a name: the name's place.
+    names: Vec<(usize, Range<usize>)>,
 }
 
 impl<'a> Scan<'a, '_> {
     fn anchor(&mut self, anchor: Anchor, at: Range<usize>) {
+        if at.start < self.found_until && !matches!(anchor, Anchor::Command) {
+            return;
+        }
         match anchor {
             Anchor::Name(index) => self.name(index, at),
             Anchor::EnvironmentName => self.environment_name(at),
@@ -67,7 +72,10 @@ impl<'a> Scan<'a, '_> {
     }
 
     fn push(&mut self, place: Option<Range<usize>>, rule: &'a str) {
-        self.found.extend(place.map(|place| Secret { place, rule }));
+        if let Some(place) = place {
+            self.found_until = self.found_until.max(place.end);
+            self.found.push(Secret { place, rule });
+        }
     }
 
     fn name(&mut self, index: usize, at: Range<usize>) {
@@ -82,8 +90,26 @@ impl<'a> Scan<'a, '_> {
         }
         let place = value::of_name(self.args, &self.arguments, &whole)
             .filter(|place| !(term.keeps_paths && value::is_path(&self.args[place.clone()])));
+        if place.is_some() {
+            self.names.push((self.found.len(), whole.clone()));
+        }
         self.last_name = whole;
         self.push(place, "name");
+    }
+
+    fn walk_commands(&mut self) {
+        let mut options = Vec::new();
+        let rule = "tool_option";
+        tool::walk(self.rules, self.args, &mut |place| options.push(Secret { place, rule }));
+        let options = merged(options);
+        // `mysql -psecret db`: what looks like a name is the secret itself.
+        for (index, name) in &self.names {
+            let before = options.partition_point(|option| option.place.start < name.end);
+            if options[..before].last().is_some_and(|option| name.start < option.place.end) {
+                self.found[*index].place = 0..0;
+            }
+        }
+        self.found.extend(options);
     }
 
     fn environment_name(&mut self, at: Range<usize>) {
@@ -108,12 +134,12 @@ impl<'a> Scan<'a, '_> {
         let before = at.start.checked_sub(1).map(|before| self.args[before]);
         let inside_a_word = self.args[at.start].is_ascii_alphanumeric()
             && before.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-        if inside_a_word || at.start < self.matched_until {
+        if inside_a_word {
             return;
         }
         let text = &self.args[at.start..self.arguments.current.end];
         if let Some((all, secret)) = first_match(pattern, text) {
-            self.matched_until = at.start + all.end;
+            self.found_until = self.found_until.max(at.start + all.end);
             let place = at.start + secret.start..at.start + secret.end;
             self.push(Some(place).filter(|place| !value::is_harmless(&self.args[place.clone()])), &pattern.name);
         }
@@ -159,15 +185,15 @@ fn first_match(pattern: &Pattern, text: &[u8]) -> Option<(Range<usize>, Range<us
     Some((all, secret))
 }
 
-fn merged<'a>(mut found: Vec<Secret<'a>>, args: &[u8]) -> Vec<Secret<'a>> {
+/// In order, without overlaps.
+fn merged(mut found: Vec<Secret<'_>>) -> Vec<Secret<'_>> {
     if found.is_empty() {
         return found;
     }
     found.retain(|secret| !secret.place.is_empty());
     found.sort_by_key(|secret| (secret.place.start, usize::MAX - secret.place.end));
-    let mut merged: Vec<Secret<'a>> = Vec::with_capacity(found.len());
+    let mut merged: Vec<Secret<'_>> = Vec::with_capacity(found.len());
     for secret in found {
-        debug_assert!(!args[secret.place.clone()].contains(&0), "a secret is within one argument");
         match merged.last_mut() {
             Some(last) if secret.place.start < last.place.end => {
                 last.place.end = last.place.end.max(secret.place.end);

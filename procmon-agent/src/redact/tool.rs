@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::rules::{Rules, Tool};
 use super::value::is_harmless;
-use super::word::{Arguments, ends_command, has_space, is_space, skip_spaces, unquoted, word_end};
+use super::word::{Arguments, ends_command, is_space, skip_spaces, unquoted, word_end};
 
 /// Walks all words once, and reports the secrets in them.
 pub(super) fn walk(rules: &Rules, args: &[u8], report: &mut impl FnMut(Range<usize>)) {
@@ -13,7 +13,7 @@ pub(super) fn walk(rules: &Rules, args: &[u8], report: &mut impl FnMut(Range<usi
     loop {
         let argument = arguments.current.clone();
         outer.word(rules, args, argument.clone(), report);
-        if has_space(&args[argument.clone()]) {
+        if arguments.spaced {
             walk_script(rules, args, &argument, report);
         }
         if !arguments.next(args) {

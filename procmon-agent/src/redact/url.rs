@@ -19,6 +19,7 @@ pub(super) fn password(args: &[u8], after: usize, limit: usize) -> Option<Range<
     let authority = &url[..url.iter().position(ends_authority).unwrap_or(url.len())];
     let userinfo = match authority.iter().rposition(|byte| *byte == b'@') {
         Some(at) => &authority[..at],
+        None if after + authority.len() == args.len() => cut_off(authority)?,
         None => unescaped(url, authority.len())?,
     };
     let secret = match userinfo.iter().position(|byte| *byte == b':') {
@@ -27,6 +28,13 @@ pub(super) fn password(args: &[u8], after: usize, limit: usize) -> Option<Range<
         None => return None,
     };
     (!is_harmless(&args[secret.clone()])).then_some(secret)
+}
+
+/// argv was cut in the middle of it: what follows the colon may be a part of a password, unless it is a port.
+fn cut_off(authority: &[u8]) -> Option<&[u8]> {
+    let colon = authority.iter().position(|byte| *byte == b':')?;
+    let is_port = authority[colon + 1..].iter().all(u8::is_ascii_digit);
+    (!is_port && !authority.starts_with(b"[")).then_some(authority)
 }
 
 /// `user:pass/word@host`: no port begins with anything but a digit.

@@ -5,10 +5,12 @@ use std::ops::Range;
 
 use super::MARKER;
 use super::name::is_name_byte;
-use super::word::{Arguments, argument_end, has_space, is_quote, is_space, skip_spaces, unquoted, word_end};
+use super::word::{Arguments, argument_end, is_quote, is_space, skip_spaces, unquoted, word_end};
 
 /// How far a separator is checked to be followed by `name=`.
 const LOOK_AHEAD_BYTES: usize = 64;
+/// How far before a name the word `set` is looked for.
+const MAX_WORD_BYTES: usize = 128;
 
 /// The value that belongs to the name, if it has one and that is no word such as `true`.
 pub(super) fn of_name(args: &[u8], arguments: &Arguments, name: &Range<usize>) -> Option<Range<usize>> {
@@ -24,17 +26,23 @@ pub(super) fn of_query(args: &[u8], start: usize, limit: usize) -> Option<Range<
     (!is_harmless(&args[start..end])).then_some(start..end)
 }
 
+/// Longer values are hidden without a closer look: this also bounds the time that harmless ones cost.
+const MAX_HARMLESS_BYTES: usize = 512;
+
 /// Nothing that is worth hiding: empty, a switch, one digit, standard input, or hidden already.
 pub(super) fn is_harmless(value: &[u8]) -> bool {
+    // Where the secret is, instead of the secret. `id=` is what `docker build --secret` takes.
+    const REFERENCES: [&[u8]; 4] = [b"file:/", b"@/", b"env:", b"id="];
     const SWITCHES: [&[u8]; 8] = [b"true", b"false", b"yes", b"no", b"on", b"off", b"none", b"null"];
+    if value.len() > MAX_HARMLESS_BYTES {
+        return false;
+    }
     value.is_empty()
         || value == b"-"
         || (value.len() == 1 && value[0].is_ascii_digit())
         || value.starts_with(MARKER)
         || SWITCHES.iter().any(|switch| value.eq_ignore_ascii_case(switch))
-        || value.starts_with(b"file:/")
-        || value.starts_with(b"@/")
-        || value.starts_with(b"env:")
+        || REFERENCES.iter().any(|start| value.starts_with(start))
 }
 
 /// A path that says where a key is. Secrets in base64 may begin with a slash, so it must look like a place.
@@ -45,16 +53,22 @@ pub(super) fn is_path(value: &[u8]) -> bool {
     ];
     const ENDINGS: [&[u8]; 10] =
         [b".pem", b".key", b".crt", b".json", b".yaml", b".yml", b".txt", b".jks", b".p12", b".pub"];
-    let head = &value[..value.len().min(256)];
-    if [&b"./"[..], b"../", b"~/"].iter().any(|start| head.starts_with(start)) {
+    if value.len() > MAX_HARMLESS_BYTES {
+        return false;
+    }
+    if [&b"./"[..], b"../", b"~/"].iter().any(|start| value.starts_with(start)) {
         return true;
     }
     let plain = |byte: &u8| is_name_byte(*byte) || *byte == b'/';
-    if !head.iter().all(plain) {
+    if !value.iter().all(plain) {
         return false;
     }
-    let first = head.strip_prefix(b"/").and_then(|rest| rest.split(|byte| *byte == b'/').next());
-    first.is_some_and(|first| PLACES.contains(&first)) || ENDINGS.iter().any(|ending| head.ends_with(ending))
+    let first = value.strip_prefix(b"/").and_then(|rest| rest.split(|byte| *byte == b'/').next());
+    first.is_some_and(|first| PLACES.contains(&first)) || ENDINGS.iter().any(|ending| value.ends_with(ending))
+}
+
+fn is_separator(byte: u8) -> bool {
+    matches!(byte, b',' | b';' | b'&') || is_space(byte)
 }
 
 struct Text<'a> {
@@ -111,11 +125,21 @@ impl Text<'_> {
         if matches!(self.before_name(), Some(b'?' | b'&')) {
             return of_query(self.args, start, limit).unwrap_or(start..start);
         }
+        if self.before_name() == Some(b';') && !self.is_script() && self.quoted(start).is_none() {
+            // A connection string: only the next `;` ends it.
+            let ends = |byte: &u8| *byte == b';' || is_quote(*byte);
+            return start..self.args[start..limit].iter().position(ends).map_or(limit, |length| start + length);
+        }
         if self.is_script() || !(first || of_option) {
             return self.embedded(start);
         }
         if first && self.is_option() {
             return start..limit;
+        }
+        if let Some(quoted) = self.quoted(start)
+            && (quoted.end + 1 >= limit || is_separator(self.args[quoted.end + 1]))
+        {
+            return quoted;
         }
         // NAME=all the rest, unless more assignments follow: `password=x host=y`.
         let end = (start..limit).find(|at| self.separates(*at)).unwrap_or(limit);
@@ -130,7 +154,7 @@ impl Text<'_> {
 
     /// A separator with another `name=` behind it.
     fn separates(&self, at: usize) -> bool {
-        if !(matches!(self.args[at], b',' | b';' | b'&') || is_space(self.args[at])) {
+        if !is_separator(self.args[at]) {
             return false;
         }
         let limit = self.argument().end.min(at + 1 + LOOK_AHEAD_BYTES);
@@ -149,17 +173,17 @@ impl Text<'_> {
         if let Some(quoted) = self.quoted(start) {
             return quoted;
         }
+        if self.args[start..limit].starts_with(b"$(") {
+            return start..start;
+        }
         let ends = |at: &usize| {
             let byte = self.args[*at];
             is_space(byte) || is_quote(byte) || byte == b';' || self.separates(*at)
         };
         let end = (start..limit).find(ends).unwrap_or(limit);
         // The quote that ends it may be escaped.
-        let end = if end > start && end < limit && self.args[end - 1] == b'\\' { end - 1 } else { end };
-        if self.args[start..end].starts_with(b"$(") {
-            return start..start;
-        }
-        start..end
+        let escaped = end > start && end < limit && self.args[end - 1] == b'\\';
+        start..end - usize::from(escaped)
     }
 
     /// `"…"`, `'…'` and `\"…\"`: what is inside.
@@ -192,11 +216,13 @@ impl Text<'_> {
         if name_was_quoted || self.byte(start).is_some_and(|byte| is_quote(byte) || byte == b'\\') {
             return Some(self.json_value(spaced));
         }
+        let slashed = before == Some(b'/') && self.name.start == self.argument().start + 1;
+        let of_header = self.follows_header_option();
         let begins = match before {
             None => true,
-            Some(byte) => is_quote(byte) || matches!(byte, b'\n' | b'{' | b',') || self.follows_header_option(),
+            Some(byte) => is_quote(byte) || matches!(byte, b'\n' | b'{' | b',') || of_header || slashed,
         };
-        if !begins || !(spaced > start || self.is_option() || self.follows_header_option()) {
+        if !begins || !(spaced > start || self.is_option() || of_header || slashed) {
             return None;
         }
         let quote = before.filter(|byte| is_quote(*byte));
@@ -238,42 +264,40 @@ impl Text<'_> {
         value
     }
 
-    /// `--password X`, `set password X`: the name is a whole word, and the value the next one.
+    /// `--password X`, `set password X`: the name ends a word, and the value is the next one.
     fn next_word(&self) -> Option<Range<usize>> {
         let argument = self.argument();
-        let whole = self.name.start == argument.start && self.name.end == argument.end;
-        let takes_value = self.is_option() || self.follows_set();
-        if whole && takes_value {
-            let start = argument.end + 1;
-            if start >= self.args.len() {
-                return None;
-            }
-            let value = start..argument_end(self.args, start);
-            return (!self.args[value.clone()].starts_with(b"-")).then_some(value);
-        }
-        let begins_word = self.before_name().is_none_or(is_space);
-        let ends_word = self.byte(self.name.end).is_some_and(is_space);
-        if !(begins_word && ends_word && takes_value) {
+        if !(self.is_option() && self.before_name().is_none_or(is_space) || self.follows_set()) {
             return None;
         }
-        let start = skip_spaces(self.args, self.name.end, argument.end);
-        let value = unquoted(self.args, start..word_end(self.args, start, argument.end));
+        let value = match self.byte(self.name.end) {
+            None => {
+                let start = argument.end + 1;
+                (start < self.args.len()).then(|| start..argument_end(self.args, start))?
+            }
+            Some(byte) if is_space(byte) => {
+                let start = skip_spaces(self.args, self.name.end, argument.end);
+                unquoted(self.args, start..word_end(self.args, start, argument.end))
+            }
+            Some(_) => return None,
+        };
         (!self.args[value.clone()].starts_with(b"-")).then_some(value)
     }
 
-    /// `aws configure set aws_secret_access_key …`.
+    /// `aws configure set aws_secret_access_key …`, `npm config set //registry/:_authToken …`.
     fn follows_set(&self) -> bool {
-        let before = &self.args[..self.name.start];
-        let last = before.iter().rposition(|byte| !is_space(*byte) && *byte != 0);
-        let word = last.map_or(&before[..0], |last| &before[..=last]);
-        word.len() < before.len()
-            && (word.ends_with(b"set") || word.ends_with(b"SET"))
-            && word.len().checked_sub(4).is_none_or(|at| is_space(word[at]) || word[at] == 0)
+        let apart = |byte: &u8| is_space(*byte) || *byte == 0;
+        let before = &self.args[self.name.start.saturating_sub(MAX_WORD_BYTES)..self.name.start];
+        let word = before.iter().rposition(apart).map_or(0, |last| last + 1);
+        let end = before[..word].iter().rposition(|byte| !apart(byte)).map_or(0, |last| last + 1);
+        let start = before[..end].iter().rposition(apart).map_or(0, |last| last + 1);
+        before[start..end].eq_ignore_ascii_case(b"set")
     }
 
     /// `$PASSWORD` where a shell will read it: the name of the secret, not the secret.
     fn is_variable(&self, value: &Range<usize>) -> bool {
-        if !self.is_script() && !has_space(&self.args[self.argument().start..self.name.start]) {
+        let read_by_a_shell = self.is_script() || self.arguments.spaced;
+        if !read_by_a_shell || value.len() > MAX_HARMLESS_BYTES {
             return false;
         }
         let value = &self.args[unquoted(self.args, value.clone())];

@@ -8,13 +8,17 @@ use std::ops::Range;
 pub(super) struct Arguments {
     pub(super) previous: Range<usize>,
     pub(super) current: Range<usize>,
+    /// The current one has spaces.
+    pub(super) spaced: bool,
 }
 
 impl Arguments {
     pub(super) fn of(args: &[u8]) -> Self {
+        let current = 0..argument_end(args, 0);
         Self {
             previous: 0..0,
-            current: 0..argument_end(args, 0),
+            spaced: has_space(&args[current.clone()]),
+            current,
         }
     }
 
@@ -30,6 +34,7 @@ impl Arguments {
             return false;
         }
         self.previous = std::mem::replace(&mut self.current, start..argument_end(args, start));
+        self.spaced = has_space(&args[self.current.clone()]);
         true
     }
 }
@@ -54,7 +59,7 @@ pub(super) fn ends_command(byte: u8) -> bool {
     matches!(byte, b';' | b'|' | b'&' | b'\n' | b'(' | b')' | b'{' | b'}')
 }
 
-pub(super) fn has_space(text: &[u8]) -> bool {
+fn has_space(text: &[u8]) -> bool {
     text.iter().any(|byte| is_space(*byte))
 }
 

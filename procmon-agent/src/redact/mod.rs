@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 
 use anyhow::{Context, Result};
+use procmon_common::wire;
 use prost::bytes::Bytes;
 
 use rules::Rules;
@@ -28,19 +29,44 @@ pub const MARKER: &[u8] = "‹redacted›".as_bytes();
 
 /// An argv that may be kept and sent: the number of arguments and their NULs are those of the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RedactedArgs(Bytes);
+pub struct RedactedArgs {
+    bytes: Bytes,
+    is_cut: bool,
+}
 
 impl RedactedArgs {
+    /// What an agent has sent was redacted by it.
+    pub fn from_sent(image: &wire::Image) -> Self {
+        Self {
+            bytes: image.args.clone(),
+            is_cut: image.is_cut(),
+        }
+    }
+
     pub fn bytes(&self) -> &Bytes {
-        &self.0
+        &self.bytes
+    }
+
+    /// Whether the end is missing.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// Keeps the beginning.
+    pub fn cut(&mut self, max_bytes: usize) {
+        if self.bytes.len() > max_bytes {
+            // A copy: a slice would keep all of it in memory.
+            self.bytes = Bytes::copy_from_slice(&self.bytes[..max_bytes]);
+            self.is_cut = true;
+        }
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.bytes.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.bytes.is_empty()
     }
 }
 
@@ -66,14 +92,18 @@ impl Default for Redactor {
     fn default() -> Self {
         let shared = Shared::default();
         *shared.rules.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&BUILTIN));
-        Self { shared: Arc::new(shared) }
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 }
 
 impl Redactor {
     /// `rule_file` adds to the built-in rules.
     pub fn new(enabled: bool, rule_file: Option<&Path>) -> Result<Self> {
-        let redactor = Self { shared: Arc::default() };
+        let redactor = Self {
+            shared: Arc::default(),
+        };
         redactor.reload(enabled, rule_file)?;
         Ok(redactor)
     }
@@ -85,22 +115,38 @@ impl Redactor {
             Some(path) => Arc::new(Rules::load(Some(path)).context("redact_rules")?),
             None => Arc::clone(&BUILTIN),
         };
-        *self.shared.rules.write().unwrap_or_else(PoisonError::into_inner) = enabled.then_some(rules);
+        *self
+            .shared
+            .rules
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = enabled.then_some(rules);
         Ok(())
     }
 
-    /// `args` as the kernel has them: each argument ended by NUL, or a title without, perhaps cut anywhere.
-    pub fn redact(&self, args: &[u8]) -> RedactedArgs {
-        let rules = self.shared.rules.read().unwrap_or_else(PoisonError::into_inner);
+    /// `args` as the kernel has them: each argument ended by NUL, or a title without, perhaps cut anywhere. `args_bytes` is
+    /// their true length.
+    pub fn redact(&self, args: &[u8], args_bytes: u64) -> RedactedArgs {
+        RedactedArgs {
+            bytes: self.redacted(args),
+            is_cut: args_bytes > args.len() as u64,
+        }
+    }
+
+    fn redacted(&self, args: &[u8]) -> Bytes {
+        let rules = self
+            .shared
+            .rules
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let Some(rules) = rules.as_ref() else {
-            return RedactedArgs(Bytes::copy_from_slice(args));
+            return Bytes::copy_from_slice(args);
         };
         let secrets = scan::secrets(rules, args);
         if secrets.is_empty() {
-            return RedactedArgs(Bytes::copy_from_slice(args));
+            return Bytes::copy_from_slice(args);
         }
         self.count(&secrets);
-        RedactedArgs(spliced(args, &secrets).into())
+        spliced(args, &secrets).into()
     }
 
     /// Values replaced so far.
@@ -111,12 +157,22 @@ impl Redactor {
     /// The same by rule: `name`, `environment_name`, `tool_option`, `url_password`, `url_parameter`, and the names of
     /// patterns.
     pub fn redactions_by_rule(&self) -> BTreeMap<String, u64> {
-        self.shared.by_rule.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared
+            .by_rule
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn count(&self, secrets: &[scan::Secret<'_>]) {
-        self.shared.redactions.fetch_add(secrets.len() as u64, Ordering::Relaxed);
-        let mut by_rule = self.shared.by_rule.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared
+            .redactions
+            .fetch_add(secrets.len() as u64, Ordering::Relaxed);
+        let mut by_rule = self
+            .shared
+            .by_rule
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         for secret in secrets {
             if let Some(count) = by_rule.get_mut(secret.rule) {
                 *count += 1;

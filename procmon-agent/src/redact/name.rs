@@ -17,7 +17,11 @@ pub(super) fn is_name_byte(byte: u8) -> bool {
 pub(super) fn expand(text: &[u8], part: Range<usize>, within: &Range<usize>) -> Range<usize> {
     let before = &text[within.start.max(part.start.saturating_sub(MAX_NAME_BYTES))..part.start];
     let after = &text[part.end..within.end.min(part.end + MAX_NAME_BYTES)];
-    let left = before.iter().rev().take_while(|byte| is_name_byte(**byte)).count();
+    let left = before
+        .iter()
+        .rev()
+        .take_while(|byte| is_name_byte(**byte))
+        .count();
     let right = after.iter().take_while(|byte| is_name_byte(**byte)).count();
     part.start - left..part.end + right
 }
@@ -42,7 +46,9 @@ pub(super) fn is_secret_variable(rules: &Rules, name: &[u8]) -> bool {
         .or_else(|| name.strip_prefix(b"-D"))
         .unwrap_or(name);
     let capital = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
-    bare.first().is_some_and(u8::is_ascii_uppercase) && bare.iter().all(capital) && !is_harmless(rules, bare)
+    bare.first().is_some_and(u8::is_ascii_uppercase)
+        && bare.iter().all(capital)
+        && !is_harmless(rules, bare)
 }
 
 fn is_harmless(rules: &Rules, name: &[u8]) -> bool {
@@ -55,12 +61,16 @@ fn is_harmless(rules: &Rules, name: &[u8]) -> bool {
         .filter(|byte| byte.is_ascii_alphanumeric())
         .map(u8::to_ascii_lowercase)
         .collect();
-    rules.harmless_names.iter().any(|harmless| letters.ends_with(harmless))
+    rules
+        .harmless_names
+        .iter()
+        .any(|harmless| letters.ends_with(harmless))
 }
 
 /// Whether a word begins or ends at this position.
 fn is_boundary(name: &[u8], at: usize) -> bool {
-    let (Some(before), Some(after)) = (at.checked_sub(1).and_then(|at| name.get(at)), name.get(at)) else {
+    let (Some(before), Some(after)) = (at.checked_sub(1).and_then(|at| name.get(at)), name.get(at))
+    else {
         return true;
     };
     if !before.is_ascii_alphabetic() || !after.is_ascii_alphabetic() {

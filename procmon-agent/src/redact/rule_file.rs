@@ -115,8 +115,12 @@ impl RuleFile {
         self.tools.extend(other.tools);
         self.patterns.extend(other.patterns);
         self.exceptions.names.extend(other.exceptions.names);
-        self.exceptions.last_words.extend(other.exceptions.last_words);
-        self.exceptions.first_words.extend(other.exceptions.first_words);
+        self.exceptions
+            .last_words
+            .extend(other.exceptions.last_words);
+        self.exceptions
+            .first_words
+            .extend(other.exceptions.first_words);
         self.exceptions.patterns.extend(other.exceptions.patterns);
     }
 
@@ -136,7 +140,8 @@ impl RuleFile {
             "tools, patterns: at most {MAX_RULES} of each"
         );
         for (index, tool) in self.tools.iter().enumerate() {
-            tool.check().with_context(|| format!("tools, entry {}", index + 1))?;
+            tool.check()
+                .with_context(|| format!("tools, entry {}", index + 1))?;
         }
         for (index, pattern) in self.patterns.iter().enumerate() {
             pattern
@@ -187,7 +192,9 @@ fn line_of(error: &serde_yaml_ng::Error, text: &str) -> String {
     }
     let quoted = error.split('`').nth(1).unwrap_or_default();
     let begins = |line: &str| !quoted.is_empty() && line.trim_start().starts_with(quoted);
-    text.lines().position(begins).map_or_else(String::new, |index| format!(", line {}", index + 1))
+    text.lines()
+        .position(begins)
+        .map_or_else(String::new, |index| format!(", line {}", index + 1))
 }
 
 fn check_name(key: &str, name: &str) -> Result<()> {
@@ -201,7 +208,11 @@ fn check_name(key: &str, name: &str) -> Result<()> {
         fits && name.len() <= 64,
         "{key}: `{name}` is not a name; write words of small letters and digits, joined by dashes, as in `api-key`"
     );
-    let shortest = if key.starts_with("exceptions") { 1 } else { MIN_NAME_LETTERS };
+    let shortest = if key.starts_with("exceptions") {
+        1
+    } else {
+        MIN_NAME_LETTERS
+    };
     ensure!(
         letters >= shortest,
         "{key}: `{name}` is too short ({MIN_NAME_LETTERS} letters at least): it would be found in harmless names"
@@ -211,22 +222,34 @@ fn check_name(key: &str, name: &str) -> Result<()> {
 
 impl Tool {
     fn check(&self) -> Result<()> {
-        ensure!(!self.commands.is_empty(), "commands: name at least one command");
+        ensure!(
+            !self.commands.is_empty(),
+            "commands: name at least one command"
+        );
         for command in &self.commands {
             ensure!(
-                !command.is_empty() && command.len() <= 64 && command.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/'),
+                !command.is_empty()
+                    && command.len() <= 64
+                    && command
+                        .bytes()
+                        .all(|byte| byte.is_ascii_graphic() && byte != b'/'),
                 "commands: `{command}` is not the name of a command; write it without its folder, as in `mysql`"
             );
         }
         let options = [&self.options, &self.attached, &self.user_options];
         for option in options.into_iter().flatten() {
             ensure!(
-                option.len() >= 2 && option.len() <= 64 && option.bytes().all(|byte| byte.is_ascii_graphic()),
+                option.len() >= 2
+                    && option.len() <= 64
+                    && option.bytes().all(|byte| byte.is_ascii_graphic()),
                 "`{option}` is not an option; write it with its dashes, as in `-p`"
             );
         }
         if let Some(separator) = self.user_separator {
-            ensure!(separator.is_ascii_punctuation(), "user_separator: `{separator}` must be a punctuation mark");
+            ensure!(
+                separator.is_ascii_punctuation(),
+                "user_separator: `{separator}` must be a punctuation mark"
+            );
         }
         Ok(())
     }
@@ -239,7 +262,9 @@ impl Pattern {
             .bytes()
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
         if self.name.is_empty() || self.name.len() > 64 || !fits {
-            bail!("name: write small letters, digits and dashes: it names the counter of this pattern");
+            bail!(
+                "name: write small letters, digits and dashes: it names the counter of this pattern"
+            );
         }
         for anchor in &self.anchors {
             ensure!(

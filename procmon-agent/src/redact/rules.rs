@@ -92,13 +92,17 @@ impl Rules {
         let patterns = compile_patterns(&file.patterns)?;
         let searched_patterns = anchors.patterns(&file.patterns);
         anchors.add("://".into(), Anchor::Url);
-        let searched = searched_patterns.iter().map(|index| file.patterns[*index].regex.as_str());
+        let searched = searched_patterns
+            .iter()
+            .map(|index| file.patterns[*index].regex.as_str());
         let searched = RegexSetBuilder::new(searched)
             .unicode(false)
             .dfa_size_limit(PATTERN_CACHE_LIMIT)
             .size_limit(PATTERN_SIZE_LIMIT * 4)
             .build()
-            .context("patterns: all patterns without anchors together are too large; give them anchors")?;
+            .context(
+                "patterns: all patterns without anchors together are too large; give them anchors",
+            )?;
         let automaton = AhoCorasick::builder()
             .ascii_case_insensitive(true)
             .kind(Some(AhoCorasickKind::DFA))
@@ -114,7 +118,12 @@ impl Rules {
             patterns,
             searched,
             searched_patterns,
-            harmless_names: file.exceptions.names.iter().map(|name| joined(name)).collect(),
+            harmless_names: file
+                .exceptions
+                .names
+                .iter()
+                .map(|name| joined(name))
+                .collect(),
             harmless_last_words: words(file.exceptions.last_words),
             harmless_first_words: words(file.exceptions.first_words),
         })
@@ -137,7 +146,9 @@ impl From<rule_file::Tool> for Tool {
             options: tool.options,
             attached: tool.attached,
             user_options: tool.user_options,
-            user_separator: tool.user_separator.map_or(b':', |separator| separator as u8),
+            user_separator: tool
+                .user_separator
+                .map_or(b':', |separator| separator as u8),
             user_words: tool.user_words,
         }
     }
@@ -167,8 +178,15 @@ fn compile_patterns(patterns: &[rule_file::Pattern]) -> Result<Vec<Pattern>> {
             "patterns: `{}`: the regex matches empty text, so it would be found everywhere; ask for at least one character",
             pattern.name
         );
-        let has_group = regex.capture_names().flatten().any(|group| group == "secret");
-        Ok(Pattern { name: pattern.name.clone(), regex, has_group })
+        let has_group = regex
+            .capture_names()
+            .flatten()
+            .any(|group| group == "secret");
+        Ok(Pattern {
+            name: pattern.name.clone(),
+            regex,
+            has_group,
+        })
     };
     patterns.iter().map(compile).collect()
 }
@@ -196,10 +214,17 @@ impl Anchors {
             }
             let letters = joined(name).len();
             let keeps_paths = !name.contains("pass") && !name.contains("pwd");
-            names.push(Name { letters, only_last, keeps_paths });
+            names.push(Name {
+                letters,
+                only_last,
+                keeps_paths,
+            });
         }
         for name in &file.environment_names {
-            self.add(format!("_{}", name.replace('-', "_")), Anchor::EnvironmentName);
+            self.add(
+                format!("_{}", name.replace('-', "_")),
+                Anchor::EnvironmentName,
+            );
         }
         for name in &file.query_names {
             for before in ["?", "&"] {
@@ -243,7 +268,10 @@ fn spellings(name: &str) -> Vec<String> {
     if !name.contains('-') {
         return vec![name.to_owned()];
     }
-    ["", "-", "_", "."].iter().map(|join| name.replace('-', join)).collect()
+    ["", "-", "_", "."]
+        .iter()
+        .map(|join| name.replace('-', join))
+        .collect()
 }
 
 fn joined(name: &str) -> Vec<u8> {

@@ -100,12 +100,17 @@ impl<'a> Scan<'a, '_> {
     fn walk_commands(&mut self) {
         let mut options = Vec::new();
         let rule = "tool_option";
-        tool::walk(self.rules, self.args, &mut |place| options.push(Secret { place, rule }));
+        tool::walk(self.rules, self.args, &mut |place| {
+            options.push(Secret { place, rule })
+        });
         let options = merged(options);
         // `mysql -psecret db`: what looks like a name is the secret itself.
         for (index, name) in &self.names {
             let before = options.partition_point(|option| option.place.start < name.end);
-            if options[..before].last().is_some_and(|option| name.start < option.place.end) {
+            if options[..before]
+                .last()
+                .is_some_and(|option| name.start < option.place.end)
+            {
                 self.found[*index].place = 0..0;
             }
         }
@@ -115,7 +120,10 @@ impl<'a> Scan<'a, '_> {
     fn environment_name(&mut self, at: Range<usize>) {
         let whole = name::expand(self.args, at.clone(), &self.arguments.current);
         let assigns = self.args.get(whole.end) == Some(&b'=');
-        if whole.end != at.end || !assigns || !name::is_secret_variable(self.rules, &self.args[whole.clone()]) {
+        if whole.end != at.end
+            || !assigns
+            || !name::is_secret_variable(self.rules, &self.args[whole.clone()])
+        {
             return;
         }
         let place = value::of_name(self.args, &self.arguments, &whole)
@@ -125,15 +133,22 @@ impl<'a> Scan<'a, '_> {
 
     /// Whether the text stands alone, or behind a folder.
     fn is_word(&self, at: &Range<usize>) -> bool {
-        let apart = |byte: &u8| *byte == 0 || is_space(*byte) || is_quote(*byte) || matches!(byte, b';' | b'|' | b'&' | b'(' | b')' | b'{');
+        let apart = |byte: &u8| {
+            *byte == 0
+                || is_space(*byte)
+                || is_quote(*byte)
+                || matches!(byte, b';' | b'|' | b'&' | b'(' | b')' | b'{')
+        };
         let before = at.start.checked_sub(1).map(|before| &self.args[before]);
-        before.is_none_or(|byte| *byte == b'/' || apart(byte)) && self.args.get(at.end).is_none_or(apart)
+        before.is_none_or(|byte| *byte == b'/' || apart(byte))
+            && self.args.get(at.end).is_none_or(apart)
     }
 
     fn pattern(&mut self, pattern: &'a Pattern, at: &Range<usize>) {
         let before = at.start.checked_sub(1).map(|before| self.args[before]);
         let inside_a_word = self.args[at.start].is_ascii_alphanumeric()
-            && before.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+            && before
+                .is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
         if inside_a_word {
             return;
         }
@@ -141,7 +156,10 @@ impl<'a> Scan<'a, '_> {
         if let Some((all, secret)) = first_match(pattern, text) {
             self.found_until = self.found_until.max(at.start + all.end);
             let place = at.start + secret.start..at.start + secret.end;
-            self.push(Some(place).filter(|place| !value::is_harmless(&self.args[place.clone()])), &pattern.name);
+            self.push(
+                Some(place).filter(|place| !value::is_harmless(&self.args[place.clone()])),
+                &pattern.name,
+            );
         }
     }
 
@@ -166,7 +184,10 @@ impl<'a> Scan<'a, '_> {
             let mut start = argument.start;
             while let Some((all, secret)) = first_match(pattern, &self.args[start..argument.end]) {
                 let place = start + secret.start..start + secret.end;
-                self.push(Some(place).filter(|place| !value::is_harmless(&self.args[place.clone()])), &pattern.name);
+                self.push(
+                    Some(place).filter(|place| !value::is_harmless(&self.args[place.clone()])),
+                    &pattern.name,
+                );
                 start += all.end.max(1);
             }
         }
@@ -181,7 +202,9 @@ fn first_match(pattern: &Pattern, text: &[u8]) -> Option<(Range<usize>, Range<us
     }
     let captures = pattern.regex.captures(text)?;
     let all = captures.get(0)?.range();
-    let secret = captures.name("secret").map_or(all.end..all.end, |group| group.range());
+    let secret = captures
+        .name("secret")
+        .map_or(all.end..all.end, |group| group.range());
     Some((all, secret))
 }
 

@@ -22,7 +22,12 @@ pub(super) fn walk(rules: &Rules, args: &[u8], report: &mut impl FnMut(Range<usi
     }
 }
 
-fn walk_script(rules: &Rules, args: &[u8], argument: &Range<usize>, report: &mut impl FnMut(Range<usize>)) {
+fn walk_script(
+    rules: &Rules,
+    args: &[u8],
+    argument: &Range<usize>,
+    report: &mut impl FnMut(Range<usize>),
+) {
     let mut command = Command::default();
     let mut at = argument.start;
     while at < argument.end {
@@ -59,7 +64,13 @@ enum Expected {
 }
 
 impl Command {
-    fn word(&mut self, rules: &Rules, args: &[u8], word: Range<usize>, report: &mut impl FnMut(Range<usize>)) {
+    fn word(
+        &mut self,
+        rules: &Rules,
+        args: &[u8],
+        word: Range<usize>,
+        report: &mut impl FnMut(Range<usize>),
+    ) {
         let text = &args[word.clone()];
         if let Some(expected) = self.next.take()
             && !text.starts_with(b"-")
@@ -81,7 +92,11 @@ impl Command {
             return;
         }
         for index in &self.tools {
-            if rules.tools[*index].after.iter().any(|after| after.as_bytes() == text) {
+            if rules.tools[*index]
+                .after
+                .iter()
+                .any(|after| after.as_bytes() == text)
+            {
                 self.active.push(*index);
             }
         }
@@ -97,11 +112,18 @@ impl Command {
 }
 
 /// The secret in a word, and what the word says of the next one.
-fn option(tool: &Tool, args: &[u8], word: &Range<usize>) -> (Option<Range<usize>>, Option<Expected>) {
+fn option(
+    tool: &Tool,
+    args: &[u8],
+    word: &Range<usize>,
+) -> (Option<Range<usize>>, Option<Expected>) {
     let text = &args[word.clone()];
     for attached in &tool.attached {
         if text.len() > attached.len() && text.starts_with(attached.as_bytes()) {
-            return (Some(unquoted(args, word.start + attached.len()..word.end)), None);
+            return (
+                Some(unquoted(args, word.start + attached.len()..word.end)),
+                None,
+            );
         }
     }
     for option in &tool.options {
@@ -114,7 +136,9 @@ fn option(tool: &Tool, args: &[u8], word: &Range<usize>) -> (Option<Range<usize>
     for option in &tool.user_options {
         match value_of(option, args, word) {
             Some(Value::Next) => return (None, Some(Expected::User(tool.user_separator))),
-            Some(Value::Here(value)) => return (after_separator(args, &value, tool.user_separator), None),
+            Some(Value::Here(value)) => {
+                return (after_separator(args, &value, tool.user_separator), None);
+            }
             None => {}
         }
         if ends_cluster(option, text) {
@@ -156,13 +180,18 @@ fn ends_cluster(option: &str, text: &[u8]) -> bool {
 
 /// The secret of user, separator, secret.
 fn after_separator(args: &[u8], word: &Range<usize>, separator: u8) -> Option<Range<usize>> {
-    let at = args[word.clone()].iter().position(|byte| *byte == separator)?;
+    let at = args[word.clone()]
+        .iter()
+        .position(|byte| *byte == separator)?;
     Some(word.start + at + 1..word.end)
 }
 
 /// `scott/tiger@database`.
 fn user_word(args: &[u8], word: &Range<usize>, separator: u8) -> Option<Range<usize>> {
     let secret = after_separator(args, word, separator)?;
-    let end = args[secret.clone()].iter().position(|byte| *byte == b'@').map_or(secret.end, |at| secret.start + at);
+    let end = args[secret.clone()]
+        .iter()
+        .position(|byte| *byte == b'@')
+        .map_or(secret.end, |at| secret.start + at);
     Some(secret.start..end)
 }

@@ -13,7 +13,8 @@ const TOKEN_FROM_BYTES: usize = 24;
 /// `after` is behind `://`.
 pub(super) fn password(args: &[u8], after: usize, limit: usize) -> Option<Range<usize>> {
     let text = &args[after..limit.min(after + MAX_USERINFO_BYTES)];
-    let ends_url = |byte: &u8| is_space(*byte) || is_quote(*byte) || matches!(byte, b'<' | b'>' | b'\\');
+    let ends_url =
+        |byte: &u8| is_space(*byte) || is_quote(*byte) || matches!(byte, b'<' | b'>' | b'\\');
     let url = &text[..text.iter().position(ends_url).unwrap_or(text.len())];
     let ends_authority = |byte: &u8| matches!(byte, b'/' | b'?' | b'#');
     let authority = &url[..url.iter().position(ends_authority).unwrap_or(url.len())];
@@ -40,7 +41,9 @@ fn cut_off(authority: &[u8]) -> Option<&[u8]> {
 /// `user:pass/word@host`: no port begins with anything but a digit.
 fn unescaped(url: &[u8], authority: usize) -> Option<&[u8]> {
     let colon = url[..authority].iter().position(|byte| *byte == b':')?;
-    let begins_port = url.get(colon + 1).is_none_or(|byte| byte.is_ascii_digit() || *byte == b'/');
+    let begins_port = url
+        .get(colon + 1)
+        .is_none_or(|byte| byte.is_ascii_digit() || *byte == b'/');
     if begins_port || url.starts_with(b"[") {
         return None;
     }
@@ -51,5 +54,7 @@ fn unescaped(url: &[u8], authority: usize) -> Option<&[u8]> {
 fn is_token(user: &[u8]) -> bool {
     user.len() >= TOKEN_FROM_BYTES
         && user.iter().any(u8::is_ascii_digit)
-        && user.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+        && user
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }

@@ -13,16 +13,28 @@ const LOOK_AHEAD_BYTES: usize = 64;
 const MAX_WORD_BYTES: usize = 128;
 
 /// The value that belongs to the name, if it has one and that is no word such as `true`.
-pub(super) fn of_name(args: &[u8], arguments: &Arguments, name: &Range<usize>) -> Option<Range<usize>> {
-    let text = Text { args, arguments, name };
+pub(super) fn of_name(
+    args: &[u8],
+    arguments: &Arguments,
+    name: &Range<usize>,
+) -> Option<Range<usize>> {
+    let text = Text {
+        args,
+        arguments,
+        name,
+    };
     let value = text.assigned().or_else(|| text.next_word())?;
     (!is_harmless(&args[value.clone()]) && !text.is_variable(&value)).then_some(value)
 }
 
 /// The value of a parameter in a URL or a form.
 pub(super) fn of_query(args: &[u8], start: usize, limit: usize) -> Option<Range<usize>> {
-    let ends = |byte: &u8| matches!(byte, b'&' | b'#' | b'<' | b'>') || is_space(*byte) || is_quote(*byte);
-    let end = args[start..limit].iter().position(ends).map_or(limit, |length| start + length);
+    let ends =
+        |byte: &u8| matches!(byte, b'&' | b'#' | b'<' | b'>') || is_space(*byte) || is_quote(*byte);
+    let end = args[start..limit]
+        .iter()
+        .position(ends)
+        .map_or(limit, |length| start + length);
     (!is_harmless(&args[start..end])).then_some(start..end)
 }
 
@@ -33,7 +45,9 @@ const MAX_HARMLESS_BYTES: usize = 512;
 pub(super) fn is_harmless(value: &[u8]) -> bool {
     // Where the secret is, instead of the secret. `id=` is what `docker build --secret` takes.
     const REFERENCES: [&[u8]; 4] = [b"file:/", b"@/", b"env:", b"id="];
-    const SWITCHES: [&[u8]; 8] = [b"true", b"false", b"yes", b"no", b"on", b"off", b"none", b"null"];
+    const SWITCHES: [&[u8]; 8] = [
+        b"true", b"false", b"yes", b"no", b"on", b"off", b"none", b"null",
+    ];
     if value.len() > MAX_HARMLESS_BYTES {
         return false;
     }
@@ -41,30 +55,40 @@ pub(super) fn is_harmless(value: &[u8]) -> bool {
         || value == b"-"
         || (value.len() == 1 && value[0].is_ascii_digit())
         || value.starts_with(MARKER)
-        || SWITCHES.iter().any(|switch| value.eq_ignore_ascii_case(switch))
+        || SWITCHES
+            .iter()
+            .any(|switch| value.eq_ignore_ascii_case(switch))
         || REFERENCES.iter().any(|start| value.starts_with(start))
 }
 
 /// A path that says where a key is. Secrets in base64 may begin with a slash, so it must look like a place.
 pub(super) fn is_path(value: &[u8]) -> bool {
     const PLACES: [&[u8]; 22] = [
-        b"etc", b"var", b"home", b"root", b"run", b"usr", b"opt", b"tmp", b"mnt", b"srv", b"data", b"secrets", b"vault", b"app",
-        b"proc", b"dev", b"keys", b"certs", b"config", b"conf", b"nix", b"snap",
+        b"etc", b"var", b"home", b"root", b"run", b"usr", b"opt", b"tmp", b"mnt", b"srv", b"data",
+        b"secrets", b"vault", b"app", b"proc", b"dev", b"keys", b"certs", b"config", b"conf",
+        b"nix", b"snap",
     ];
-    const ENDINGS: [&[u8]; 10] =
-        [b".pem", b".key", b".crt", b".json", b".yaml", b".yml", b".txt", b".jks", b".p12", b".pub"];
+    const ENDINGS: [&[u8]; 10] = [
+        b".pem", b".key", b".crt", b".json", b".yaml", b".yml", b".txt", b".jks", b".p12", b".pub",
+    ];
     if value.len() > MAX_HARMLESS_BYTES {
         return false;
     }
-    if [&b"./"[..], b"../", b"~/"].iter().any(|start| value.starts_with(start)) {
+    if [&b"./"[..], b"../", b"~/"]
+        .iter()
+        .any(|start| value.starts_with(start))
+    {
         return true;
     }
     let plain = |byte: &u8| is_name_byte(*byte) || *byte == b'/';
     if !value.iter().all(plain) {
         return false;
     }
-    let first = value.strip_prefix(b"/").and_then(|rest| rest.split(|byte| *byte == b'/').next());
-    first.is_some_and(|first| PLACES.contains(&first)) || ENDINGS.iter().any(|ending| value.ends_with(ending))
+    let first = value
+        .strip_prefix(b"/")
+        .and_then(|rest| rest.split(|byte| *byte == b'/').next());
+    first.is_some_and(|first| PLACES.contains(&first))
+        || ENDINGS.iter().any(|ending| value.ends_with(ending))
 }
 
 fn is_separator(byte: u8) -> bool {
@@ -98,13 +122,19 @@ impl Text<'_> {
     fn assigned(&self) -> Option<Range<usize>> {
         let limit = self.argument().end;
         let closers = |byte: &&u8| is_quote(**byte) || matches!(**byte, b']' | b'\\');
-        let closing = self.args[self.name.end..limit].iter().take(3).take_while(closers).count();
+        let closing = self.args[self.name.end..limit]
+            .iter()
+            .take(3)
+            .take_while(closers)
+            .count();
         let after_closers = self.name.end + closing;
         let at = skip_spaces(self.args, after_closers, limit.min(after_closers + 2));
         match self.byte(at)? {
             b'=' => {
                 // `=`, `==`, `=>`.
-                let more = self.byte(at + 1).is_some_and(|byte| matches!(byte, b'=' | b'>'));
+                let more = self
+                    .byte(at + 1)
+                    .is_some_and(|byte| matches!(byte, b'=' | b'>'));
                 let start = at + 1 + usize::from(more);
                 if at > self.name.end || self.byte(start).is_some_and(is_space) {
                     let start = skip_spaces(self.args, start, limit.min(start + 2));
@@ -121,14 +151,19 @@ impl Text<'_> {
     fn after_equals(&self, start: usize) -> Range<usize> {
         let limit = self.argument().end;
         let first = self.name.start == self.argument().start;
-        let of_option = self.args[self.argument().start] == b'-' && self.before_name() == Some(b'=');
+        let of_option =
+            self.args[self.argument().start] == b'-' && self.before_name() == Some(b'=');
         if matches!(self.before_name(), Some(b'?' | b'&')) {
             return of_query(self.args, start, limit).unwrap_or(start..start);
         }
         if self.before_name() == Some(b';') && !self.is_script() && self.quoted(start).is_none() {
             // A connection string: only the next `;` ends it.
             let ends = |byte: &u8| *byte == b';' || is_quote(*byte);
-            return start..self.args[start..limit].iter().position(ends).map_or(limit, |length| start + length);
+            return start
+                ..self.args[start..limit]
+                    .iter()
+                    .position(ends)
+                    .map_or(limit, |length| start + length);
         }
         if self.is_script() || !(first || of_option) {
             return self.embedded(start);
@@ -142,7 +177,9 @@ impl Text<'_> {
             return quoted;
         }
         // NAME=all the rest, unless more assignments follow: `password=x host=y`.
-        let end = (start..limit).find(|at| self.separates(*at)).unwrap_or(limit);
+        let end = (start..limit)
+            .find(|at| self.separates(*at))
+            .unwrap_or(limit);
         self.without_scheme(start..end)
     }
 
@@ -159,10 +196,16 @@ impl Text<'_> {
         }
         let limit = self.argument().end.min(at + 1 + LOOK_AHEAD_BYTES);
         let next = skip_spaces(self.args, at + 1, limit);
-        let name = self.args[next..limit].iter().take_while(|byte| is_name_byte(**byte)).count();
+        let name = self.args[next..limit]
+            .iter()
+            .take_while(|byte| is_name_byte(**byte))
+            .count();
         // Connection strings have names of two words: `User Id=`.
         let end = skip_spaces(self.args, next + name, limit.min(next + name + 1));
-        let second = self.args[end..limit].iter().take_while(|byte| is_name_byte(**byte)).count();
+        let second = self.args[end..limit]
+            .iter()
+            .take_while(|byte| is_name_byte(**byte))
+            .count();
         (name > 0 && self.byte(end + second) == Some(b'='))
             || (self.args[at] == b';' && next == self.argument().end)
     }
@@ -190,7 +233,9 @@ impl Text<'_> {
     fn quoted(&self, start: usize) -> Option<Range<usize>> {
         let limit = self.argument().end;
         let escaped = self.byte(start) == Some(b'\\');
-        let open = self.byte(start + usize::from(escaped)).filter(|byte| is_quote(*byte))?;
+        let open = self
+            .byte(start + usize::from(escaped))
+            .filter(|byte| is_quote(*byte))?;
         let inside = start + usize::from(escaped) + 1;
         let mut at = inside;
         while at < limit {
@@ -213,21 +258,30 @@ impl Text<'_> {
         let limit = self.argument().end;
         let before = self.before_name();
         let spaced = skip_spaces(self.args, start, limit);
-        if name_was_quoted || self.byte(start).is_some_and(|byte| is_quote(byte) || byte == b'\\') {
+        if name_was_quoted
+            || self
+                .byte(start)
+                .is_some_and(|byte| is_quote(byte) || byte == b'\\')
+        {
             return Some(self.json_value(spaced));
         }
         let slashed = before == Some(b'/') && self.name.start == self.argument().start + 1;
         let of_header = self.follows_header_option();
         let begins = match before {
             None => true,
-            Some(byte) => is_quote(byte) || matches!(byte, b'\n' | b'{' | b',') || of_header || slashed,
+            Some(byte) => {
+                is_quote(byte) || matches!(byte, b'\n' | b'{' | b',') || of_header || slashed
+            }
         };
         if !begins || !(spaced > start || self.is_option() || of_header || slashed) {
             return None;
         }
         let quote = before.filter(|byte| is_quote(*byte));
         let ends = |byte: &u8| *byte == b'\n' || Some(*byte) == quote;
-        let end = self.args[spaced..limit].iter().position(ends).map_or(limit, |length| spaced + length);
+        let end = self.args[spaced..limit]
+            .iter()
+            .position(ends)
+            .map_or(limit, |length| spaced + length);
         if let Some(quoted) = self.quoted(spaced) {
             return Some(quoted);
         }
@@ -239,26 +293,50 @@ impl Text<'_> {
             return quoted;
         }
         let limit = self.argument().end;
-        let ends = |byte: &u8| is_space(*byte) || is_quote(*byte) || matches!(byte, b',' | b'}' | b']');
-        start..self.args[start..limit].iter().position(ends).map_or(limit, |length| start + length)
+        let ends =
+            |byte: &u8| is_space(*byte) || is_quote(*byte) || matches!(byte, b',' | b'}' | b']');
+        start
+            ..self.args[start..limit]
+                .iter()
+                .position(ends)
+                .map_or(limit, |length| start + length)
     }
 
     /// `-H X-Api-Key:…`, `--header=X-Api-Key:…`, with a quote or without.
     fn follows_header_option(&self) -> bool {
         let before = &self.args[..self.name.start];
         let junk = |byte: &u8| *byte == 0 || *byte == b'=' || is_quote(*byte) || is_space(*byte);
-        let end = before.iter().rposition(|byte| !junk(byte)).map_or(0, |last| last + 1);
+        let end = before
+            .iter()
+            .rposition(|byte| !junk(byte))
+            .map_or(0, |last| last + 1);
         let option = &before[..end];
         self.name.start - end <= 3 && (option.ends_with(b"-H") || option.ends_with(b"header"))
     }
 
     /// `Authorization: Bearer …` keeps the scheme.
     fn without_scheme(&self, value: Range<usize>) -> Range<usize> {
-        const SCHEMES: [&[u8]; 9] =
-            [b"bearer", b"basic", b"digest", b"token", b"negotiate", b"apikey", b"ntlm", b"splunk", b"bot"];
+        const SCHEMES: [&[u8]; 9] = [
+            b"bearer",
+            b"basic",
+            b"digest",
+            b"token",
+            b"negotiate",
+            b"apikey",
+            b"ntlm",
+            b"splunk",
+            b"bot",
+        ];
         let text = &self.args[value.clone()];
-        let word = text.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
-        if text.get(word) == Some(&b' ') && SCHEMES.iter().any(|scheme| text[..word].eq_ignore_ascii_case(scheme)) {
+        let word = text
+            .iter()
+            .take_while(|byte| byte.is_ascii_alphabetic())
+            .count();
+        if text.get(word) == Some(&b' ')
+            && SCHEMES
+                .iter()
+                .any(|scheme| text[..word].eq_ignore_ascii_case(scheme))
+        {
             return skip_spaces(self.args, value.start + word, value.end)..value.end;
         }
         value
@@ -289,8 +367,14 @@ impl Text<'_> {
         let apart = |byte: &u8| is_space(*byte) || *byte == 0;
         let before = &self.args[self.name.start.saturating_sub(MAX_WORD_BYTES)..self.name.start];
         let word = before.iter().rposition(apart).map_or(0, |last| last + 1);
-        let end = before[..word].iter().rposition(|byte| !apart(byte)).map_or(0, |last| last + 1);
-        let start = before[..end].iter().rposition(apart).map_or(0, |last| last + 1);
+        let end = before[..word]
+            .iter()
+            .rposition(|byte| !apart(byte))
+            .map_or(0, |last| last + 1);
+        let start = before[..end]
+            .iter()
+            .rposition(apart)
+            .map_or(0, |last| last + 1);
         before[start..end].eq_ignore_ascii_case(b"set")
     }
 
@@ -304,7 +388,14 @@ impl Text<'_> {
         let Some(name) = value.strip_prefix(b"$") else {
             return false;
         };
-        let name = name.strip_prefix(b"{").and_then(|name| name.strip_suffix(b"}")).unwrap_or(name);
-        name.starts_with(b"(") || (!name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_'))
+        let name = name
+            .strip_prefix(b"{")
+            .and_then(|name| name.strip_suffix(b"}"))
+            .unwrap_or(name);
+        name.starts_with(b"(")
+            || (!name.is_empty()
+                && name
+                    .iter()
+                    .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_'))
     }
 }

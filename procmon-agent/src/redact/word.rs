@@ -76,7 +76,11 @@ pub(super) fn word_end(text: &[u8], start: usize, limit: usize) -> usize {
             Some(_) => {}
             None if byte == b'\\' => at += 1,
             None if is_quote(byte) => quote = Some(byte),
-            None if is_space(byte) || matches!(byte, b';' | b'|' | b'&' | b'(' | b')' | b'<' | b'>') => return at,
+            None if is_space(byte)
+                || matches!(byte, b';' | b'|' | b'&' | b'(' | b')' | b'<' | b'>') =>
+            {
+                return at;
+            }
             None => {}
         }
         at += 1;
@@ -85,7 +89,9 @@ pub(super) fn word_end(text: &[u8], start: usize, limit: usize) -> usize {
 }
 
 pub(super) fn skip_spaces(text: &[u8], start: usize, limit: usize) -> usize {
-    let spaces = text[start.min(limit)..limit].iter().take_while(|byte| is_space(**byte));
+    let spaces = text[start.min(limit)..limit]
+        .iter()
+        .take_while(|byte| is_space(**byte));
     start.min(limit) + spaces.count()
 }
 
@@ -98,5 +104,9 @@ pub(super) fn unquoted(text: &[u8], word: Range<usize>) -> Range<usize> {
         return word.start + 1..word.end - 1;
     }
     // An escaped quote, or one that was cut off.
-    if is_quote(*first) { word.start + 1..word.end } else { word }
+    if is_quote(*first) {
+        word.start + 1..word.end
+    } else {
+        word
+    }
 }

@@ -13,6 +13,7 @@ mod exits;
 mod identity;
 mod short_lived;
 mod snapshot;
+mod redaction;
 mod storm;
 mod totals;
 mod watcher;
@@ -35,6 +36,7 @@ fn main() {
         identity::trials(),
         short_lived::trials(),
         snapshot::trials(),
+        redaction::trials(),
         storm::trials(),
         totals::trials(),
     ];

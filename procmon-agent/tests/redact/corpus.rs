@@ -39,7 +39,8 @@ impl Case {
             self.both(before);
             self.args.extend(secret.bytes());
             if !secret.is_empty() {
-                self.expected.extend_from_slice(procmon_agent::redact::MARKER);
+                self.expected
+                    .extend_from_slice(procmon_agent::redact::MARKER);
                 self.secrets.push(secret.to_owned());
             }
             rest = after;

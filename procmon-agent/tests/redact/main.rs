@@ -11,7 +11,7 @@ fn the_corpus_comes_out_as_it_says() {
     let redactor = Redactor::default();
     let mut wrong = Vec::new();
     for case in corpus::cases() {
-        let redacted = redactor.redact(&case.args);
+        let redacted = redactor.redact(&case.args, 0);
         if redacted.bytes()[..] != case.expected[..] {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\0', " | ");
             wrong.push(format!(
@@ -22,5 +22,10 @@ fn the_corpus_comes_out_as_it_says() {
             ));
         }
     }
-    assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} wrong\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }

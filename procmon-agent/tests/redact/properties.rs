@@ -33,9 +33,50 @@ const TEMPLATES: [&str; 22] = [
 
 /// Text that means something to the rules, so that random argv meets all of them.
 const FRAGMENTS: [&str; 44] = [
-    "password", "--password", "-p", "token", "secret", "=", ":", " ", "\0", "'", "\"", "\\", "\\\"", "$", "$(", ")", "{", "}", ";", "&",
-    "|", "?", "#", "@", "://", "/", "mysql", "curl", "-u", "-H", "sh\0-c\0", "docker login -p", "set", "key", "_KEY", "ghp_", "eyJ",
-    "-----BEGIN PRIVATE KEY-----", "Bearer ", "Authorization: ", "a", "B7", "‹redacted›", "user:pw@host",
+    "password",
+    "--password",
+    "-p",
+    "token",
+    "secret",
+    "=",
+    ":",
+    " ",
+    "\0",
+    "'",
+    "\"",
+    "\\",
+    "\\\"",
+    "$",
+    "$(",
+    ")",
+    "{",
+    "}",
+    ";",
+    "&",
+    "|",
+    "?",
+    "#",
+    "@",
+    "://",
+    "/",
+    "mysql",
+    "curl",
+    "-u",
+    "-H",
+    "sh\0-c\0",
+    "docker login -p",
+    "set",
+    "key",
+    "_KEY",
+    "ghp_",
+    "eyJ",
+    "-----BEGIN PRIVATE KEY-----",
+    "Bearer ",
+    "Authorization: ",
+    "a",
+    "B7",
+    "‹redacted›",
+    "user:pw@host",
 ];
 
 fn argv() -> impl Strategy<Value = Vec<u8>> {
@@ -55,13 +96,13 @@ proptest! {
 
     #[test]
     fn any_bytes_keep_their_arguments(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-        let redacted = Redactor::default().redact(&bytes);
+        let redacted = Redactor::default().redact(&bytes, 0);
         prop_assert_eq!(nuls(redacted.bytes()), nuls(&bytes));
     }
 
     #[test]
     fn what_meets_the_rules_keeps_its_arguments(args in argv()) {
-        let redacted = Redactor::default().redact(&args);
+        let redacted = Redactor::default().redact(&args, 0);
         prop_assert_eq!(nuls(redacted.bytes()), nuls(&args));
         prop_assert_eq!(redacted.bytes().ends_with(b"\0"), args.ends_with(b"\0"));
     }
@@ -75,11 +116,11 @@ proptest! {
         // The template with the JSON has another pair of braces.
         let args = if args.contains("{}") { template.replace("\"{}\"", &format!("\"{secret}\"")) } else { args };
         let redactor = Redactor::default();
-        let redacted = redactor.redact(args.as_bytes());
+        let redacted = redactor.redact(args.as_bytes(), 0);
         let shown = String::from_utf8_lossy(redacted.bytes()).into_owned();
         prop_assert!(!shown.contains(&secret), "{}", shown);
         prop_assert!(redactor.redactions() >= 1);
-        let again = redactor.redact(redacted.bytes());
+        let again = redactor.redact(redacted.bytes(), 0);
         prop_assert_eq!(again.bytes(), redacted.bytes());
     }
 }
@@ -88,8 +129,8 @@ proptest! {
 fn redacting_twice_changes_nothing_more() {
     let redactor = Redactor::default();
     for case in corpus::cases() {
-        let once = redactor.redact(&case.args);
-        let twice = redactor.redact(once.bytes());
+        let once = redactor.redact(&case.args, 0);
+        let twice = redactor.redact(once.bytes(), 0);
         assert_eq!(once, twice, "line {}", case.line);
     }
 }
@@ -100,10 +141,15 @@ fn a_cut_argv_shows_no_more_than_a_whole_one() {
     let redactor = Redactor::default();
     for case in corpus::cases() {
         for length in 0..case.args.len() {
-            let cut = redactor.redact(&case.args[..length]);
+            let cut = redactor.redact(&case.args[..length], 0);
             let whole = String::from_utf8_lossy(cut.bytes()).into_owned();
             for secret in case.secrets.iter().filter(|secret| secret.len() > 4) {
-                assert!(!whole.contains(secret.as_str()) || case.args[..length].len() < case.args.len() - 1, "line {}", case.line);
+                assert!(
+                    !whole.contains(secret.as_str())
+                        || case.args[..length].len() < case.args.len() - 1,
+                    "line {}",
+                    case.line
+                );
             }
         }
     }
@@ -117,7 +163,7 @@ fn a_password_that_was_cut_is_none_the_less_one() {
             continue;
         };
         let cut = format!("{before}hunter2Long");
-        let redacted = redactor.redact(cut.as_bytes());
+        let redacted = redactor.redact(cut.as_bytes(), 0);
         let shown = String::from_utf8_lossy(redacted.bytes()).into_owned();
         // A user without a password yet, or a bearer token that is too short to be one.
         assert!(!shown.contains("hunter2Long"), "{shown}");
@@ -129,12 +175,25 @@ fn a_password_that_was_cut_is_none_the_less_one() {
 fn hostile_argv_ends() {
     let redactor = Redactor::default();
     let more = [
-        "password=", "api-key=/etc/", "curl -u ", "eyJ-", "a://b:c/", "set password ", "'token'=", "mysql -psecret ", "?sig=", "token=env:",
-        "token=‹redacted›", "password=$(", "\ntoken: ", "\"token\":", "token=$a",
+        "password=",
+        "api-key=/etc/",
+        "curl -u ",
+        "eyJ-",
+        "a://b:c/",
+        "set password ",
+        "'token'=",
+        "mysql -psecret ",
+        "?sig=",
+        "token=env:",
+        "token=‹redacted›",
+        "password=$(",
+        "\ntoken: ",
+        "\"token\":",
+        "token=$a",
     ];
     for fragment in FRAGMENTS.iter().chain(&more) {
         let args = fragment.repeat((1 << 16) / fragment.len());
-        let redacted = redactor.redact(args.as_bytes());
+        let redacted = redactor.redact(args.as_bytes(), 0);
         assert_eq!(nuls(redacted.bytes()), nuls(args.as_bytes()), "{fragment}");
         assert!(redacted.len() <= args.len() * (MARKER.len() + 1));
     }

@@ -11,7 +11,7 @@ fn rule_file(text: &str) -> tempfile::NamedTempFile {
 }
 
 fn redacted(redactor: &Redactor, args: &str) -> String {
-    let redacted = redactor.redact(args.as_bytes());
+    let redacted = redactor.redact(args.as_bytes(), 0);
     String::from_utf8_lossy(redacted.bytes()).into_owned()
 }
 
@@ -19,7 +19,10 @@ fn error(text: &str) -> String {
     let file = rule_file(text);
     let error = Redactor::new(true, Some(file.path())).expect_err("a rule file with an error");
     let shown = format!("{error:#}");
-    assert!(shown.contains(&file.path().display().to_string()), "names the file: {shown}");
+    assert!(
+        shown.contains(&file.path().display().to_string()),
+        "names the file: {shown}"
+    );
     shown
 }
 
@@ -51,11 +54,20 @@ exceptions:
     for (args, expected) in [
         ("a\0--license-code=abc\0", "a\0--license-code=‹redacted›\0"),
         ("a\0--pin\01234\0", "a\0--pin\0‹redacted›\0"),
-        ("a\0http://h/?sid=12&x=y\0", "a\0http://h/?sid=‹redacted›&x=y\0"),
+        (
+            "a\0http://h/?sid=12&x=y\0",
+            "a\0http://h/?sid=‹redacted›&x=y\0",
+        ),
         ("frobnicate\0-x\0abc\0", "frobnicate\0-x\0‹redacted›\0"),
-        ("frobnicate\0-l\0bob/abc\0", "frobnicate\0-l\0bob/‹redacted›\0"),
+        (
+            "frobnicate\0-l\0bob/abc\0",
+            "frobnicate\0-l\0bob/‹redacted›\0",
+        ),
         ("a\0acme_0123abcd\0", "a\0‹redacted›\0"),
-        ("a\0badge 1234-5678, badge 1-2\0", "a\0badge 1234-‹redacted›, badge 1-2\0"),
+        (
+            "a\0badge 1234-5678, badge 1-2\0",
+            "a\0badge 1234-‹redacted›, badge 1-2\0",
+        ),
         ("a\0--design-token=blue\0", "a\0--design-token=blue\0"),
         ("a\0--token-colour=blue\0", "a\0--token-colour=blue\0"),
         ("a\0--password=x1\0", "a\0--password=‹redacted›\0"),
@@ -73,7 +85,10 @@ exceptions:
 fn an_empty_file_adds_nothing() {
     let file = rule_file("# nothing yet\n");
     let redactor = Redactor::new(true, Some(file.path())).expect("a valid file");
-    assert_eq!(redacted(&redactor, "a\0--token=abc\0"), "a\0--token=‹redacted›\0");
+    assert_eq!(
+        redacted(&redactor, "a\0--token=abc\0"),
+        "a\0--token=‹redacted›\0"
+    );
 }
 
 #[test]
@@ -82,29 +97,60 @@ fn off_is_off_and_rules_change_while_it_runs() {
     let clone = redactor.clone();
     assert_eq!(redacted(&clone, "a\0--token=abc\0"), "a\0--token=abc\0");
     redactor.reload(true, None).expect("no file to read");
-    assert_eq!(redacted(&clone, "a\0--token=abc\0"), "a\0--token=‹redacted›\0");
+    assert_eq!(
+        redacted(&clone, "a\0--token=abc\0"),
+        "a\0--token=‹redacted›\0"
+    );
     let broken = rule_file("names: [X]\n");
-    redactor.reload(true, Some(broken.path())).expect_err("an invalid file");
-    assert_eq!(redacted(&clone, "a\0--token=abc\0"), "a\0--token=‹redacted›\0", "an error leaves the rules in force");
+    redactor
+        .reload(true, Some(broken.path()))
+        .expect_err("an invalid file");
+    assert_eq!(
+        redacted(&clone, "a\0--token=abc\0"),
+        "a\0--token=‹redacted›\0",
+        "an error leaves the rules in force"
+    );
     assert_eq!(clone.redactions(), 2);
 }
 
 #[test]
 fn errors_say_where_and_what_to_write() {
-    let missing = Redactor::new(true, Some("/nonexistent/rules.yaml".as_ref())).expect_err("no such file");
-    assert!(format!("{missing:#}").contains("/nonexistent/rules.yaml"), "{missing:#}");
+    let missing =
+        Redactor::new(true, Some("/nonexistent/rules.yaml".as_ref())).expect_err("no such file");
+    assert!(
+        format!("{missing:#}").contains("/nonexistent/rules.yaml"),
+        "{missing:#}"
+    );
     for (text, parts) in [
         ("nmaes: [x]\n", &["line 1", "nmaes", "names"][..]),
         ("names:\n  - abc\n  - {a: b}\n", &["line 3"]),
         ("names: [API_KEY]\n", &["names", "API_KEY", "api-key"]),
         ("names: [ab]\n", &["names", "`ab` is too short"]),
         ("tools:\n  - options: [-p]\n", &["line 2", "commands"]),
-        ("tools:\n  - commands: [/usr/bin/x]\n", &["tools, entry 1", "without its folder"]),
-        ("patterns:\n  - {name: acme, regex: '(a'}\n", &["acme", "regex", "unclosed group"]),
-        ("patterns:\n  - {name: acme, regex: '(?=a)b'}\n", &["acme", "look-around"]),
-        ("patterns:\n  - {name: acme, regex: 'a*'}\n", &["acme", "empty"]),
-        ("patterns:\n  - {name: acme, regex: '(a{1000}){1000}'}\n", &["acme", "repeat less"]),
-        ("patterns:\n  - {name: jwt, regex: 'a'}\n", &["`jwt` is taken"]),
+        (
+            "tools:\n  - commands: [/usr/bin/x]\n",
+            &["tools, entry 1", "without its folder"],
+        ),
+        (
+            "patterns:\n  - {name: acme, regex: '(a'}\n",
+            &["acme", "regex", "unclosed group"],
+        ),
+        (
+            "patterns:\n  - {name: acme, regex: '(?=a)b'}\n",
+            &["acme", "look-around"],
+        ),
+        (
+            "patterns:\n  - {name: acme, regex: 'a*'}\n",
+            &["acme", "empty"],
+        ),
+        (
+            "patterns:\n  - {name: acme, regex: '(a{1000}){1000}'}\n",
+            &["acme", "repeat less"],
+        ),
+        (
+            "patterns:\n  - {name: jwt, regex: 'a'}\n",
+            &["`jwt` is taken"],
+        ),
         ("exceptions:\n  patterns: [jwd]\n", &["jwd", "jwt"]),
     ] {
         let shown = error(text);

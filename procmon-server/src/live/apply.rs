@@ -6,7 +6,7 @@ use procmon_common::columns::Column;
 
 use super::Host;
 use super::process::LiveProcess;
-use crate::batch::{Batch, EventKind, Frame, Life};
+use crate::batch::{Batch, BlockSource, EventKind, Frame, Life};
 
 /// Where a batch stands among those of its agent.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,7 @@ impl Host {
             && let Some(frame) = &batch.frame
         {
             self.apply_frame(frame);
+            self.apply_interval(frame);
         }
         if batch.key || batch.continues {
             self.span_open = batch.more;
@@ -148,6 +149,20 @@ impl Host {
             touched = self.processes.keys().copied().collect();
         }
         self.update_rates(touched, elapsed_s);
+    }
+
+    /// What completed and ended since the sample before.
+    fn apply_interval(&mut self, frame: &Frame) {
+        self.short_lived.clone_from(&frame.short_lived);
+        let mut latencies = std::mem::take(&mut self.block_latencies);
+        for latency in &frame.block_latency {
+            let issuer = match latency.of {
+                BlockSource::Issuer(handle) => self.life(handle).map(Arc::as_ref),
+                _ => None,
+            };
+            latencies.add(latency, issuer);
+        }
+        self.block_latencies = latencies;
     }
 
     fn update_rates(&mut self, mut touched: Vec<u32>, elapsed_s: Option<f64>) {

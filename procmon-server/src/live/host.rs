@@ -6,8 +6,8 @@ use std::sync::Arc;
 use procmon_common::ids::ProcessId;
 
 use super::process::{LiveProcess, ProcessView};
-use super::{Agent, AgentStatus};
-use crate::batch::Life;
+use super::{Agent, AgentStatus, BlockLatencies};
+use crate::batch::{Life, ShortLived};
 
 /// Most processes of one agent: the kernel's own default limit is a third of it on a big machine.
 pub const MAX_PROCESSES: usize = 100_000;
@@ -42,6 +42,10 @@ pub struct Host {
     /// Lives begun and ended since the server started.
     pub starts: u64,
     pub exits: u64,
+    /// Since its agent or this server started.
+    pub block_latencies: BlockLatencies,
+    /// Of the newest sample.
+    pub short_lived: Vec<ShortLived>,
     pub(super) version: u64,
     pub(super) processes: HandleMap<LiveProcess>,
     /// Known from before the last span, not yet listed in it.
@@ -80,6 +84,8 @@ impl Host {
             frame_ns: None,
             starts: 0,
             exits: 0,
+            block_latencies: BlockLatencies::default(),
+            short_lived: Vec::new(),
             version: 1,
             processes: HandleMap::default(),
             previous: IdMap::default(),
@@ -103,6 +109,7 @@ impl Host {
                 self.superseded.pop_front();
             }
             self.superseded.push_back(self.epoch);
+            self.block_latencies = BlockLatencies::default();
         }
         self.epoch = epoch;
     }

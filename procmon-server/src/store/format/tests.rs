@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::batch::{
-    Batch, ColumnChanges, Credentials, Event, EventKind, Exit, Frame, Image, Life, Loss, Operation,
-    SlowIo, Totals,
+    BUCKETS, Batch, BlockLatency, BlockSource, ColumnChanges, Credentials, Event, EventKind, Exit,
+    Frame, Histogram, Image, Killer, Life, Loss, Oom, Operation, ShortLived, SlowIo, Totals,
 };
 
 fn life() -> impl Strategy<Value = Arc<Life>> {
@@ -17,13 +17,15 @@ fn life() -> impl Strategy<Value = Arc<Life>> {
         (any::<u32>(), any::<i64>()).prop_map(|(pid, ms)| ProcessId::upload(pid, ms)),
     ]);
     let bytes = || proptest::collection::vec(any::<u8>(), 0..12).prop_map(Vec::into_boxed_slice);
-    let image = (any::<u32>(), bytes(), bytes(), bytes(), 0..5000_u64).prop_map(
-        |(seq, name, exe, args, cut)| Image {
+    let lengths = (0..5000_u64, any::<bool>());
+    let image = (any::<u32>(), bytes(), bytes(), bytes(), lengths).prop_map(
+        |(seq, name, exe, args, (args_bytes, args_cut))| Image {
             seq,
             name,
             exe,
-            args_bytes: args.len() as u64 + cut,
+            args_bytes,
             args,
+            args_cut,
         },
     );
     let text = || proptest::option::of("[a-z/é]{0,8}".prop_map(String::into_boxed_str));
@@ -78,7 +80,26 @@ fn kind() -> impl Strategy<Value = EventKind> {
                 major_faults: total,
                 core_dumped: flag,
                 totals_final: !flag,
+                oom_killed: code.map(|_| flag),
+                killed_by: code.map(|code| {
+                    Box::new(Killer {
+                        id: ProcessId::booted(code, u64::from(code) << 20, BootId([7; 16])),
+                        name: b"\xffkill".as_slice().into(),
+                        uid: code,
+                    })
+                }),
                 ..Exit::default()
+            }))
+        });
+    let oom = (
+        proptest::option::of(any::<i32>()),
+        proptest::option::of(0..u64::MAX - 1),
+    )
+        .prop_map(|(oom_score_adj, rss_bytes)| {
+            EventKind::Oom(Box::new(Oom {
+                memory_cgroup: rss_bytes.map(|_| "/docker/é".into()),
+                rss_bytes,
+                oom_score_adj,
             }))
         });
     let io = (any::<u32>(), any::<u64>(), 0..5_u64).prop_map(|(major, bytes, operation)| {
@@ -97,9 +118,18 @@ fn kind() -> impl Strategy<Value = EventKind> {
             reason: "ring_full".into(),
             count,
             from_ns,
+            command: (count % 2 == 0).then(|| b"cc1".as_slice().into()),
+            cgroup: (count % 3 == 0).then(|| "/build".into()),
         }))
     });
-    prop_oneof![Just(EventKind::Fork), Just(EventKind::Exec), exit, io, loss]
+    prop_oneof![
+        Just(EventKind::Fork),
+        Just(EventKind::Exec),
+        exit,
+        io,
+        loss,
+        oom
+    ]
 }
 
 fn frame() -> impl Strategy<Value = Frame> {
@@ -114,12 +144,59 @@ fn frame() -> impl Strategy<Value = Frame> {
         any::<i64>(),
         proptest::collection::vec(column, 0..4),
         proptest::collection::vec(ports, 0..3),
+        proptest::collection::vec(short_lived(), 0..3),
+        proptest::collection::vec(block_latency(), 0..3),
     )
-        .prop_map(|(ts_ns, columns, ports)| Frame {
-            ts_ns,
-            columns,
-            ports,
-        })
+        .prop_map(
+            |(ts_ns, columns, ports, short_lived, block_latency)| Frame {
+                ts_ns,
+                columns,
+                ports,
+                short_lived,
+                block_latency,
+            },
+        )
+}
+
+fn short_lived() -> impl Strategy<Value = ShortLived> {
+    (any::<u32>(), any::<u64>(), any::<bool>()).prop_map(|(lives, number, rest)| ShortLived {
+        name: (!rest).then(|| b"cc1".as_slice().into()),
+        uid: (!rest).then_some(lives),
+        username: (!rest).then(|| "bob".into()),
+        cgroup: (!rest).then(|| "/build".into()),
+        container_id: None,
+        lives,
+        cpu_time_ns: number,
+        read_bytes: number,
+        write_bytes: 0,
+        minor_faults: number,
+        major_faults: 1,
+    })
+}
+
+fn block_latency() -> impl Strategy<Value = BlockLatency> {
+    let of = prop_oneof![
+        any::<u32>().prop_map(BlockSource::Issuer),
+        Just(BlockSource::Writeback),
+        (any::<u32>(), any::<u32>()).prop_map(|(major, minor)| BlockSource::Device {
+            major,
+            minor,
+            name: "vda".into()
+        }),
+    ];
+    (of, 0..5_u64, any::<u64>(), 0..BUCKETS).prop_map(|(of, operation, number, bucket)| {
+        let mut histogram = Histogram {
+            bytes: number,
+            latency_sum_ns: number,
+            ..Histogram::default()
+        };
+        histogram.buckets[bucket] = number;
+        BlockLatency {
+            of,
+            operation: Operation::from_number(operation),
+            histogram,
+        }
+    })
 }
 
 fn batch() -> impl Strategy<Value = Batch> {

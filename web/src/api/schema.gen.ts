@@ -1051,7 +1051,7 @@ export interface operations {
             query?: {
                 /** @description One host; all of them when left out. */
                 agent_id?: string;
-                /** @description exec, exit, fork, `io_slow` or loss; several separated by commas. */
+                /** @description exec, exit, fork, `io_slow`, oom or loss; several separated by commas. */
                 type?: string;
                 /** @description Part of the process' name, in any case. */
                 name?: string;
@@ -1104,7 +1104,7 @@ export interface operations {
             query?: {
                 /** @description One host; all of them when left out. */
                 agent_id?: string;
-                /** @description exec, exit, fork, `io_slow` or loss; several separated by commas. */
+                /** @description exec, exit, fork, `io_slow`, oom or loss; several separated by commas. */
                 type?: string;
                 /** @description Part of the process' name, in any case. */
                 name?: string;

@@ -107,8 +107,7 @@ pub fn exe(pid: u32) -> Option<Vec<u8>> {
 
 /// argv of a process that is known to have begun at `start_ticks`.
 pub fn args(pid: u32, start_ticks: u64) -> Option<Vec<u8>> {
-    let mut args = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    args.truncate(ARGS_MAX);
+    let args = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     (stat(pid)?.start_ticks == start_ticks && !args.is_empty()).then_some(args)
 }
 

@@ -127,26 +127,44 @@ impl Redactor {
     /// their true length.
     pub fn redact(&self, args: &[u8], args_bytes: u64) -> RedactedArgs {
         RedactedArgs {
-            bytes: self.redacted(args),
+            bytes: self.redacted(args, None).unwrap_or_default(),
             is_cut: args_bytes > args.len() as u64,
         }
     }
 
-    fn redacted(&self, args: &[u8]) -> Bytes {
+    /// As [`Redactor::redact`], for an argv that may be the known one: `None` when it is, and nothing is counted again.
+    pub fn redact_other(
+        &self,
+        known: &RedactedArgs,
+        args: &[u8],
+        args_bytes: u64,
+    ) -> Option<RedactedArgs> {
+        Some(RedactedArgs {
+            bytes: self.redacted(args, Some(&known.bytes))?,
+            is_cut: args_bytes > args.len() as u64,
+        })
+    }
+
+    /// `None` when it is the known one.
+    fn redacted(&self, args: &[u8], known: Option<&Bytes>) -> Option<Bytes> {
+        let other = |args: &[u8]| known.is_none_or(|known| *known != args);
         let rules = self
             .shared
             .rules
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        let Some(rules) = rules.as_ref() else {
-            return Bytes::copy_from_slice(args);
-        };
-        let secrets = scan::secrets(rules, args);
+        let secrets = rules
+            .as_ref()
+            .map_or_else(Vec::new, |rules| scan::secrets(rules, args));
         if secrets.is_empty() {
-            return Bytes::copy_from_slice(args);
+            return other(args).then(|| Bytes::copy_from_slice(args));
+        }
+        let redacted = spliced(args, &secrets);
+        if !other(&redacted) {
+            return None;
         }
         self.count(&secrets);
-        spliced(args, &secrets).into()
+        Some(redacted.into())
     }
 
     /// Values replaced so far.

@@ -120,7 +120,8 @@ impl Table {
             && record.args_bytes > 0
             && let Some(read) = procfs::args(life.pid, life.start_ticks)
         {
-            process.image.args = self.redactor.redact(&read, record.args_bytes);
+            let kept = read.get(..procfs::ARGS_MAX).unwrap_or(&read);
+            process.image.args = self.redactor.redact(kept, record.args_bytes);
         }
         let exec = wire::Exec {
             image: Some(process.image.to_wire()),

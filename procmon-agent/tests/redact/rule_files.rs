@@ -114,6 +114,18 @@ fn off_is_off_and_rules_change_while_it_runs() {
 }
 
 #[test]
+fn a_title_that_is_read_again_is_counted_once() {
+    let redactor = Redactor::default();
+    let args = b"a --token=abc";
+    let known = redactor.redact(args, 13);
+    assert!(redactor.redact_other(&known, args, 13).is_none());
+    assert_eq!(redactor.redactions(), 1);
+    let other = redactor.redact_other(&known, b"a --token=abc idle", 18);
+    assert!(other.is_some_and(|other| other.bytes().ends_with(b" idle")));
+    assert_eq!(redactor.redactions(), 2);
+}
+
+#[test]
 fn errors_say_where_and_what_to_write() {
     let missing =
         Redactor::new(true, Some("/nonexistent/rules.yaml".as_ref())).expect_err("no such file");

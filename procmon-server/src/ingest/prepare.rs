@@ -250,7 +250,9 @@ impl Preparation<'_> {
         }
         read.short_lived = interval::short_lived(&frame.short_lived);
         for latency in interval::block_latency(&frame.block_latency) {
+            // Issuer 0 is those that have ended since.
             if let BlockSource::Issuer(handle) = latency.of
+                && handle != 0
                 && self.known(handle).is_none()
             {
                 self.unknown_handles += 1;

@@ -176,7 +176,7 @@ fn frame(agent: &FakeAgent) -> wire::Frame {
                 uid: 1000,
                 username: Some("bob".to_owned()),
                 lives: 40,
-                cpu_time_ms: 900,
+                cpu_time_ns: 900_000_000,
                 ..wire::ShortLived::default()
             },
             wire::ShortLived {

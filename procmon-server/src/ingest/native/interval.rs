@@ -20,7 +20,7 @@ pub(in crate::ingest) fn short_lived(groups: &[wire::ShortLived]) -> Vec<ShortLi
             .as_deref()
             .map(|text| cut(text, NAME_BYTES)),
         lives: group.lives,
-        cpu_time_ns: group.cpu_time_ms.saturating_mul(1_000_000),
+        cpu_time_ns: group.cpu_time_ns,
         read_bytes: group.read_bytes,
         write_bytes: group.write_bytes,
         minor_faults: group.minor_faults,

@@ -101,7 +101,7 @@ impl<'a> Scan<'a, '_> {
         let mut options = Vec::new();
         let rule = "tool_option";
         tool::walk(self.rules, self.args, &mut |place| {
-            options.push(Secret { place, rule })
+            options.push(Secret { place, rule });
         });
         let options = merged(options);
         // `mysql -psecret db`: what looks like a name is the secret itself.

@@ -73,7 +73,6 @@ pub(super) fn word_end(text: &[u8], start: usize, limit: usize) -> usize {
             Some(b'\'') if byte == b'\'' => quote = None,
             Some(open) if open != b'\'' && byte == b'\\' => at += 1,
             Some(open) if byte == open => quote = None,
-            Some(_) => {}
             None if byte == b'\\' => at += 1,
             None if is_quote(byte) => quote = Some(byte),
             None if is_space(byte)
@@ -81,7 +80,7 @@ pub(super) fn word_end(text: &[u8], start: usize, limit: usize) -> usize {
             {
                 return at;
             }
-            None => {}
+            Some(_) | None => {}
         }
         at += 1;
     }

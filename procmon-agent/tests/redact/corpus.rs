@@ -70,15 +70,12 @@ fn fill(text: &str) -> String {
     while let Some(open) = rest.find('{') {
         out.push_str(&rest[..open]);
         rest = &rest[open..];
-        match filler(rest) {
-            Some((filled, used)) => {
-                out.push_str(&filled);
-                rest = &rest[used..];
-            }
-            None => {
-                out.push('{');
-                rest = &rest[1..];
-            }
+        if let Some((filled, used)) = filler(rest) {
+            out.push_str(&filled);
+            rest = &rest[used..];
+        } else {
+            out.push('{');
+            rest = &rest[1..];
         }
     }
     out + rest

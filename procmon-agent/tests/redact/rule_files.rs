@@ -53,7 +53,7 @@ exceptions:
     let redactor = Redactor::new(true, Some(file.path())).expect("a valid file");
     for (args, expected) in [
         ("a\0--license-code=abc\0", "a\0--license-code=‹redacted›\0"),
-        ("a\0--pin\01234\0", "a\0--pin\0‹redacted›\0"),
+        ("a\0--pin\x004321\0", "a\0--pin\0‹redacted›\0"),
         (
             "a\0http://h/?sid=12&x=y\0",
             "a\0http://h/?sid=‹redacted›&x=y\0",

@@ -1,4 +1,4 @@
-//! What no sample shows: lives that ended between two samples, added up.
+//! What no sample shows of lives that ended between two samples, added up.
 
 /// Lives of one command, user and cgroup. The remainder that did not fit has none of them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -8,6 +8,7 @@ pub struct ShortLived {
     pub username: Option<Box<str>>,
     pub cgroup: Option<Box<str>>,
     pub container_id: Option<Box<str>>,
+    /// Those that no sample saw at all.
     pub lives: u32,
     pub cpu_time_ns: u64,
     pub read_bytes: u64,

@@ -54,7 +54,7 @@ pub struct LatencyBucket {
     pub count: u64,
 }
 
-/// What lived and ended between the two newest samples, and so is in no list of processes.
+/// What no sample shows of lives that ended between the two newest ones.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ShortLivedList)]
 pub struct ShortLivedListBody {
@@ -74,6 +74,7 @@ pub struct ShortLivedBody {
     pub uid: Option<u32>,
     pub cgroup: Option<String>,
     pub container_id: Option<String>,
+    /// Those that no sample saw at all; the figures are of the others too, after their last sample.
     pub lives: u32,
     pub cpu_time_ms: f64,
     pub read_bytes: u64,
@@ -88,7 +89,7 @@ impl BlockLatencyBody {
         let mut devices = Vec::new();
         for (device, histograms) in &latencies.devices {
             rows(histograms, &mut devices, |row| {
-                row.device = Some(device.to_string())
+                row.device = Some(device.to_string());
             });
         }
         let mut sorted: Vec<_> = latencies.issuers.iter().collect();
@@ -109,7 +110,7 @@ impl BlockLatencyBody {
             });
         }
         rows(&others, &mut issuers, |row| {
-            row.name = Some("other".to_owned())
+            row.name = Some("other".to_owned());
         });
         let mut writeback = Vec::new();
         rows(&latencies.writeback, &mut writeback, |_| {});
@@ -170,7 +171,7 @@ impl ShortLivedListBody {
         groups.sort_by_key(|group| Reverse(group.cpu_time_ns));
         Self {
             agent_id: host.agent_id.to_string(),
-            at: host.frame_ns.map(rfc3339_ns),
+            at: host.sampled_ns.map(rfc3339_ns),
             groups: groups.into_iter().map(ShortLivedBody::new).collect(),
         }
     }

@@ -69,7 +69,7 @@ async fn get_block_latency(
     Ok(Json(body))
 }
 
-/// What lived and ended between the two newest samples of a host
+/// What no sample shows of lives that ended between the two newest ones of a host
 #[utoipa::path(
     get, path = "/agents/{agent_id}/short-lived", tag = "agents",
     params(("agent_id" = String, Path)),

@@ -56,7 +56,12 @@ impl Host {
             && let Some(frame) = &batch.frame
         {
             self.apply_frame(frame);
-            self.apply_interval(frame);
+            // A frame without totals only names who is gone: it is no sample.
+            if batch.totals.is_some() {
+                self.short_lived.clone_from(&frame.short_lived);
+                self.sampled_ns = Some(frame.ts_ns);
+            }
+            self.add_block_latencies(frame);
         }
         if batch.key || batch.continues {
             self.span_open = batch.more;
@@ -151,9 +156,7 @@ impl Host {
         self.update_rates(touched, elapsed_s);
     }
 
-    /// What completed and ended since the sample before.
-    fn apply_interval(&mut self, frame: &Frame) {
-        self.short_lived.clone_from(&frame.short_lived);
+    fn add_block_latencies(&mut self, frame: &Frame) {
         let mut latencies = std::mem::take(&mut self.block_latencies);
         for latency in &frame.block_latency {
             let issuer = match latency.of {

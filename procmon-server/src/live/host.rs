@@ -44,8 +44,9 @@ pub struct Host {
     pub exits: u64,
     /// Since its agent or this server started.
     pub block_latencies: BlockLatencies,
-    /// Of the newest sample.
+    /// Of the newest sample, and when that was taken by the host's clock.
     pub short_lived: Vec<ShortLived>,
+    pub sampled_ns: Option<i64>,
     pub(super) version: u64,
     pub(super) processes: HandleMap<LiveProcess>,
     /// Known from before the last span, not yet listed in it.
@@ -86,6 +87,7 @@ impl Host {
             exits: 0,
             block_latencies: BlockLatencies::default(),
             short_lived: Vec::new(),
+            sampled_ns: None,
             version: 1,
             processes: HandleMap::default(),
             previous: IdMap::default(),

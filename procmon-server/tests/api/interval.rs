@@ -198,8 +198,16 @@ async fn block_latency_and_short_lives_add_up() {
         agent.now_ns += 5_000_000_000;
         let mut batch = agent.batch();
         batch.frame = Some(frame(&agent));
+        batch.host = Some(wire::HostTotals::default());
         server.send(&batch).await;
     }
+    // It only says that nobody is gone.
+    let mut batch = agent.batch();
+    batch.frame = Some(wire::Frame {
+        ts_unix_ns: agent.now_ns + 1,
+        ..wire::Frame::default()
+    });
+    server.send(&batch).await;
     insta::assert_json_snapshot!(server.json("/api/v1/agents/a/block-latency").await);
     insta::assert_json_snapshot!(server.json("/api/v1/agents/a/short-lived").await);
     let metrics = server.get("/metrics").await.text().await.expect("a body");

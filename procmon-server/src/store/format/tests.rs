@@ -23,8 +23,8 @@ fn life() -> impl Strategy<Value = Arc<Life>> {
             seq,
             name,
             exe,
-            args_bytes,
             args,
+            args_bytes,
             args_cut,
         },
     );

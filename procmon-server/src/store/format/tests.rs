@@ -287,3 +287,43 @@ fn a_newer_version_is_named() {
     assert_eq!(decode(b"PMB1\x02\x00"), Err(FormatError::Version(2)));
     assert_eq!(decode(b"PMB2"), Err(FormatError::Magic));
 }
+
+/// Written by the first version, from an upload in which demo ended and demo2 began.
+const FIRST_VERSION: &str = "504d423101060700050508002c2c02002929030018180400050501003232010001020180f99deefbd4b7ea31060104\
+    0101a601020301010403040101ca010503010106070301010c1105010182ea30020801020e060204d309d4090307b8b989c6c0682a050202020802000409020101\
+    0a0202050f0204040203010a80f99deefbd4b7ea31000204820181010302010201010101000604001004050e64656d6f2f7573722f62696e2f64656d6f202d78726f\
+    6f7464656d6f322f7573722f62696e2f64656d6f32";
+
+#[test]
+fn what_the_first_version_stored_is_read() {
+    let digits: Vec<u8> = FIRST_VERSION
+        .bytes()
+        .filter(u8::is_ascii_hexdigit)
+        .collect();
+    let bytes: Vec<u8> = digits
+        .chunks(2)
+        .map(|pair| {
+            let text = std::str::from_utf8(pair).expect("digits");
+            u8::from_str_radix(text, 16).expect("a byte")
+        })
+        .collect();
+    let batch = decode(&bytes).expect("readable");
+    let [ended, began] = &batch.events[..] else {
+        panic!("{batch:?}")
+    };
+    let EventKind::Exit(exit) = &ended.kind else {
+        panic!("{ended:?}")
+    };
+    assert_eq!((&exit.killed_by, exit.oom_killed), (&None, None));
+    let image = began.life.as_ref().and_then(|life| life.image.as_ref());
+    let image = image.expect("an image");
+    assert_eq!(
+        (&*image.args, image.args_cut),
+        (&b"/usr/bin/demo2"[..], false)
+    );
+    assert_eq!(
+        encode(&batch),
+        bytes,
+        "what has nothing new to say is stored as before"
+    );
+}

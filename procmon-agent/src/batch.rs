@@ -75,6 +75,7 @@ pub struct Condition {
     pub spool_bytes: u64,
     pub spool_max_bytes: u64,
     pub sample: Duration,
+    pub redactions: u64,
 }
 
 pub struct BatchBuilder {
@@ -127,6 +128,7 @@ impl BatchBuilder {
             sample_ns: condition.sample.as_nanos() as u64,
             covered_since_unix_ns: self.covered_since_unix_ns,
             labels: self.speaker.labels.clone(),
+            redactions: condition.redactions,
             ..wire::AgentHealth::default()
         }
     }

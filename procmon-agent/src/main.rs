@@ -10,6 +10,7 @@ use procmon_agent::batch::Speaker;
 use procmon_agent::config::{AgentConfig, Cli, Command};
 use procmon_agent::kernel::probe::{self, Level};
 use procmon_agent::kernel::{Capture, CaptureOptions};
+use procmon_agent::redact::Redactor;
 use procmon_agent::ship::{self, ShipState, ShipTarget};
 use procmon_agent::spool::{self, SpoolOptions};
 use procmon_agent::watch::{Watch, WatchOptions};
@@ -73,6 +74,7 @@ async fn watch(config: AgentConfig) -> Result<ExitCode> {
         speaker,
         fork_events: config.fork_events,
         spool_max_bytes: config.spool_max_bytes,
+        redactor: Redactor::default(),
         resync: state.resync(),
     };
     let watch = Watch::new(capture, writer, options)?;
@@ -139,6 +141,7 @@ async fn print_events(config: &AgentConfig) -> Result<ExitCode> {
         events::run(
             capture,
             fork_events,
+            Redactor::default(),
             &stopping,
             &mut std::io::stdout().lock(),
         )

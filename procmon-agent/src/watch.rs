@@ -15,6 +15,7 @@ use crate::decode::decode;
 use crate::enrich::clock::{boot_ns, unix_ns};
 use crate::kernel::{Capture, KernelCounters};
 use crate::losses::LossMeter;
+use crate::redact::Redactor;
 use crate::sample::Sampler;
 use crate::spool::SpoolWriter;
 use crate::table::{Life, Table};
@@ -34,6 +35,7 @@ pub struct WatchOptions {
     pub speaker: Speaker,
     pub fork_events: bool,
     pub spool_max_bytes: u64,
+    pub redactor: Redactor,
     /// Set by `ship` when the server asks for a key batch.
     pub resync: Arc<AtomicBool>,
 }
@@ -45,6 +47,7 @@ pub struct Watch {
     builder: BatchBuilder,
     spool: SpoolWriter,
     spool_max_bytes: u64,
+    redactor: Redactor,
     resync: Arc<AtomicBool>,
     last_sample: Option<Instant>,
     sample_cost: Duration,
@@ -61,6 +64,7 @@ impl Watch {
         options: WatchOptions,
     ) -> Result<Self> {
         let mut table = Table::new(options.fork_events, capture.is_some());
+        table.set_redactor(options.redactor.clone());
         table.baseline()?;
         let iterator = capture.as_mut().and_then(Capture::take_iterator);
         Ok(Self {
@@ -70,6 +74,7 @@ impl Watch {
             builder: BatchBuilder::new(options.speaker)?,
             spool,
             spool_max_bytes: options.spool_max_bytes,
+            redactor: options.redactor,
             resync: options.resync,
             last_sample: None,
             sample_cost: Duration::ZERO,
@@ -246,6 +251,7 @@ impl Watch {
             spool_bytes: spool.bytes(),
             spool_max_bytes: self.spool_max_bytes,
             sample: self.sample_cost,
+            redactions: self.redactor.redactions(),
         }))
     }
 

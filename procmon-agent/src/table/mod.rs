@@ -23,6 +23,7 @@ use crate::enrich::clock::BootClock;
 use crate::enrich::devices::DeviceNames;
 use crate::enrich::procfs;
 use crate::enrich::users::Users;
+use crate::redact::Redactor;
 use pending::PendingExits;
 use short_lived::ShortLives;
 
@@ -64,6 +65,7 @@ pub struct Table {
     samples: u64,
     /// Whether exits tell what was used: then what no sample shows is known too.
     knows_totals: bool,
+    redactor: Redactor,
 }
 
 impl Table {
@@ -81,7 +83,13 @@ impl Table {
             short_lives: ShortLives::default(),
             samples: 0,
             knows_totals,
+            redactor: Redactor::default(),
         }
+    }
+
+    /// Other rules than the built-in ones. Before the baseline: what is in the table stays as it is.
+    pub fn set_redactor(&mut self, redactor: Redactor) {
+        self.redactor = redactor;
     }
 
     /// Takes every process that runs now. With kernel records: after attaching and before the first drain, so that
@@ -191,6 +199,7 @@ impl Table {
             identity,
             started,
             username,
+            &self.redactor,
         ))
     }
 

@@ -6,6 +6,7 @@ use prost::bytes::Bytes;
 
 use crate::enrich::cgroup::Cgroup;
 use crate::enrich::procfs::{self, Identity};
+use crate::redact::{RedactedArgs, Redactor};
 use crate::sample::{Faults, SampledIdentity};
 
 /// A life, named by what cannot repeat within a boot.
@@ -71,7 +72,7 @@ pub struct Image {
     pub seq: u32,
     pub name: Bytes,
     pub exe: Bytes,
-    pub args: Bytes,
+    pub args: RedactedArgs,
     pub args_bytes: u64,
 }
 
@@ -81,8 +82,9 @@ impl Image {
             seq: self.seq,
             name: self.name.clone(),
             exe: self.exe.clone(),
-            args: self.args.clone(),
+            args: self.args.bytes().clone(),
             args_bytes: self.args_bytes,
+            args_cut: Some(self.args.is_cut()),
         }
     }
 }
@@ -93,6 +95,7 @@ impl Process {
         identity: Identity,
         started_unix_ns: i64,
         username: Option<String>,
+        redactor: &Redactor,
     ) -> Self {
         let Identity {
             pid,
@@ -112,7 +115,7 @@ impl Process {
                 seq: 0,
                 name: identity.name.into(),
                 exe: identity.exe.into(),
-                args: identity.args.into(),
+                args: redactor.redact(&identity.args, identity.args_bytes),
                 args_bytes: identity.args_bytes,
             },
             credentials: wire::Credentials {

@@ -11,6 +11,7 @@ mod cgroup;
 mod child;
 mod exits;
 mod identity;
+mod redaction;
 mod short_lived;
 mod snapshot;
 mod storm;
@@ -35,6 +36,7 @@ fn main() {
         identity::trials(),
         short_lived::trials(),
         snapshot::trials(),
+        redaction::trials(),
         storm::trials(),
         totals::trials(),
     ];

@@ -46,6 +46,16 @@ pub struct Health {
     pub cpu_time_ns: Option<u64>,
     pub sample_ns: Option<u64>,
     pub covered_since_ns: Option<i64>,
+    pub redactions: Option<u64>,
+    /// What it gave up to keep its limits.
+    pub degraded: Vec<String>,
+    pub mem_limit_bytes: Option<u64>,
+    pub ring_used_bytes: Option<u64>,
+    pub ring_bytes: Option<u64>,
+    /// Where it slowed down to keep its budget.
+    pub effective_interval_ms: Option<u32>,
+    /// It went on with the rings of the run before, of which none was lost.
+    pub continued: bool,
 }
 
 /// A time in which something was not seen.
@@ -112,7 +122,10 @@ impl Agent {
 
     /// How long it may be silent.
     pub fn patience_ms(&self) -> i64 {
-        (i64::from(self.interval_ms) * STALE_INTERVALS).max(STALE_FLOOR_MS)
+        let interval_ms = self
+            .interval_ms
+            .max(self.health.effective_interval_ms.unwrap_or(0));
+        (i64::from(interval_ms) * STALE_INTERVALS).max(STALE_FLOOR_MS)
     }
 
     pub fn status(&self, now_ms: i64) -> AgentStatus {
@@ -166,21 +179,26 @@ impl Agent {
     }
 
     /// Takes over what the agent says of itself. Between the last batch of one run and the first of the next nobody
-    /// looked: that is a gap, and what was covered before stays covered.
+    /// looked: that is a gap, unless its rings went on and cover that time. What was covered before stays covered.
     pub fn note_health(&mut self, health: Health) {
         let covered_since = (self.health.covered_since_ns, health.covered_since_ns);
+        let continued = health.continued;
         self.health = health;
         let (Some(earlier), Some(began)) = covered_since else {
             return;
         };
         self.health.covered_since_ns = Some(earlier.min(began));
         let from_ns = self.last_built_ms.saturating_mul(1_000_000);
+        if continued && began < from_ns.saturating_add(1_000_000) {
+            return;
+        }
         if self.last_built_ms != 0 && began > from_ns {
             let loss = Loss {
                 kind: "agent".into(),
                 reason: "agent_down".into(),
                 count: 1,
                 from_ns,
+                ..Loss::default()
             };
             self.note_loss(&loss, began);
         }
@@ -232,6 +250,29 @@ mod tests {
             (5_000_000_000, 9_000_000_000)
         );
         assert_eq!(agent.health.covered_since_ns, Some(1_000_000_000));
+    }
+
+    #[test]
+    fn a_restart_with_pinned_rings_is_no_gap_where_they_cover_the_time() {
+        let run = |covered_since_ns, continued| Health {
+            covered_since_ns: Some(covered_since_ns),
+            continued,
+            ..Health::default()
+        };
+        let mut agent = Agent::default();
+        agent.note_health(run(1_000_000_000, false));
+        agent.last_built_ms = 5_000;
+        agent.note_health(run(5_000_400_000, true));
+        assert!(
+            agent.gaps.is_empty(),
+            "covered to the millisecond that the server knows"
+        );
+        agent.note_health(run(7_000_000_000, true));
+        assert_eq!(
+            agent.gaps.len(),
+            1,
+            "the rings began later than the last batch"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod agent;
 pub mod apply;
+mod block_latency;
 mod host;
 mod process;
 mod restore;
@@ -10,6 +11,7 @@ pub mod routes;
 mod stream;
 
 pub use agent::{Agent, AgentStatus, Gap, Health};
+pub use block_latency::{BlockLatencies, Histograms};
 pub use host::{Changes, Host, MAX_PROCESSES};
 pub use process::{LiveProcess, ProcessView};
 

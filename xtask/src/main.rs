@@ -22,6 +22,7 @@ mod qemu;
 mod run;
 mod sandbox;
 mod service;
+mod soak;
 mod spawning;
 mod test;
 mod web;
@@ -46,6 +47,7 @@ enum Task {
     BuildEbpf(build_ebpf::Options),
     Guest(guest::Options),
     Bench(bench::Options),
+    Soak(soak::Options),
     #[command(hide = true)]
     Population(population::Options),
     #[command(hide = true)]
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Task::BuildEbpf(options) => build_ebpf::run(&options),
         Task::Guest(options) => guest::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Soak(options) => soak::run(&options),
         Task::Population(options) => population::run(&options),
         Task::Sleeper(options) => population::sleep(&options),
         Task::Spawn(options) => spawning::run(&options),

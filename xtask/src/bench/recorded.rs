@@ -41,8 +41,8 @@ pub(crate) fn count_events(url: &str, kind: &str, command: &str, marker: &str) -
         let ours = ours.filter(|event| kind != "exit" || event["exit_code"] == 0);
         let found = lives.len();
         lives.extend(ours.filter_map(|event| event["process_id"].as_str().map(str::to_owned)));
-        // Newest first: a page without ours, after some with them, is older than the round.
-        let past = found > 0 && lives.len() == found;
+        // Newest first: a page without ours, after some with them, is older than the round. An empty one says nothing.
+        let past = found > 0 && lives.len() == found && !events.is_empty();
         match page["next_cursor"].as_str() {
             Some(next) if !past => cursor = format!("&cursor={next}"),
             _ => return Ok(lives.len() as u64),

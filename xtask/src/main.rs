@@ -25,6 +25,7 @@ mod service;
 mod soak;
 mod spawning;
 mod test;
+mod torture;
 mod web;
 mod workspace;
 
@@ -48,6 +49,7 @@ enum Task {
     Guest(guest::Options),
     Bench(bench::Options),
     Soak(soak::Options),
+    Torture(torture::Options),
     #[command(hide = true)]
     Population(population::Options),
     #[command(hide = true)]
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Task::Guest(options) => guest::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Soak(options) => soak::run(&options),
+        Task::Torture(options) => torture::run(&options),
         Task::Population(options) => population::run(&options),
         Task::Sleeper(options) => population::sleep(&options),
         Task::Spawn(options) => spawning::run(&options),

@@ -1,5 +1,6 @@
 //! A server and an agent that reports to it, on this machine: what `run` shows, and what tests and benchmarks drive.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -22,6 +23,7 @@ pub(crate) struct Setup<'a> {
     /// The agent's own choice when not given.
     pub(crate) agent_id: Option<&'a str>,
     pub(crate) agent_arguments: &'a [String],
+    pub(crate) agent_environment: &'a [(&'static str, OsString)],
     pub(crate) echo: Echo,
 }
 
@@ -46,7 +48,8 @@ impl Setup<'_> {
         agent.arg("--spool-dir").arg(self.spool_dir());
         agent
             .args(self.agent_id.iter().flat_map(|id| ["--agent-id", id]))
-            .args(self.agent_arguments);
+            .args(self.agent_arguments)
+            .envs(self.agent_environment.iter().cloned());
         Service::start("agent", &mut agent, &self.log("agent")?, self.echo)
     }
 

@@ -18,11 +18,17 @@ pub(crate) const FILES: usize = 14;
 const THREADED: u32 = 8;
 const MORE_THREADS: u32 = 3;
 
+/// Long arguments are so many, of 99 bytes each.
+const LONG_ARGUMENTS: u32 = 40;
+
 /// Start sleepers, print `ready` when all of them sleep, and end when the standard input does.
 #[derive(Args)]
 pub(crate) struct Options {
     #[arg(long, default_value_t = 0)]
     processes: u32,
+    /// Give each 4 000 bytes of arguments.
+    #[arg(long)]
+    long_arguments: bool,
 }
 
 /// Be one of them.
@@ -32,12 +38,14 @@ pub(crate) struct Sleeper {
     listen: bool,
     #[arg(long, default_value_t = 0)]
     more_threads: u32,
+    /// Of no meaning.
+    arguments: Vec<String>,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let (reader, writer) = io::pipe().context("cannot make a pipe")?;
     for number in 0..options.processes {
-        start(number, &writer)?;
+        start(number, options.long_arguments, &writer)?;
     }
     drop(writer);
     // One line from each that has all it should have.
@@ -52,7 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn start(number: u32, ready: &PipeWriter) -> Result<()> {
+fn start(number: u32, long_arguments: bool, ready: &PipeWriter) -> Result<()> {
     let mut sleeper = Command::new(env::current_exe()?);
     sleeper
         .arg("sleeper")
@@ -63,6 +71,12 @@ fn start(number: u32, ready: &PipeWriter) -> Result<()> {
     }
     if number.is_multiple_of(THREADED) {
         sleeper.args(["--more-threads", &MORE_THREADS.to_string()]);
+    }
+    if long_arguments {
+        // Different in each, as those of real processes.
+        sleeper.args(
+            (0..LONG_ARGUMENTS).map(|word| format!("{:0>99}", number * LONG_ARGUMENTS + word)),
+        );
     }
     sleeper
         .spawn()

@@ -89,6 +89,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         data_dir: folder.path(),
         agent_id: Some("soak"),
         agent_arguments: &arguments,
+        agent_environment: &[],
         echo: Echo::Off,
     };
     let mut pair = Pair::start(&setup)?;

@@ -85,6 +85,7 @@ fn browser() -> Result<Tally> {
         data_dir: folder.path(),
         agent_id: Some("browser-test"),
         agent_arguments: &[],
+        agent_environment: &[],
         echo: Echo::Off,
     })?;
     let tally = count(

@@ -38,6 +38,7 @@ pub(super) fn measure(folder: &Path, time: Duration, others: &BTreeSet<u32>) -> 
         data_dir: folder,
         agent_id: Some("bench"),
         agent_arguments: &["--interval".to_owned(), "1s".to_owned()],
+        agent_environment: &[],
         echo: Echo::Off,
     })?;
     thread::sleep(WARM_UP);

@@ -34,6 +34,7 @@ impl Meter {
     /// CPU seconds since the start that idling does not explain.
     pub(super) fn busy_s(&self) -> Result<f64> {
         let used = (cpu_ns(self.pid)? - self.before) as f64 / 1e9;
-        Ok((used - self.idle_per_s * self.started.elapsed().as_secs_f64()).max(0.0))
+        // Below zero when it idled more expensively than it worked: too small a load to tell.
+        Ok(used - self.idle_per_s * self.started.elapsed().as_secs_f64())
     }
 }

@@ -106,6 +106,7 @@ fn loads(options: &Options, storms: &[Storm]) -> Result<bool> {
         data_dir: folder.path(),
         agent_id: Some("bench"),
         agent_arguments: &[],
+        agent_environment: &[],
         echo: Echo::Off,
     })?;
     let mut complete = true;

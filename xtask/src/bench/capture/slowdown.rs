@@ -67,6 +67,7 @@ fn watched(storm: Storm, folder: &std::path::Path) -> Result<Taken> {
         data_dir: folder,
         agent_id: Some("bench"),
         agent_arguments: &[],
+        agent_environment: &[],
         echo: Echo::Off,
     })?;
     thread::sleep(SETTLE);

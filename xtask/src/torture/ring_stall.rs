@@ -29,7 +29,7 @@ pub(crate) struct Options {
 }
 
 pub(super) fn run(options: &Options, profile: &str) -> Result<()> {
-    let arena = Arena::open(profile, &[])?;
+    let arena = Arena::open(profile, &["--interval", "1s"])?;
     let storm = Lives::start(&arena.folder(), 2, Duration::ZERO)?;
     let name = storm.name.clone();
     for stall_ms in &options.stalls {

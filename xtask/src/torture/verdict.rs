@@ -8,6 +8,9 @@ use super::seen::{Gap, Seen, Told};
 /// Times in the API are rounded to milliseconds, and a process begins a little after the call that starts it.
 const ROUNDING_NS: i64 = 2_000_000;
 
+/// Lives missing in silence of which a line is printed.
+const EXAMPLES: usize = 8;
+
 /// What may be missing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Allowed {
@@ -26,10 +29,11 @@ pub(super) fn judge(name: &str, lives: &[Life], seen: &Seen, allowed: Allowed) -
         ("ends", "exit", &seen.exits),
     ] {
         let missing: Vec<&Life> = missing(lives, told).collect();
-        let silent = missing
+        let silently: Vec<&&Life> = missing
             .iter()
             .filter(|life| !covered(life, kind, &seen.gaps))
-            .count();
+            .collect();
+        let silent = silently.len();
         let lost = seen.lost(kind, name);
         println!(
             "{:<26} {} ({} by sampling), {} missing of which {silent} in no gap; records lost: {} of this command, {} of \
@@ -41,6 +45,9 @@ pub(super) fn judge(name: &str, lives: &[Life], seen: &Seen, allowed: Allowed) -
             lost.of_command,
             lost.of_unknown
         );
+        for life in silently.iter().take(EXAMPLES) {
+            println!("  {}", where_it_was(life, &seen.gaps));
+        }
         if told.repeated > 0 {
             failures.push(format!("{} {what} are there twice", told.repeated));
         }
@@ -77,6 +84,26 @@ fn covered(life: &Life, kind: &str, gaps: &[Gap]) -> bool {
             && gap.from_ns - ROUNDING_NS <= life.until_ns
             && life.from_ns <= gap.until_ns + ROUNDING_NS
     })
+}
+
+/// How far a life is from the nearest gap: the way to whoever drew it too small.
+fn where_it_was(life: &Life, gaps: &[Gap]) -> String {
+    let ms = |ns: i64| ns / 1_000_000;
+    let before = gaps.iter().map(|gap| gap.from_ns - life.until_ns);
+    let after = gaps.iter().map(|gap| life.from_ns - gap.until_ns);
+    let nearest = |distances: &mut dyn Iterator<Item = i64>| {
+        distances
+            .filter(|distance| *distance > 0)
+            .min()
+            .map_or("none".to_owned(), |distance| format!("{} ms", ms(distance)))
+    };
+    format!(
+        "{} of {} ms: next gap in {}, last gap {} ago",
+        life.number,
+        ms(life.until_ns - life.from_ns),
+        nearest(&mut before.into_iter()),
+        nearest(&mut after.into_iter())
+    )
 }
 
 fn gaps(gaps: &[Gap]) {

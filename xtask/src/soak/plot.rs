@@ -1,4 +1,4 @@
-//! The readings as a picture: four charts below each other, in SVG.
+//! The readings as a picture: charts below each other, in SVG.
 
 use std::fmt::Write;
 use std::fs;
@@ -24,13 +24,13 @@ struct Line {
 
 struct Chart {
     title: &'static str,
-    lines: [Line; 2],
+    lines: &'static [Line],
 }
 
-const CHARTS: [Chart; 4] = [
+const CHARTS: [Chart; 5] = [
     Chart {
         title: "resident memory, MiB",
-        lines: [
+        lines: &[
             Line {
                 name: "agent",
                 read: |r| r.agent.rss_bytes as f64 / MIB,
@@ -43,7 +43,7 @@ const CHARTS: [Chart; 4] = [
     },
     Chart {
         title: "open files",
-        lines: [
+        lines: &[
             Line {
                 name: "agent",
                 read: |r| r.agent.files as f64,
@@ -56,7 +56,7 @@ const CHARTS: [Chart; 4] = [
     },
     Chart {
         title: "disk, MiB",
-        lines: [
+        lines: &[
             Line {
                 name: "spool",
                 read: |r| r.agent.disk_bytes as f64 / MIB,
@@ -68,8 +68,15 @@ const CHARTS: [Chart; 4] = [
         ],
     },
     Chart {
+        title: "processes on this host",
+        lines: &[Line {
+            name: "processes",
+            read: |r| r.processes as f64,
+        }],
+    },
+    Chart {
         title: "CPU seconds since the start",
-        lines: [
+        lines: &[
             Line {
                 name: "agent",
                 read: |r| r.agent.cpu_s,
@@ -170,8 +177,8 @@ mod tests {
             },
         ];
         let svg = svg(&readings).unwrap();
-        assert_eq!(svg.matches("<polyline").count(), 8);
-        assert_eq!(svg.matches("points=\"70.0,").count(), 8, "{svg}");
+        assert_eq!(svg.matches("<polyline").count(), 9);
+        assert_eq!(svg.matches("points=\"70.0,").count(), 9, "{svg}");
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
     }
 

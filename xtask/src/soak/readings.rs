@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::bench::recorded;
 use crate::pair::{Pair, Setup};
-use crate::process_cost::{cpu_ns, open_files, rss_bytes};
+use crate::process_cost::{cpu_ns, open_files, processes_on_this_host, rss_bytes};
 use crate::service::Service;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,6 +28,8 @@ pub(super) struct Reading {
     pub(super) spawned: u64,
     pub(super) agent: Usage,
     pub(super) server: Usage,
+    /// On this host: what others start makes the agent and the server grow, too.
+    pub(super) processes: u64,
     /// Records that the agent could not see or keep.
     pub(super) drops: u64,
 }
@@ -43,6 +45,7 @@ impl Reading {
         Ok(Self {
             elapsed_s: elapsed.as_secs_f64(),
             spawned,
+            processes: processes_on_this_host()? as u64,
             agent: usage(&pair.agent, spool_bytes)?,
             server: usage(
                 &pair.server,
@@ -85,7 +88,7 @@ impl Csv {
         writeln!(
             file,
             "elapsed_s,spawned,agent_rss_bytes,agent_files,agent_cpu_s,spool_bytes,server_rss_bytes,server_files,\
-             server_cpu_s,store_bytes,drops"
+             server_cpu_s,store_bytes,processes,drops"
         )?;
         Ok(Self(file))
     }
@@ -99,11 +102,12 @@ impl Csv {
         };
         writeln!(
             self.0,
-            "{:.1},{},{},{},{}",
+            "{:.1},{},{},{},{},{}",
             reading.elapsed_s,
             reading.spawned,
             usage(&reading.agent),
             usage(&reading.server),
+            reading.processes,
             reading.drops
         )
         .context("cannot write a reading")

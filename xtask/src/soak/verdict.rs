@@ -95,10 +95,11 @@ fn summary(readings: &[Reading], lives: &Lives) {
     let (Some(first), Some(last)) = (readings.first(), readings.last()) else {
         return;
     };
+    let processes = || readings.iter().map(|reading| reading.processes);
     let seconds = last.elapsed_s - first.elapsed_s;
     println!(
         "{:.0} s: {} spawned, {} starts and {} ends in the API, {} dropped; CPU ms per s: agent {:.1}, server {:.1}; \
-         store {:.1} MiB, spool {:.1} MiB",
+         store {:.1} MiB, spool {:.1} MiB; {} to {} processes on this host",
         last.elapsed_s,
         lives.spawned,
         lives.starts,
@@ -107,7 +108,9 @@ fn summary(readings: &[Reading], lives: &Lives) {
         (last.agent.cpu_s - first.agent.cpu_s) * 1e3 / seconds,
         (last.server.cpu_s - first.server.cpu_s) * 1e3 / seconds,
         last.server.disk_bytes as f64 / MIB,
-        last.agent.disk_bytes as f64 / MIB
+        last.agent.disk_bytes as f64 / MIB,
+        processes().min().unwrap_or_default(),
+        processes().max().unwrap_or_default()
     );
 }
 

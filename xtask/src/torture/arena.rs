@@ -24,12 +24,15 @@ const BPFFS_VARIABLE: &str = "PROCMON_BPFFS";
 const READY_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 
-pub(super) fn build(profile: &str) -> Result<()> {
+/// Builds both programs, and returns their folder.
+pub(super) fn build(profile: &str) -> Result<PathBuf> {
     if profile == "debug" {
-        return build_debug();
+        build_debug()?;
+    } else {
+        let packages = ["--package", "procmon-server", "--package", "procmon-agent"];
+        command::run(cargo()?.args(["build", "--release"]).args(packages))?;
     }
-    let packages = ["--package", "procmon-server", "--package", "procmon-agent"];
-    command::run(cargo()?.args(["build", "--release"]).args(packages))
+    pair::binaries(profile)
 }
 
 pub(super) struct Arena {
@@ -45,13 +48,13 @@ pub(super) struct Arena {
 
 impl Arena {
     /// Both are up, and the agent watches.
-    pub(super) fn open(profile: &str, agent_arguments: &[&str]) -> Result<Self> {
-        Self::open_with(profile, agent_arguments, None)
+    pub(super) fn open(binaries: &Path, agent_arguments: &[&str]) -> Result<Self> {
+        Self::open_with(binaries, agent_arguments, None)
     }
 
     /// As `open`, with a BPF file system for what the agent pins.
     pub(super) fn open_with(
-        profile: &str,
+        binaries: &Path,
         agent_arguments: &[&str],
         bpffs: Option<&Path>,
     ) -> Result<Self> {
@@ -60,7 +63,7 @@ impl Arena {
         drop(free);
         let mut arena = Self {
             folder: tempfile::tempdir().context("cannot make a data folder")?,
-            binaries: pair::binaries(profile)?,
+            binaries: binaries.to_owned(),
             url: format!("http://{address}"),
             address,
             agent_arguments: agent_arguments.iter().map(|&word| word.into()).collect(),

@@ -1,5 +1,6 @@
 //! An agent that may use little memory, on a host with much to describe: it gives up detail, says so, and stays within.
 
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,9 +32,9 @@ pub(crate) struct Options {
     mem_limit: u64,
 }
 
-pub(super) fn run(options: &Options, profile: &str) -> Result<()> {
+pub(super) fn run(options: &Options, binaries: &Path) -> Result<()> {
     let limit = format!("{}MiB", options.mem_limit);
-    let mut arena = Arena::open(profile, &["--interval", "1s", "--mem-limit", &limit])?;
+    let mut arena = Arena::open(binaries, &["--interval", "1s", "--mem-limit", &limit])?;
     let before = rss_bytes(arena.agent_pid()?)?;
     let processes = options.processes.to_string();
     let population = this_program(&["population", "--processes", &processes, "--long-arguments"])?;

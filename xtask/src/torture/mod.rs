@@ -1,6 +1,9 @@
 //! `cargo xtask torture`: what must never go wrong, made to happen with the real programs. One file per scenario; what they
 //! start lives in `arena`, what the API says of it is read by `seen`.
 
+use std::env;
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
@@ -27,6 +30,9 @@ pub(crate) struct Options {
     /// Build and run the programs of this cargo profile.
     #[arg(long, global = true, default_value = "release", value_parser = ["release", "debug"])]
     profile: String,
+    /// Build nothing, and run the programs in this folder: a released version, for example.
+    #[arg(long, global = true, value_name = "FOLDER")]
+    binaries: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -39,11 +45,14 @@ enum Scenario {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     require_root("loading programs into the kernel")?;
-    arena::build(&options.profile)?;
+    let binaries = match &options.binaries {
+        Some(folder) => env::current_dir()?.join(folder),
+        None => arena::build(&options.profile)?,
+    };
     match &options.scenario {
-        Scenario::RingStall(scenario) => ring_stall::run(scenario, &options.profile),
-        Scenario::RestartStorm(scenario) => restart_storm::run(scenario, &options.profile),
-        Scenario::Spool(scenario) => spool::run(scenario, &options.profile),
-        Scenario::MemoryCap(scenario) => memory_cap::run(scenario, &options.profile),
+        Scenario::RingStall(scenario) => ring_stall::run(scenario, &binaries),
+        Scenario::RestartStorm(scenario) => restart_storm::run(scenario, &binaries),
+        Scenario::Spool(scenario) => spool::run(scenario, &binaries),
+        Scenario::MemoryCap(scenario) => memory_cap::run(scenario, &binaries),
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Options {
     pin: bool,
 }
 
-pub(super) fn run(options: &Options, profile: &str) -> Result<()> {
+pub(super) fn run(options: &Options, binaries: &Path) -> Result<()> {
     let folder = tempfile::tempdir().context("cannot make a folder")?;
     let mount = options.pin.then(|| Mount::new(folder.path())).transpose()?;
     let mut arguments = vec!["--interval", "1s"];
@@ -44,7 +44,7 @@ pub(super) fn run(options: &Options, profile: &str) -> Result<()> {
     if bpffs.is_some() {
         arguments.push("--pin=true");
     }
-    let mut arena = Arena::open_with(profile, &arguments, bpffs.as_deref())?;
+    let mut arena = Arena::open_with(binaries, &arguments, bpffs.as_deref())?;
     let storm = Lives::start(&arena.folder(), 2, PAUSE)?;
     let name = storm.name.clone();
     for number in 0..options.restarts {

@@ -1,5 +1,6 @@
 //! An agent that does not get to run while processes start and end: its ring overflows, and what is lost is counted.
 
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -28,8 +29,8 @@ pub(crate) struct Options {
     stalls: Vec<u64>,
 }
 
-pub(super) fn run(options: &Options, profile: &str) -> Result<()> {
-    let arena = Arena::open(profile, &["--interval", "1s"])?;
+pub(super) fn run(options: &Options, binaries: &Path) -> Result<()> {
+    let arena = Arena::open(binaries, &["--interval", "1s"])?;
     let storm = Lives::start(&arena.folder(), 2, Duration::ZERO)?;
     let name = storm.name.clone();
     for stall_ms in &options.stalls {

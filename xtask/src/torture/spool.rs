@@ -1,6 +1,7 @@
 //! kill -9 of the agent at any moment while the server comes and goes: what the spool is for.
 
 use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -30,8 +31,8 @@ pub(crate) struct Options {
     kills: u64,
 }
 
-pub(super) fn run(options: &Options, profile: &str) -> Result<()> {
-    let mut arena = Arena::open(profile, &["--interval", "1s"])?;
+pub(super) fn run(options: &Options, binaries: &Path) -> Result<()> {
+    let mut arena = Arena::open(binaries, &["--interval", "1s"])?;
     let storm = Lives::start(&arena.folder(), 2, PAUSE)?;
     let name = storm.name.clone();
     for number in 0..options.kills {

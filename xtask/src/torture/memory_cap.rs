@@ -27,8 +27,8 @@ const POPULATION_LIMIT: Duration = Duration::from_mins(5);
 pub(crate) struct Options {
     #[arg(long, default_value_t = 3000)]
     processes: u32,
-    /// The limit in MiB; the agent accepts 16 and more.
-    #[arg(long, default_value_t = 24)]
+    /// The limit in MiB; the agent accepts 32 and more.
+    #[arg(long, default_value_t = 32)]
     mem_limit: u64,
 }
 
@@ -41,9 +41,9 @@ pub(super) fn run(options: &Options, binaries: &Path) -> Result<()> {
     let log = arena.folder().join("population.log");
     let sandbox = Sandbox::start(&population, &log, POPULATION_LIMIT)?;
     let watched = watch(&mut arena);
+    let agent = agent(&arena.url)?;
     sandbox.stop()?;
     let highest = watched?;
-    let agent = agent(&arena.url)?;
     let log = arena
         .agent
         .as_ref()

@@ -25,7 +25,7 @@ const BETWEEN: Duration = Duration::from_secs(2);
 #[derive(Args)]
 pub(crate) struct Options {
     /// Milliseconds of each stall.
-    #[arg(long, value_delimiter = ',', default_values_t = [500, 1000, 2000])]
+    #[arg(long, value_delimiter = ',', default_values_t = [500, 2000, 5000])]
     stalls: Vec<u64>,
 }
 

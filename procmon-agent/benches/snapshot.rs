@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use procmon_agent::kernel::{Capture, CaptureOptions};
 use procmon_agent::sample::Sampler;
 use rustix::time::{ClockId, clock_gettime};
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
@@ -31,21 +32,22 @@ fn main() -> Result<()> {
     };
     match sampler {
         "procmon" => {
-            let mut sampler = Sampler::new()?;
-            measure(scans, || sampler.take().processes.len())
+            let mut capture = Capture::start(CaptureOptions::default())?;
+            let mut sampler = Sampler::new(capture.take_iterator())?;
+            measure(scans, || Ok(sampler.take()?.processes.len()))
         }
         "sysinfo" => {
             let mut system = System::new()?;
-            measure(scans, || sysinfo_scan(&mut system))
+            measure(scans, || Ok(sysinfo_scan(&mut system)))
         }
         other => bail!("{other} is neither procmon nor sysinfo"),
     }
 }
 
-fn measure(scans: usize, mut scan: impl FnMut() -> usize) -> Result<()> {
+fn measure(scans: usize, mut scan: impl FnMut() -> Result<usize>) -> Result<()> {
     for number in 0..scans + WARM_UP {
         let before_ns = cpu_ns();
-        let processes = scan();
+        let processes = scan()?;
         let cpu_ns = cpu_ns() - before_ns;
         if number >= WARM_UP {
             println!("scan {cpu_ns} {processes}");

@@ -76,6 +76,9 @@ pub(super) fn run(options: &Options, binaries: &Path) -> Result<()> {
     if said.is_empty() {
         bail!("the agent gave up nothing: is the limit small enough for so many processes?");
     }
+    if agent["degraded"].as_array().is_none_or(Vec::is_empty) {
+        bail!("the API does not tell what the agent gave up");
+    }
     println!("verdict: ok");
     Ok(())
 }

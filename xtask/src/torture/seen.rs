@@ -126,7 +126,7 @@ fn losses(url: &str) -> Result<Vec<Gap>> {
             kind: text(&event["loss_kind"]),
             reason: text(&event["loss_reason"]),
             count: event["loss_count"].as_u64().unwrap_or_default(),
-            command: event["loss_command"].as_str().map(str::to_owned),
+            command: event["command"].as_str().map(str::to_owned),
         })
     });
     gaps.collect()

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::bpf_stats::{self, Accounting};
+use super::bpf_stats;
 use crate::check::cargo;
 use crate::population;
 use crate::prerequisites::require_root;
@@ -140,7 +140,6 @@ fn measure(
     }));
     report::snapshots(processes, &rows);
 
-    let _accounting = Accounting::start()?;
     let others: BTreeSet<u32> = bpf_stats::programs()?.into_keys().collect();
     let whole = whole::measure(&folder, Duration::from_secs(options.seconds), &others)?;
     report::whole(processes, &whole);

@@ -13,8 +13,9 @@ use crate::pair::Pair;
 use crate::process_cost::cpu_ticks;
 use crate::spawning::{Storm, marker};
 
-/// How the names of the programs begin that follow a process from fork to exit.
-const LIFECYCLE: &str = "process_";
+/// How the names of the programs begin that run for each process, from fork to exit; the signal is the one that tells the
+/// parent.
+const LIFECYCLE: [&str; 2] = ["process_", "signal_"];
 
 pub(super) struct Ours {
     pub(super) rounds: Vec<Round>,
@@ -91,7 +92,7 @@ fn round(storm: Storm, pair: &Pair, others: &BTreeSet<u32>, marker: &str) -> Res
     // Block requests are not part of a life: whoever else writes at the same time makes them too.
     let lifecycle = hooks
         .iter()
-        .filter(|(name, _)| name.starts_with(LIFECYCLE))
+        .filter(|(name, _)| LIFECYCLE.iter().any(|start| name.starts_with(start)))
         .map(|(_, hook)| hook);
     let kernel_ns: f64 = lifecycle
         .map(|hook| hook.ns_per_run * hook.runs as f64)

@@ -1,15 +1,16 @@
 //! The processes that are measured: sleepers with files, threads and listening sockets, all of them ours. These commands
 //! are started by others, in namespaces of their own, and hidden from `--help`.
 
-use std::env;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, PipeWriter, Read, Write};
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 
 use anyhow::{Context, Result};
 use clap::Args;
+
+use crate::sandbox::this_program;
 
 /// Open files of a sleeper, its three streams and its listener included.
 pub(crate) const FILES: usize = 14;
@@ -61,11 +62,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn start(number: u32, long_arguments: bool, ready: &PipeWriter) -> Result<()> {
-    let mut sleeper = Command::new(env::current_exe()?);
-    sleeper
-        .arg("sleeper")
-        .stdin(Stdio::null())
-        .stdout(ready.try_clone()?);
+    let mut sleeper = this_program(&["sleeper"])?;
+    sleeper.stdin(Stdio::null()).stdout(ready.try_clone()?);
     if number.is_multiple_of(2) {
         sleeper.arg("--listen");
     }

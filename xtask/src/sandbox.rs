@@ -2,7 +2,7 @@
 //! nothing but what we put there. It ends with us, however we end.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -123,17 +123,38 @@ pub(crate) fn send(pid: u32, signal: Signal) -> Result<()> {
         .with_context(|| format!("cannot send {signal} to process {pid}"))
 }
 
-/// This program with other arguments, as one that can be started in a sandbox.
+/// This program with other arguments, as one that can be started in a sandbox. A build of the workspace may have replaced its
+/// file meanwhile: then the new one does as well.
 pub(crate) fn this_program(arguments: &[impl AsRef<OsStr>]) -> Result<Command> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let program = replaced(&program).unwrap_or(program);
     let mut command = Command::new(program);
     command.args(arguments);
     Ok(command)
+}
+
+/// The path without what the kernel adds to that of a file that is gone.
+fn replaced(program: &Path) -> Option<PathBuf> {
+    let path = program.to_str()?.strip_suffix(" (deleted)")?;
+    Some(PathBuf::from(path))
 }
 
 fn only_child(pid: u32) -> Result<u32> {
     match process_cost::children(pid)?.as_slice() {
         [child] => Ok(*child),
         children => bail!("process {pid} has {} children, not one", children.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_built_again_is_found() {
+        let again = replaced(Path::new("/t/debug/xtask (deleted)"));
+        assert_eq!(again, Some(PathBuf::from("/t/debug/xtask")));
+        assert_eq!(replaced(Path::new("/t/debug/xtask")), None);
+        assert!(this_program(&["population"]).is_ok());
     }
 }

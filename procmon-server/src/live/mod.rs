@@ -4,6 +4,7 @@
 mod agent;
 pub mod apply;
 mod host;
+mod kept;
 mod process;
 mod restore;
 pub mod routes;

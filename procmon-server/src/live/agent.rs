@@ -6,6 +6,7 @@ use procmon_common::ids::BootId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::kept;
 use crate::batch::{Loss, Totals};
 use crate::store::{AgentRow, Door};
 
@@ -88,7 +89,7 @@ pub struct Agent {
 
 impl Agent {
     pub fn from_row(row: &AgentRow) -> Self {
-        Self {
+        let mut agent = Self {
             door: row.door,
             machine_id: row.machine_id.clone(),
             boot_id: BootId::from_bytes(&row.boot_id),
@@ -96,9 +97,10 @@ impl Agent {
             first_seen_ms: row.first_seen_ms,
             last_seen_ms: row.last_seen_ms,
             clock_offset_ms: row.clock_offset_ms,
-            health: serde_json::from_str(&row.health).unwrap_or_default(),
             ..Self::default()
-        }
+        };
+        kept::from_text(&row.health, &mut agent);
+        agent
     }
 
     pub fn to_row(&self, agent_id: &str) -> AgentRow {
@@ -111,7 +113,7 @@ impl Agent {
             boot_id: self.boot_id.map_or_else(Vec::new, |boot| boot.0.to_vec()),
             interval_ms: self.interval_ms,
             clock_offset_ms: self.clock_offset_ms,
-            health: serde_json::to_string(&self.health).unwrap_or_default(),
+            health: kept::to_text(self),
         }
     }
 

@@ -5,6 +5,7 @@ mod agent;
 pub mod apply;
 mod block_latency;
 mod host;
+mod kept;
 mod process;
 mod restore;
 pub mod routes;

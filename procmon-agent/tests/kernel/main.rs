@@ -11,8 +11,11 @@ mod cgroup;
 mod child;
 mod exits;
 mod identity;
+mod ladder;
+mod namespaces;
 mod short_lived;
 mod snapshot;
+mod sockets;
 mod storm;
 mod totals;
 mod watcher;
@@ -33,8 +36,10 @@ fn main() {
         cgroup::trials(),
         exits::trials(),
         identity::trials(),
+        ladder::trials(),
         short_lived::trials(),
         snapshot::trials(),
+        sockets::trials(),
         storm::trials(),
         totals::trials(),
     ];

@@ -241,6 +241,8 @@ impl Table {
 
     fn new_process(&mut self, life: Life, header: &Header, cgroup_id: u64) -> Process {
         Process {
+            handle: self.new_handle(),
+            life,
             ppid: header.ppid,
             started_unix_ns: self.clock.unix_ns(header.start_boot_ns),
             cgroup: self.cgroups.resolve(cgroup_id, life.pid),

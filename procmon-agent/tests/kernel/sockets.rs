@@ -64,8 +64,8 @@ fn sockets_of(place: &str) -> Result<()> {
     );
     // The child lets go of its UDP socket.
     let mut stdin = listener.stdin.take().context("piped")?;
-    writeln!(stdin, "close")?;
     let fds = procfs::open_fds(pid);
+    writeln!(stdin, "close")?;
     while procfs::open_fds(pid) == fds {
         std::thread::yield_now();
     }

@@ -77,7 +77,7 @@ pub struct Flags {
         value_name = "NAME=VALUE"
     )]
     pub labels: Vec<String>,
-    /// How to see processes: auto, ebpf or sample [default: auto, the best that works]
+    /// How to see processes: auto, ebpf, tracepoint, procnet or sample [default: auto, the best that works]
     #[arg(long, global = true, value_name = "LEVEL")]
     pub probe: Option<String>,
     /// Where batches wait for the server [default: /var/lib/procmon-agent/spool for root]
@@ -128,6 +128,8 @@ pub enum Probe {
     #[default]
     Auto,
     Ebpf,
+    Tracepoint,
+    Procnet,
     Sample,
 }
 
@@ -136,19 +138,26 @@ impl Probe {
         match self {
             Self::Auto => "auto",
             Self::Ebpf => "ebpf",
+            Self::Tracepoint => "tracepoint",
+            Self::Procnet => "procnet",
             Self::Sample => "sample",
         }
     }
 }
 
 impl Setting for Probe {
-    const EXPECTED: &'static str =
-        "auto, ebpf or sample (tracepoint and procnet are not supported by this version)";
+    const EXPECTED: &'static str = "auto, ebpf, tracepoint, procnet or sample";
 
     fn from_value(value: &Value) -> Option<Self> {
-        [Self::Auto, Self::Ebpf, Self::Sample]
-            .into_iter()
-            .find(|probe| value.scalar() == Some(probe.name()))
+        [
+            Self::Auto,
+            Self::Ebpf,
+            Self::Tracepoint,
+            Self::Procnet,
+            Self::Sample,
+        ]
+        .into_iter()
+        .find(|probe| value.scalar() == Some(probe.name()))
     }
 }
 

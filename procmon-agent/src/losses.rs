@@ -83,7 +83,7 @@ impl LossMeter {
         counts.extend(
             kernel
                 .lost()
-                .map(|(kind, reason, count)| ((kind.name(), reason), count)),
+                .map(|(kind, reason, count)| ((kind, reason), count)),
         );
         counts
     }
@@ -112,6 +112,7 @@ mod tests {
         let mut meter = LossMeter::new();
         let lost = |count| KernelCounters {
             counts: vec![(Kind::Exit, "ring_full", count), (Kind::Exec, "emitted", 9)],
+            ..KernelCounters::default()
         };
         let told = meter.take(&lost(3), &spool);
         assert_eq!(

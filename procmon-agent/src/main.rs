@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use procmon_agent::batch::Speaker;
 use procmon_agent::config::{AgentConfig, Cli, Command};
+use procmon_agent::kernel::CaptureOptions;
 use procmon_agent::kernel::probe::{self, Level};
-use procmon_agent::kernel::{Capture, CaptureOptions};
 use procmon_agent::redact::Redactor;
 use procmon_agent::ship::{self, ShipState, ShipTarget};
 use procmon_agent::spool::{self, SpoolOptions};
@@ -58,7 +58,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
 async fn watch(config: AgentConfig) -> Result<ExitCode> {
     let (writer, reader) =
         spool::open(&config.spool_dir, SpoolOptions::new(config.spool_max_bytes))?;
-    let (level, reason, capture) = probe::choose(config.probe, capture_options(&config))?;
+    let (level, reason, source) = probe::choose(config.probe, capture_options(&config))?;
     if level == Level::Ebpf {
         tracing::info!("agent {}: probe {level}", config.agent_id);
     } else {
@@ -77,7 +77,7 @@ async fn watch(config: AgentConfig) -> Result<ExitCode> {
         redactor: Redactor::default(),
         resync: state.resync(),
     };
-    let watch = Watch::new(capture, writer, options)?;
+    let watch = Watch::new(source, writer, options)?;
     let target = ShipTarget::new(config.server_url, config.agent_id, config.token);
 
     // The watch stops first, so that `ship` has its last batch to flush.
@@ -129,17 +129,19 @@ async fn watch(config: AgentConfig) -> Result<ExitCode> {
 }
 
 async fn print_events(config: &AgentConfig) -> Result<ExitCode> {
-    let capture = Capture::start(capture_options(config)).map_err(|error| {
-        anyhow::anyhow!(
-            "`events` needs the probe level ebpf: {}. Try `procmon-agent check`",
-            probe::explain(&error)
-        )
-    })?;
+    let (level, reason, source) = probe::choose(config.probe, capture_options(config))?;
+    anyhow::ensure!(
+        source.has_events(),
+        "`events` needs a probe level that tells events, not {level} ({reason}). Try `procmon-agent check`"
+    );
+    if level != Level::Ebpf {
+        tracing::warn!("probe {level}: {reason}");
+    }
     let shutdown = CancellationToken::new();
     let (stopping, fork_events) = (shutdown.clone(), config.fork_events);
     let mut printing = tokio::task::spawn_blocking(move || {
         events::run(
-            capture,
+            source,
             fork_events,
             Redactor::default(),
             &stopping,

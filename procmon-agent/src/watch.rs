@@ -11,14 +11,14 @@ use procmon_common::wire;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{BatchBuilder, Condition, Content, Speaker};
-use crate::decode::decode;
-use crate::enrich::clock::{boot_ns, unix_ns};
-use crate::kernel::{Capture, KernelCounters};
+use crate::enrich::clock::unix_ns;
+use crate::kernel::Capture;
 use crate::losses::LossMeter;
 use crate::redact::Redactor;
 use crate::sample::Sampler;
+use crate::source::Source;
 use crate::spool::SpoolWriter;
-use crate::table::{Life, Table};
+use crate::table::Table;
 
 /// An event waits this long at most before it is sent on its way.
 const TICK: Duration = Duration::from_millis(100);
@@ -41,7 +41,7 @@ pub struct WatchOptions {
 }
 
 pub struct Watch {
-    capture: Option<Capture>,
+    source: Source,
     table: Table,
     sampler: Sampler,
     builder: BatchBuilder,
@@ -52,23 +52,19 @@ pub struct Watch {
     last_sample: Option<Instant>,
     sample_cost: Duration,
     losses: LossMeter,
+    lost_before: u64,
     events: HashMap<String, u64>,
 }
 
 impl Watch {
-    /// Takes the baseline. `capture` is attached already, so that nothing falls between; without it processes are
-    /// found by comparing samples.
-    pub fn new(
-        mut capture: Option<Capture>,
-        spool: SpoolWriter,
-        options: WatchOptions,
-    ) -> Result<Self> {
-        let mut table = Table::new(options.fork_events, capture.is_some());
+    /// Takes the baseline. `source` is attached already, so that nothing falls between.
+    pub fn new(mut source: Source, spool: SpoolWriter, options: WatchOptions) -> Result<Self> {
+        let mut table = Table::new(options.fork_events, source.knows_totals());
         table.set_redactor(options.redactor.clone());
         table.baseline()?;
-        let iterator = capture.as_mut().and_then(Capture::take_iterator);
+        let iterator = source.ebpf_mut().and_then(Capture::take_iterator);
         Ok(Self {
-            capture,
+            source,
             table,
             sampler: Sampler::new(iterator)?,
             builder: BatchBuilder::new(options.speaker)?,
@@ -79,6 +75,7 @@ impl Watch {
             last_sample: None,
             sample_cost: Duration::ZERO,
             losses: LossMeter::new(),
+            lost_before: 0,
             events: HashMap::new(),
         })
     }
@@ -87,25 +84,24 @@ impl Watch {
     pub fn run(mut self, shutdown: &CancellationToken) -> Result<()> {
         let interval = self.builder.speaker().interval;
         let mut next_sample = Instant::now();
+        let mut next_send = Instant::now();
         while !shutdown.is_cancelled() {
             if Instant::now() >= next_sample {
                 self.sample()?;
                 next_sample = (next_sample + interval).max(Instant::now());
             }
-            let tick = if self.table.awaits_totals() {
-                SHORT_TICK
-            } else {
-                TICK
-            };
-            self.wait(tick.min(next_sample.saturating_duration_since(Instant::now())));
+            self.source.wait(self.tick(next_sample, next_send));
             self.drain()?;
-            self.table.expire(boot_ns(), Life::exists);
-            if self.table.has_changes() || self.must_key() {
+            self.source.expire(&mut self.table, false);
+            // Some levels wake this loop at each event: it is read at once, and sent with those that follow it.
+            let is_due = Instant::now() >= next_send;
+            if is_due && (self.table.has_changes() || self.must_key()) {
                 self.send(Content::default())?;
+                next_send = Instant::now() + SHORT_TICK;
             }
         }
         self.drain()?;
-        self.table.expire(u64::MAX, Life::exists);
+        self.source.expire(&mut self.table, true);
         let closing = Content {
             losses: self.losses()?,
             health: Some(self.health()?),
@@ -114,28 +110,25 @@ impl Watch {
         self.send(closing)
     }
 
-    fn wait(&self, timeout: Duration) {
-        match &self.capture {
-            Some(capture) => capture.wait(timeout),
-            None => std::thread::sleep(timeout),
-        }
+    /// How long there is nothing to do, unless something happens.
+    fn tick(&self, next_sample: Instant, next_send: Instant) -> Duration {
+        let now = Instant::now();
+        let tick = if self.table.has_changes() {
+            next_send.saturating_duration_since(now)
+        } else if self.table.awaits_totals() {
+            SHORT_TICK
+        } else {
+            TICK
+        };
+        tick.min(next_sample.saturating_duration_since(now))
     }
 
-    /// Applies all pending records; closes a batch whenever one is full.
+    /// Applies all pending events; closes a batch whenever one is full.
     fn drain(&mut self) -> Result<()> {
         loop {
-            let Some(capture) = &mut self.capture else {
-                return Ok(());
-            };
-            let (table, losses) = (&mut self.table, &mut self.losses);
-            capture.drain(|bytes| {
-                match decode(bytes) {
-                    Ok(record) => table.apply(&record),
-                    Err(error) => losses.undecodable(error),
-                }
-                !is_full(table)
-            });
-            if !is_full(&self.table) {
+            let losses = &mut self.losses;
+            let undecodable = |error| losses.undecodable(error);
+            if !self.source.drain(&mut self.table, is_full, undecodable)? {
                 return Ok(());
             }
             self.send(Content::default())?;
@@ -147,14 +140,14 @@ impl Watch {
         self.drain()?;
         let sample = self.sampler.take()?;
         self.drain()?;
-        if self.capture.is_none() {
-            self.table.drop_replaced();
-        }
-        let grace = if self.capture.is_some() {
+        let grace = if self.source.has_events() {
             RECORD_GRACE
         } else {
             Duration::ZERO
         };
+        if self.must_compare_starts()? {
+            self.table.drop_replaced();
+        }
         self.table.merge(&sample, self.last_sample, grace);
         self.last_sample = Some(sample.taken);
         self.sample_cost = started.elapsed();
@@ -181,10 +174,24 @@ impl Watch {
     }
 
     fn block_latency(&mut self) -> Result<Vec<wire::BlockLatency>> {
-        let Some(capture) = &mut self.capture else {
+        let Some(capture) = self.source.ebpf_mut() else {
             return Ok(Vec::new());
         };
         Ok(self.table.block_latency(&capture.latencies()?))
+    }
+
+    /// Whether a pid may have been given to another process unnoticed: nothing tells, or something was lost.
+    fn must_compare_starts(&mut self) -> Result<bool> {
+        if !self.source.has_events() {
+            return Ok(true);
+        }
+        let lost = self
+            .source
+            .counters()?
+            .lost()
+            .map(|(.., count)| count)
+            .sum();
+        Ok(std::mem::replace(&mut self.lost_before, lost) != lost)
     }
 
     fn must_key(&self) -> bool {
@@ -246,7 +253,7 @@ impl Watch {
     fn health(&mut self) -> Result<wire::AgentHealth> {
         let spool = self.spool.stats();
         Ok(self.builder.health(Condition {
-            drops: self.losses.totals(&self.kernel_counters()?, &spool),
+            drops: self.losses.totals(&self.source.counters()?, &spool),
             events: self.events.clone(),
             spool_bytes: spool.bytes(),
             spool_max_bytes: self.spool_max_bytes,
@@ -256,14 +263,8 @@ impl Watch {
     }
 
     fn losses(&mut self) -> Result<Vec<wire::Loss>> {
-        let counters = self.kernel_counters()?;
+        let counters = self.source.counters()?;
         Ok(self.losses.take(&counters, &self.spool.stats()))
-    }
-
-    fn kernel_counters(&self) -> Result<KernelCounters> {
-        self.capture
-            .as_ref()
-            .map_or_else(|| Ok(KernelCounters::default()), Capture::counters)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The loaded programs: attach, wait, drain, count.
 
-use std::os::fd::AsFd;
+use std::borrow::Cow;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -8,7 +9,6 @@ use aya::maps::{MapData, PerCpuArray, RingBuf};
 use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader};
 use procmon_common::kernel::{COUNTERS, Counter, KINDS, Kind, Latency, LatencyKey, Settings};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::btf::Btf;
 use super::iterator::TaskIterator;
@@ -23,7 +23,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../procmon-ebpf/prebui
 const OBJECT_VARIABLE: &str = "PROCMON_EBPF_OBJECT";
 
 /// Program, tracepoint, and the kind of record that a miss of it loses.
-const PROGRAMS: [(&str, &str, Option<Kind>); 9] = [
+pub(super) type ProgramRow = (&'static str, &'static str, Option<Kind>);
+
+const PROGRAMS: [ProgramRow; 9] = [
     ("process_free", "sched_process_free", Some(Kind::Free)),
     ("process_exit", "sched_process_exit", Some(Kind::Exit)),
     ("process_exec", "sched_process_exec", Some(Kind::Exec)),
@@ -36,7 +38,8 @@ const PROGRAMS: [(&str, &str, Option<Kind>); 9] = [
     ("signal_sent", "signal_generate", None),
 ];
 
-const LOAD_ATTEMPTS: u32 = 5;
+const LOAD_ATTEMPTS: u32 = 20;
+const LOAD_PAUSE: Duration = Duration::from_millis(5);
 
 #[derive(Clone, Copy, Debug)]
 pub struct CaptureOptions {
@@ -66,6 +69,7 @@ pub struct Capture {
     ebpf: Ebpf,
     #[cfg(feature = "ebpf-log")]
     log: aya_log::EbpfLogger<&'static dyn log::Log>,
+    programs: &'static [ProgramRow],
 }
 
 /// What the programs count, since they were loaded.
@@ -73,6 +77,10 @@ pub struct Capture {
 pub struct KernelCounters {
     /// (kind, reason or `emitted`, count); zero counts are left out.
     pub counts: Vec<(Kind, &'static str, u64)>,
+    /// Events that the proc connector could not deliver, of any kind.
+    pub undelivered: u64,
+    /// The same where only the statuses of exits are taken from it.
+    pub statuses_undelivered: u64,
 }
 
 impl Capture {
@@ -83,16 +91,11 @@ impl Capture {
             io_slow_threshold_ns: options.io_slow_threshold.as_nanos() as u64,
             wakeup_bytes: options.wakeup_bytes,
         };
-        let object = std::env::var_os(OBJECT_VARIABLE)
-            .map(|path| {
-                std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
-            })
-            .transpose()?;
         let mut ebpf = EbpfLoader::new()
             .override_global("OFFSETS", bytemuck::bytes_of(&offsets), true)
             .override_global("SETTINGS", bytemuck::bytes_of(&settings), true)
             .map_max_entries("EVENTS", options.ring_bytes)
-            .load(object.as_deref().unwrap_or(OBJECT))
+            .load(&object()?)
             .context("the kernel did not accept the eBPF object")?;
         let btf = AyaBtf::from_sys_fs().context("cannot read the kernel's BTF")?;
         // First, because the hooks need what it learns.
@@ -102,6 +105,14 @@ impl Capture {
         }
         drop(btf);
         super::memory::give_back();
+        Ok(Self {
+            iterator: Some(iterator),
+            ..Self::of(ebpf, &PROGRAMS)?
+        })
+    }
+
+    /// The consumer's end of programs that are attached.
+    pub(super) fn of(mut ebpf: Ebpf, programs: &'static [ProgramRow]) -> Result<Self> {
         let ring = ebpf
             .take_map("EVENTS")
             .context("the object has no map EVENTS")?;
@@ -113,13 +124,14 @@ impl Capture {
             .context("the object has no map COUNTERS")?;
         Ok(Self {
             ring: ring.try_into()?,
-            iterator: Some(iterator),
+            iterator: None,
             counters: counters.try_into()?,
             latencies: LatencyTable::new(latencies.try_into()?),
             #[cfg(feature = "ebpf-log")]
             log: aya_log::EbpfLogger::init(&mut ebpf)
                 .context("this object was not built with `cargo xtask build-ebpf --log`")?,
             ebpf,
+            programs,
         })
     }
 
@@ -135,14 +147,12 @@ impl Capture {
 
     /// Returns when the programs call for the reader, or after `timeout`.
     pub fn wait(&self, timeout: Duration) {
-        let Ok(timeout) = Timespec::try_from(timeout) else {
-            return;
-        };
-        // An interrupted or failed wait is an early wake-up: the drain after it is harmless.
-        let _ = poll(
-            &mut [PollFd::new(&self.ring, PollFlags::IN)],
-            Some(&timeout),
-        );
+        super::wait_readable([self.ring()], timeout);
+    }
+
+    /// Readable when the programs call for the reader.
+    pub(crate) fn ring(&self) -> BorrowedFd<'_> {
+        self.ring.as_fd()
     }
 
     /// Hands over pending records in order until there is none or `take` returns false; how many there were.
@@ -171,16 +181,19 @@ impl Capture {
                 }
             }
         }
-        for (program, _, kind) in PROGRAMS {
+        for (program, _, kind) in self.programs {
             let Some(kind) = kind else {
                 continue;
             };
             let misses = self.recursion_misses(program)?;
             if misses > 0 {
-                counts.push((kind, "recursion", misses));
+                counts.push((*kind, "recursion", misses));
             }
         }
-        Ok(KernelCounters { counts })
+        Ok(KernelCounters {
+            counts,
+            ..KernelCounters::default()
+        })
     }
 
     fn recursion_misses(&self, program: &str) -> Result<u64> {
@@ -194,12 +207,27 @@ impl Capture {
 }
 
 impl KernelCounters {
-    /// Records lost, by kind and reason.
-    pub fn lost(&self) -> impl Iterator<Item = (Kind, &'static str, u64)> + '_ {
+    /// What was lost, by kind and reason.
+    pub fn lost(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + '_ {
+        let undelivered = [
+            ("event", "socket_full", self.undelivered),
+            ("exit_status", "socket_full", self.statuses_undelivered),
+        ];
         self.counts
             .iter()
-            .copied()
-            .filter(|(_, reason, _)| *reason != Counter::Emitted.name())
+            .map(|(kind, reason, count)| (kind.name(), *reason, *count))
+            .chain(undelivered)
+            .filter(|(_, reason, count)| *reason != Counter::Emitted.name() && *count > 0)
+    }
+}
+
+/// The object to load.
+pub(super) fn object() -> Result<Cow<'static, [u8]>> {
+    match std::env::var_os(OBJECT_VARIABLE) {
+        Some(path) => std::fs::read(&path)
+            .map(Cow::Owned)
+            .with_context(|| format!("cannot read {}", path.display())),
+        None => Ok(Cow::Borrowed(OBJECT)),
     }
 }
 
@@ -212,7 +240,10 @@ pub(super) fn patiently(
         attempts -= 1;
         match load() {
             Err(ProgramError::LoadError { io_error, .. })
-                if io_error.raw_os_error() == Some(libc::EAGAIN) && attempts > 0 => {}
+                if io_error.raw_os_error() == Some(libc::EAGAIN) && attempts > 0 =>
+            {
+                std::thread::sleep(LOAD_PAUSE);
+            }
             result => return result,
         }
     }

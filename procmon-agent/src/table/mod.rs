@@ -3,7 +3,9 @@
 //! `enrich` caches, and it never decides when to send.
 
 mod block_latency;
+mod ends;
 mod merge;
+mod notices;
 mod pending;
 mod process;
 mod records;
@@ -24,6 +26,7 @@ use crate::enrich::devices::DeviceNames;
 use crate::enrich::procfs;
 use crate::enrich::users::Users;
 use crate::redact::Redactor;
+use ends::Leaderless;
 use pending::PendingExits;
 use short_lived::ShortLives;
 
@@ -54,6 +57,7 @@ impl Changes {
 pub struct Table {
     live: HashMap<u32, Process, RandomState>,
     pending: PendingExits,
+    leaderless: Leaderless,
     changes: Changes,
     next_handle: u32,
     clock: BootClock,
@@ -73,6 +77,7 @@ impl Table {
         Self {
             live: HashMap::default(),
             pending: PendingExits::default(),
+            leaderless: Leaderless::default(),
             changes: Changes::default(),
             next_handle: 1,
             clock: BootClock::now(),
@@ -220,6 +225,7 @@ impl Table {
 
     /// The end of a process whose exit was not seen.
     fn end_unseen(&mut self, mut process: Process) {
+        self.settle_leaderless(process.life);
         if process.exit_sent {
             self.changes.gone.push(process.handle);
         } else if let Some(exit) = self.pending.take(process.life) {

@@ -11,9 +11,12 @@ mod cgroup;
 mod child;
 mod exits;
 mod identity;
+mod ladder;
+mod namespaces;
 mod redaction;
 mod short_lived;
 mod snapshot;
+mod sockets;
 mod storm;
 mod totals;
 mod watcher;
@@ -34,9 +37,11 @@ fn main() {
         cgroup::trials(),
         exits::trials(),
         identity::trials(),
+        ladder::trials(),
         short_lived::trials(),
         snapshot::trials(),
         redaction::trials(),
+        sockets::trials(),
         storm::trials(),
         totals::trials(),
     ];

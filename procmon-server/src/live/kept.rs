@@ -48,6 +48,8 @@ fn down(from_ns: i64, until_ns: i64) -> Gap {
             reason: REASON.into(),
             count: 1,
             from_ns,
+            command: None,
+            cgroup: None,
         },
     }
 }

@@ -290,7 +290,7 @@ pub(crate) fn process(pid: u32, now_ns: i64) -> wire::Process {
         image: Some(image(0, format!("/usr/bin/demo\0--n\0{pid}\0").as_bytes())),
         credentials: Some(wire::Credentials {
             uid: 1000,
-            euid: 0,
+            euid: Some(0),
             gid: 1000,
             username: Some("alice".to_owned()),
         }),
@@ -299,6 +299,7 @@ pub(crate) fn process(pid: u32, now_ns: i64) -> wire::Process {
         pid_namespace: None,
         namespace_pid: None,
         baseline: true,
+        ..wire::Process::default()
     }
 }
 

@@ -69,7 +69,7 @@ fn image(image: &wire::Image) -> Image {
 fn credentials(credentials: &wire::Credentials) -> Credentials {
     Credentials {
         uid: Some(credentials.uid),
-        euid: Some(credentials.euid),
+        euid: credentials.euid,
         gid: Some(credentials.gid),
         username: credentials
             .username

@@ -296,6 +296,7 @@ pub(crate) fn process(pid: u32, now_ns: i64) -> wire::Process {
         }),
         cgroup: Some("/system.slice/demo.service".to_owned()),
         container_id: (pid.is_multiple_of(2)).then(|| "0123456789abcdef".to_owned()),
+        systemd_unit: (pid == 10).then(|| "demo.service".to_owned()),
         pid_namespace: None,
         namespace_pid: None,
         baseline: true,

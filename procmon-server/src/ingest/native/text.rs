@@ -32,6 +32,10 @@ pub(in crate::ingest) fn life(process: &wire::Process, boot: BootId) -> Life {
             .container_id
             .as_deref()
             .map(|text| cut(text, NAME_BYTES)),
+        systemd_unit: process
+            .systemd_unit
+            .as_deref()
+            .map(|text| cut(text, NAME_BYTES)),
         pid_namespace: process.pid_namespace,
         namespace_pid: process.namespace_pid,
         baseline: process.baseline,

@@ -97,7 +97,7 @@ fn starts_and_ends(wanted: Probe) -> Result<()> {
     let Some(mut watcher) = start(wanted)? else {
         return Ok(());
     };
-    let mut process = child(["sleep", "300", "a b", ""]).spawn()?;
+    let mut process = child(["sleep", "300", "a b", "", "--password=hunter2"]).spawn()?;
     let pid = process.id();
     watcher.until("exec event", |watcher| {
         watcher
@@ -113,9 +113,17 @@ fn starts_and_ends(wanted: Probe) -> Result<()> {
         *image.exe == *own.as_os_str().as_encoded_bytes(),
         "{image:?}"
     );
-    let expected = format!("{}\0--child\0sleep\x00300\0a b\0\0", own.display());
-    ensure!(*image.args == *expected.as_bytes(), "{image:?}");
-    ensure!(image.args_bytes == expected.len() as u64, "{image:?}");
+    let args = |password: &str| {
+        format!(
+            "{}\0--child\0sleep\x00300\0a b\0\0--password={password}\0",
+            own.display()
+        )
+    };
+    ensure!(*image.args == *args("‹redacted›").as_bytes(), "{image:?}");
+    ensure!(
+        image.args_bytes == args("hunter2").len() as u64,
+        "{image:?}"
+    );
     let credentials = life.execs[0]
         .credentials
         .clone()

@@ -300,7 +300,6 @@ pub(crate) fn process(pid: u32, now_ns: i64) -> wire::Process {
         pid_namespace: None,
         namespace_pid: None,
         baseline: true,
-        ..wire::Process::default()
     }
 }
 

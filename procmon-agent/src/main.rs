@@ -1,23 +1,26 @@
 //! The procmon agent's wiring: configuration, probe level, tasks, signals, shutdown.
 
+mod daemon;
+
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
-use procmon_agent::batch::Speaker;
-use procmon_agent::config::{AgentConfig, Cli, Command};
+use procmon_agent::config::{AgentConfig, Cli, Command, TopFlags};
 use procmon_agent::kernel::CaptureOptions;
 use procmon_agent::kernel::probe::{self, Level};
 use procmon_agent::redact::Redactor;
-use procmon_agent::ship::{self, ShipState, ShipTarget};
-use procmon_agent::spool::{self, SpoolOptions};
-use procmon_agent::watch::{Watch, WatchOptions};
-use procmon_agent::{check, events};
+use procmon_agent::source::Source;
+use procmon_agent::top::{self, TopOptions};
+use procmon_agent::{check, events, privileges};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+/// Of `top`, unless an interval is configured.
+const TOP_INTERVAL: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -46,91 +49,28 @@ fn start_log() {
 
 fn run(cli: &Cli) -> Result<ExitCode> {
     let config = AgentConfig::load(&cli.flags)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     match cli.command {
-        Some(Command::Check) => runtime.block_on(check::run(&config, &probe::assess())),
-        Some(Command::Events) => runtime.block_on(print_events(&config)),
-        None => runtime.block_on(watch(config)),
+        Some(Command::Check) => runtime()?.block_on(check::run(&config, &probe::assess())),
+        Some(Command::Events) => {
+            let (level, source) = start_events(&config)?;
+            let redactor = Redactor::new(config.redact, config.redact_rules.as_deref())?;
+            daemon::give_up_privileges(&config, level, true)?;
+            runtime()?.block_on(print_events(source, config.fork_events, redactor))
+        }
+        Some(Command::Top(flags)) => show_top(&config, flags),
+        None => daemon::run(&cli.flags, config),
     }
 }
 
-/// The daemon.
-async fn watch(config: AgentConfig) -> Result<ExitCode> {
-    let (writer, reader) =
-        spool::open(&config.spool_dir, SpoolOptions::new(config.spool_max_bytes))?;
-    let (level, reason, source) = probe::choose(config.probe, capture_options(&config))?;
-    if level == Level::Ebpf {
-        tracing::info!("agent {}: probe {level}", config.agent_id);
-    } else {
-        tracing::warn!("agent {}: probe {level}: {reason}", config.agent_id);
-    }
-    let labels = config.labels.clone().into_iter().collect();
-    let mut speaker = Speaker::of_this_host(config.agent_id.clone(), labels, config.interval)?;
-    speaker.probe = level.name();
-    speaker.probe_reason = reason;
-
-    let state = Arc::new(ShipState::default());
-    let options = WatchOptions {
-        speaker,
-        fork_events: config.fork_events,
-        spool_max_bytes: config.spool_max_bytes,
-        redactor: Redactor::default(),
-        resync: state.resync(),
-    };
-    let watch = Watch::new(source, writer, options)?;
-    let target = ShipTarget::new(config.server_url, config.agent_id, config.token);
-
-    // The watch stops first, so that `ship` has its last batch to flush.
-    let (stop_watch, stop_ship) = (CancellationToken::new(), CancellationToken::new());
-    let mut tasks = JoinSet::new();
-    let watching = stop_watch.clone();
-    let watch_task = tasks
-        .spawn_blocking(move || watch.run(&watching).context("watching"))
-        .id();
-    let shipping = stop_ship.clone();
-    tasks.spawn(async move {
-        ship::run(reader, target, state, shipping)
-            .await
-            .context("shipping")
-    });
-
-    let mut failed = false;
-    let mut ended = None;
-    tokio::select! {
-        signal = stop_signal() => tracing::info!("{}: stopping", signal?),
-        task = tasks.join_next_with_id() => {
-            tracing::error!("a part of the agent ended by itself: stopping");
-            failed = true;
-            ended = task;
-        }
-    }
-    stop_watch.cancel();
-    while let Some(task) = match ended.take() {
-        Some(task) => Some(task),
-        None => tasks.join_next_with_id().await,
-    } {
-        let (id, result) = task.map_or_else(
-            |panic| (panic.id(), Err(panic.into())),
-            |(id, result)| (id, result),
-        );
-        if let Err(error) = result {
-            tracing::error!("{error:#}");
-            failed = true;
-        }
-        if id == watch_task {
-            stop_ship.cancel();
-        }
-    }
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+/// Starts threads: privileges are given up before.
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
 }
 
-async fn print_events(config: &AgentConfig) -> Result<ExitCode> {
+/// A source that tells events.
+fn start_events(config: &AgentConfig) -> Result<(Level, Source)> {
     let (level, reason, source) = probe::choose(config.probe, capture_options(config))?;
     anyhow::ensure!(
         source.has_events(),
@@ -139,27 +79,71 @@ async fn print_events(config: &AgentConfig) -> Result<ExitCode> {
     if level != Level::Ebpf {
         tracing::warn!("probe {level}: {reason}");
     }
+    Ok((level, source))
+}
+
+/// At the best level that works, without a word about it: a user who is not root expects less.
+fn show_top(config: &AgentConfig, flags: TopFlags) -> Result<ExitCode> {
+    let (level, _, source) = probe::choose(config.probe, capture_options(config))?;
+    if config.hardening {
+        privileges::give_up(&privileges::features(level.name(), true))?;
+    }
+    let interval = if config.is_set("interval") {
+        config.interval
+    } else {
+        TOP_INTERVAL
+    };
+    let options = TopOptions {
+        once: flags.once,
+        sort: flags.sort,
+        rows: flags.rows,
+        interval,
+    };
+    let redactor = Redactor::new(config.redact, config.redact_rules.as_deref())?;
     let shutdown = CancellationToken::new();
-    let (stopping, fork_events) = (shutdown.clone(), config.fork_events);
-    let mut printing = tokio::task::spawn_blocking(move || {
-        events::run(
+    let stopping = shutdown.clone();
+    runtime()?.block_on(until_signal(shutdown, move || {
+        top::run(
             source,
-            fork_events,
-            Redactor::default(),
+            redactor,
+            options,
             &stopping,
             &mut std::io::stdout().lock(),
         )
-    });
+    }))
+}
+
+/// Runs something that ends by itself, or soon after a signal.
+async fn until_signal(
+    shutdown: CancellationToken,
+    work: impl FnOnce() -> Result<()> + Send + 'static,
+) -> Result<ExitCode> {
+    let mut working = tokio::task::spawn_blocking(work);
     tokio::select! {
         signal = stop_signal() => { signal?; }
-        ended = &mut printing => {
+        ended = &mut working => {
             ended??;
             return Ok(ExitCode::SUCCESS);
         }
     }
     shutdown.cancel();
-    printing.await??;
+    working.await??;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn print_events(source: Source, fork_events: bool, redactor: Redactor) -> Result<ExitCode> {
+    let shutdown = CancellationToken::new();
+    let stopping = shutdown.clone();
+    until_signal(shutdown, move || {
+        events::run(
+            source,
+            fork_events,
+            redactor,
+            &stopping,
+            &mut std::io::stdout().lock(),
+        )
+    })
+    .await
 }
 
 fn capture_options(config: &AgentConfig) -> CaptureOptions {

@@ -1,6 +1,8 @@
 //! The loop that watches: drains the ring, samples at the interval, and puts batches into the spool. It owns the process
 //! table and runs on a thread of its own; it never waits for the server.
 
+mod upkeep;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,17 +10,22 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use procmon_common::wire;
+use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{BatchBuilder, Condition, Content, Speaker};
+use crate::config::AgentConfig;
 use crate::enrich::clock::unix_ns;
 use crate::kernel::Capture;
+use crate::limits::{Limits, thread_cpu};
 use crate::losses::LossMeter;
 use crate::redact::Redactor;
 use crate::sample::Sampler;
 use crate::source::Source;
 use crate::spool::SpoolWriter;
 use crate::table::Table;
+use crate::vitals::Vitals;
+use upkeep::Upkeep;
 
 /// An event waits this long at most before it is sent on its way.
 const TICK: Duration = Duration::from_millis(100);
@@ -33,11 +40,13 @@ const MAX_ARGS_BYTES: usize = 4 << 20;
 /// What [`Watch::new`] needs.
 pub struct WatchOptions {
     pub speaker: Speaker,
-    pub fork_events: bool,
     pub spool_max_bytes: u64,
     pub redactor: Redactor,
     /// Set by `ship` when the server asks for a key batch.
     pub resync: Arc<AtomicBool>,
+    pub vitals: Arc<Vitals>,
+    /// The configuration in force, and each that replaces it.
+    pub config: Receiver<Arc<AgentConfig>>,
 }
 
 pub struct Watch {
@@ -54,14 +63,21 @@ pub struct Watch {
     losses: LossMeter,
     lost_before: u64,
     events: HashMap<String, u64>,
+    limits: Limits,
+    upkeep: Upkeep,
+    vitals: Arc<Vitals>,
+    config: Receiver<Arc<AgentConfig>>,
 }
 
 impl Watch {
     /// Takes the baseline. `source` is attached already, so that nothing falls between.
     pub fn new(mut source: Source, spool: SpoolWriter, options: WatchOptions) -> Result<Self> {
-        let mut table = Table::new(options.fork_events, source.knows_totals());
+        let mut config = options.config;
+        let current = Arc::clone(&config.borrow_and_update());
+        let mut table = Table::new(current.fork_events, source.knows_totals());
         table.set_redactor(options.redactor.clone());
-        table.baseline()?;
+        let (mut limits, mut upkeep) = (Limits::new(current.allowance()), Upkeep::new());
+        table.baseline_while(|table| upkeep.measure(&mut limits, table))?;
         let iterator = source.ebpf_mut().and_then(Capture::take_iterator);
         Ok(Self {
             source,
@@ -77,25 +93,40 @@ impl Watch {
             losses: LossMeter::new(),
             lost_before: 0,
             events: HashMap::new(),
+            limits,
+            upkeep,
+            vitals: options.vitals,
+            config,
         })
     }
 
     /// Runs until `shutdown`; what was seen until then is in the spool when it returns.
     pub fn run(mut self, shutdown: &CancellationToken) -> Result<()> {
-        let interval = self.builder.speaker().interval;
-        let mut next_sample = Instant::now();
+        let mut sample_due = Instant::now();
         let mut next_send = Instant::now();
         while !shutdown.is_cancelled() {
-            if Instant::now() >= next_sample {
+            self.vitals.ticked();
+            if Instant::now() >= sample_due {
                 self.sample()?;
-                next_sample = (next_sample + interval).max(Instant::now());
+                sample_due = (sample_due + self.interval()).max(Instant::now());
             }
+            self.reconfigure();
+            self.look_after_itself()?;
+            // What changes the interval applies to the one that has begun.
+            let next_sample = sample_due.min(Instant::now() + self.interval());
+            sample_due = next_sample;
             self.source.wait(self.tick(next_sample, next_send));
             self.drain()?;
             self.source.expire(&mut self.table, false);
             // Some levels wake this loop at each event: it is read at once, and sent with those that follow it.
             let is_due = Instant::now() >= next_send;
-            if is_due && (self.table.has_changes() || self.must_key()) {
+            if self.builder.health_is_urgent() {
+                let health = Some(self.health()?);
+                self.send(Content {
+                    health,
+                    ..Content::default()
+                })?;
+            } else if is_due && (self.table.has_changes() || self.must_key()) {
                 self.send(Content::default())?;
                 next_send = Instant::now() + SHORT_TICK;
             }
@@ -132,11 +163,22 @@ impl Watch {
                 return Ok(());
             }
             self.send(Content::default())?;
+            self.upkeep.measure(&mut self.limits, &mut self.table);
         }
     }
 
+    /// A sample, within what it may cost.
     fn sample(&mut self) -> Result<()> {
-        let started = Instant::now();
+        let (started, cpu) = (Instant::now(), thread_cpu());
+        self.take_sample(started)?;
+        let cpu = thread_cpu().saturating_sub(cpu);
+        self.limits.sampled(cpu);
+        self.apply_limits();
+        self.vitals.sampled(started.elapsed(), cpu, self.interval());
+        Ok(())
+    }
+
+    fn take_sample(&mut self, started: Instant) -> Result<()> {
         self.drain()?;
         let sample = self.sampler.take()?;
         self.drain()?;
@@ -232,6 +274,7 @@ impl Watch {
         content.processes = changes.processes;
         content.events = changes.events;
         for batch in self.builder.build(content)? {
+            self.vitals.built(batch.payload.len());
             self.spool.append(batch)?;
         }
         Ok(())
@@ -251,15 +294,22 @@ impl Watch {
     }
 
     fn health(&mut self) -> Result<wire::AgentHealth> {
+        let condition = self.condition()?;
+        Ok(self.builder.health(condition))
+    }
+
+    fn condition(&self) -> Result<Condition> {
         let spool = self.spool.stats();
-        Ok(self.builder.health(Condition {
+        Ok(Condition {
             drops: self.losses.totals(&self.source.counters()?, &spool),
             events: self.events.clone(),
             spool_bytes: spool.bytes(),
             spool_max_bytes: self.spool_max_bytes,
             sample: self.sample_cost,
             redactions: self.redactor.redactions(),
-        }))
+            degraded: self.limits.names(),
+            mem_limit_bytes: self.limits.allowance().mem_limit_bytes,
+        })
     }
 
     fn losses(&mut self) -> Result<Vec<wire::Loss>> {

@@ -104,7 +104,7 @@ impl Capture {
             attach(&mut ebpf, program, tracepoint, &btf)?;
         }
         drop(btf);
-        super::memory::give_back();
+        crate::limits::give_memory_back();
         Ok(Self {
             iterator: Some(iterator),
             ..Self::of(ebpf, &PROGRAMS)?

@@ -12,7 +12,6 @@ mod classic;
 mod connector;
 mod iterator;
 mod latency;
-mod memory;
 mod message;
 mod offsets;
 pub mod probe;

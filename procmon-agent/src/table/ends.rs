@@ -59,7 +59,9 @@ impl Table {
         }
         let stat = procfs::stat(pid).filter(|stat| stat.start_ticks <= noticed);
         let shown = stat.as_ref().map(|stat| stat.start_ticks);
-        self.know_noticed(pid, last.ts_boot_ns, shown);
+        if !self.know_noticed("exit", pid, last.ts_boot_ns, shown) {
+            return;
+        }
         let Some(life) = self.live.get(&pid).map(|process| process.life) else {
             return;
         };

@@ -3,6 +3,7 @@
 //! `enrich` caches, and it never decides when to send.
 
 mod block_latency;
+mod budget;
 mod ends;
 mod merge;
 mod notices;
@@ -26,6 +27,7 @@ use crate::enrich::devices::DeviceNames;
 use crate::enrich::procfs;
 use crate::enrich::users::Users;
 use crate::redact::Redactor;
+use budget::Budget;
 use ends::Leaderless;
 use pending::PendingExits;
 use short_lived::ShortLives;
@@ -70,6 +72,7 @@ pub struct Table {
     /// Whether exits tell what was used: then what no sample shows is known too.
     knows_totals: bool,
     redactor: Redactor,
+    budget: Budget,
 }
 
 impl Table {
@@ -89,6 +92,7 @@ impl Table {
             samples: 0,
             knows_totals,
             redactor: Redactor::default(),
+            budget: Budget::default(),
         }
     }
 
@@ -97,13 +101,25 @@ impl Table {
         self.redactor = redactor;
     }
 
+    pub fn set_fork_events(&mut self, fork_events: bool) {
+        self.fork_events = fork_events;
+    }
+
     /// Takes every process that runs now. With kernel records: after attaching and before the first drain, so that
     /// nothing falls between.
     pub fn baseline(&mut self) -> std::io::Result<()> {
+        self.baseline_while(|_| {})
+    }
+
+    /// As [`Table::baseline`], with a look now and then at what it costs.
+    pub fn baseline_while(&mut self, mut look: impl FnMut(&mut Self)) -> std::io::Result<()> {
         for pid in procfs::pids()? {
-            if let Some(mut process) = self.read_procfs(pid) {
+            if self.admits("baseline")
+                && let Some(mut process) = self.read_procfs(pid)
+            {
                 process.baseline = true;
                 self.insert(process);
+                look(self);
             }
         }
         Ok(())
@@ -119,6 +135,11 @@ impl Table {
 
     pub fn get(&self, pid: u32) -> Option<&Process> {
         self.live.get(&pid)
+    }
+
+    /// Everything that lives, and the zombies, in no order.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.live.values()
     }
 
     /// What was learnt since the last call; renews the clock.
@@ -215,7 +236,8 @@ impl Table {
     }
 
     /// Adds a process and announces it. One with the same pid that is still here has ended unseen.
-    fn insert(&mut self, process: Process) {
+    fn insert(&mut self, mut process: Process) {
+        process.image.cut_args(self.budget.args_max_bytes());
         self.changes.args_bytes += process.image.args.len();
         self.changes.processes.push(process.to_wire());
         if let Some(previous) = self.live.insert(process.life.pid, process) {

@@ -66,6 +66,9 @@ impl Table {
             known.baseline = false;
             return;
         }
+        if !self.admits("fork") {
+            return;
+        }
         let parent = parent.or(stat.map(|stat| stat.ppid));
         let mut process = Process {
             handle: self.new_handle(),
@@ -100,11 +103,10 @@ impl Table {
     fn noticed_exec(&mut self, pid: u32, ts_boot_ns: u64, seen: Option<Seen>, exe: &[u8]) {
         let identity = procfs::identity(pid)
             .filter(|identity| identity.start_ticks <= start_ticks(ts_boot_ns));
-        self.know_noticed(
-            pid,
-            ts_boot_ns,
-            identity.as_ref().map(|identity| identity.start_ticks),
-        );
+        let shown = identity.as_ref().map(|identity| identity.start_ticks);
+        if !self.know_noticed("exec", pid, ts_boot_ns, shown) {
+            return;
+        }
         let Some(mut process) = self.live.remove(&pid) else {
             return;
         };
@@ -131,6 +133,7 @@ impl Table {
         {
             self.learn(&mut process, identity);
         }
+        process.image.cut_args(self.budget.args_max_bytes());
         let exec = wire::Exec {
             image: Some(process.image.to_wire()),
             credentials: process.credentials.clone(),
@@ -182,13 +185,23 @@ impl Table {
     }
 
     /// Makes sure that the life a notice is about is in the table, even when the notice of its start was lost. `shown` is
-    /// the start of the process that `/proc` has under this pid, if that began before the notice.
-    pub(super) fn know_noticed(&mut self, pid: u32, ts_boot_ns: u64, shown: Option<u64>) {
+    /// the start of the process that `/proc` has under this pid, if that began before the notice. False when the table
+    /// may not grow.
+    pub(super) fn know_noticed(
+        &mut self,
+        kind: &str,
+        pid: u32,
+        ts_boot_ns: u64,
+        shown: Option<u64>,
+    ) -> bool {
         let is_known = self.live.get(&pid).is_some_and(|known| {
             shown.map_or(!known.exit_sent, |shown| shown == known.life.start_ticks)
         });
         if is_known {
-            return;
+            return true;
+        }
+        if !self.admits(kind) {
+            return false;
         }
         let life = Life {
             pid,
@@ -203,6 +216,7 @@ impl Table {
             ..Process::default()
         };
         self.insert(process);
+        true
     }
 
     fn change_credentials(

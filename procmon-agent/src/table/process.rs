@@ -78,6 +78,11 @@ pub struct Image {
 }
 
 impl Image {
+    /// Keeps the beginning of argv; its true length stays.
+    pub fn cut_args(&mut self, max_bytes: usize) {
+        self.args.cut(max_bytes);
+    }
+
     pub fn to_wire(&self) -> wire::Image {
         wire::Image {
             seq: self.seq,

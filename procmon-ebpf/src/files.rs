@@ -6,26 +6,19 @@ use core::ffi::c_void;
 use core::ptr::read_volatile;
 
 use aya_ebpf::helpers::bpf_probe_read_kernel;
-use aya_ebpf::helpers::generated::{
-    bpf_loop, bpf_probe_read_kernel as raw_probe_read, bpf_seq_write, bpf_sock_from_file,
-};
-use procmon_common::kernel::{Files, MAX_SOCKETS, NO_FILES, SampleHead, SampleKind, SocketSample};
+use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel as raw_probe_read};
+use procmon_common::kernel::{Files, MAX_SOCKETS, NO_FILES};
 
-use crate::maps::{DESCRIPTORS, FILE_WALK, SOCKET_OPERATIONS};
-use crate::offsets::{Object, load_object, load_u32, load_u64, offset, probe_u32, probe_u64};
-use crate::rss::learn_cpu_offsets;
+use crate::maps::{DESCRIPTORS, FILE_MEMOS, FILE_WALK, SOCKET_OPERATIONS};
+use crate::offsets::{Object, load_object, load_u32, load_u64, offset, probe_u64};
 use crate::snapshot::SeqFile;
+use crate::sockets::{socket_sample, write_socket};
 
+/// That are read together.
+pub(crate) const DESCRIPTOR_SLOTS: usize = FEW_WORDS * 64;
 const PF_KTHREAD: u32 = 0x0020_0000;
 /// Words of 64 descriptors that are walked at most: a million descriptors.
 const MAX_WORDS: u32 = 16_384;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
-const IPPROTO_TCP: u16 = 6;
-const IPPROTO_UDP: u16 = 17;
-const IPPROTO_MPTCP: u16 = 262;
-const TCP_CLOSE: u8 = 7;
-const TCP_LISTEN: u8 = 10;
 
 /// What the callbacks of the loops share: too much for the stack, and lost to the verifier there.
 #[repr(C)]
@@ -35,6 +28,11 @@ pub(crate) struct FileWalk {
     socket_operations: u64,
     /// Descriptors left in the word, and the first one's number.
     word: u64,
+    /// The first descriptor that was read with it.
+    first: u64,
+    files_hash: u64,
+    /// Descriptors that are Internet sockets; means nothing in a large table.
+    internet_bits: [u64; FEW_WORDS],
     open_fds: u32,
     internet_fds: u32,
     written: u32,
@@ -73,6 +71,9 @@ pub(crate) unsafe fn walk_files(seq: SeqFile, task: Object, pid: u32) -> Files {
         descriptors: load_u64(table, offset!(fdtable_fd)),
         socket_operations: *operations,
         word: 0,
+        first: 0,
+        files_hash: 0,
+        internet_bits: [0; FEW_WORDS],
         open_fds: 0,
         internet_fds: 0,
         written: 0,
@@ -80,12 +81,17 @@ pub(crate) unsafe fn walk_files(seq: SeqFile, task: Object, pid: u32) -> Files {
     };
     let words = load_u32(table, offset!(fdtable_max_fds)).div_ceil(64);
     let mut context = LoopContext { seq, walk };
-    bpf_loop(
-        if words > MAX_WORDS { MAX_WORDS } else { words },
-        walk_word as *mut c_void,
-        (&raw mut context).cast(),
-        0,
-    );
+    if words <= FEW_WORDS as u32 {
+        let start_boot_ns = load_u64(task, offset!(task_start_boottime));
+        walk_small(&mut context, words, start_boot_ns);
+    } else {
+        bpf_loop(
+            if words > MAX_WORDS { MAX_WORDS } else { words },
+            walk_word as *mut c_void,
+            (&raw mut context).cast(),
+            0,
+        );
+    }
     // An exit frees the table under the walk.
     if load_u64(task, offset!(task_files)) != files as u64 {
         return none;
@@ -97,29 +103,160 @@ pub(crate) unsafe fn walk_files(seq: SeqFile, task: Object, pid: u32) -> Files {
     }
 }
 
+/// Words of a small table: what a shell's children inherit has that many.
+const FEW_WORDS: usize = 4;
+
+/// What the last full walk found of a process with a small table: which descriptors are Internet sockets. It holds while
+/// the files behind all descriptors are the same ones, so that these need not be touched, which is most of the cost. A
+/// file's memory may be used again for a socket at the same descriptor: therefore not for ever.
+#[repr(C)]
+pub(crate) struct FileMemo {
+    start_boot_ns: u64,
+    files_hash: u64,
+    internet_bits: [u64; FEW_WORDS],
+    uses: u64,
+}
+
+/// Walks that a memo spares at most.
+const MEMO_USES: u64 = 9;
+
+#[inline(always)]
+unsafe fn walk_small(context: &mut LoopContext, words: u32, start_boot_ns: u64) {
+    let walk = context.walk;
+    let mut bits = [0_u64; FEW_WORDS];
+    let open_bits = (*walk).open_bits as usize;
+    if words <= 1 {
+        bits[0] = probe_u64(open_bits);
+    } else if words as usize == FEW_WORDS {
+        bits = bpf_probe_read_kernel(open_bits as *const [u64; FEW_WORDS]).unwrap_or_default();
+    } else {
+        bits[0] = probe_u64(open_bits);
+        bits[1] = probe_u64(open_bits + 8);
+        if words > 2 {
+            bits[2] = probe_u64(open_bits + 16);
+        }
+    }
+    let mut word = 0;
+    while word < FEW_WORDS {
+        if bits[word] != 0 {
+            hash_word(context, word, bits[word]);
+        }
+        word += 1;
+    }
+    let files_hash = (*walk).files_hash;
+    let known = FILE_MEMOS.get_ptr_mut((*walk).pid);
+    let memo = known.filter(|memo| {
+        (**memo).start_boot_ns == start_boot_ns
+            && (**memo).files_hash == files_hash
+            && (**memo).uses < MEMO_USES
+    });
+    if let Some(memo) = memo {
+        (*memo).uses += 1;
+        visit_words(context, &(*memo).internet_bits);
+        return;
+    }
+    visit_words(context, &bits);
+    let memo = FileMemo {
+        start_boot_ns,
+        files_hash,
+        internet_bits: (*walk).internet_bits,
+        // Spreads the next full walks over several passes.
+        uses: (*walk).pid as u64 % MEMO_USES,
+    };
+    // Full: the one that was not used longest goes, and is walked in full.
+    let _ = FILE_MEMOS.insert((*walk).pid, &memo, 0);
+}
+
+#[inline(always)]
+unsafe fn visit_words(context: &mut LoopContext, bits: &[u64; FEW_WORDS]) {
+    let mut word = 0;
+    while word < FEW_WORDS {
+        if bits[word] != 0 {
+            (*context.walk).word = bits[word];
+            (*context.walk).first = word as u64 * 64;
+            visit_word(context, bits[word]);
+        }
+        word += 1;
+    }
+}
+
+/// Reads the descriptors of one word, and adds them to the hash.
+#[inline(always)]
+unsafe fn hash_word(context: &mut LoopContext, word: usize, bits: u64) {
+    let walk = context.walk;
+    let Some(descriptors) = DESCRIPTORS.get_ptr_mut(0) else {
+        return;
+    };
+    (*walk).open_fds += bits.count_ones();
+    (*walk).first = word as u64 * 64;
+    let descriptors = descriptors.cast::<u64>().add(word * 64);
+    let slots = read_descriptors(descriptors, (*walk).descriptors, word as u64, bits);
+    (*walk).files_hash = hash_descriptors(word as u64 * 64, slots as u64, (*walk).files_hash);
+}
+
+/// Global, so that the verifier walks its loop once and not for each call. `bpf_loop` costs five times as much per turn.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn hash_descriptors(first: u64, slots: u64, hash: u64) -> u64 {
+    let Some(descriptors) = DESCRIPTORS.get_ptr(0) else {
+        return hash;
+    };
+    let mut hash = hash;
+    let mut slot = 0;
+    while slot < 64 && slot < slots {
+        let at = first.wrapping_add(slot);
+        // SAFETY: the index is masked to the length of the array.
+        let file = unsafe {
+            *descriptors
+                .cast::<u64>()
+                .add(read_volatile(&raw const at) as usize & (DESCRIPTOR_SLOTS - 1))
+        };
+        hash = (hash ^ file).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        slot += 1;
+    }
+    hash
+}
+
+/// Reads the descriptors of one word up to the highest open one; how many that are, or 0.
+#[inline(always)]
+unsafe fn read_descriptors(into: *mut u64, array: u64, word: u64, bits: u64) -> usize {
+    let slots = 64 - bits.leading_zeros();
+    let bytes = slots * 8;
+    // Volatile, so that the bound stays visible to the verifier.
+    let bytes = read_volatile(&raw const bytes) & 0x3ff;
+    let bytes = if bytes > 512 { 512 } else { bytes };
+    let from = array.wrapping_add(word * 512) as *const c_void;
+    if raw_probe_read(into.cast(), bytes, from) == 0 {
+        slots as usize
+    } else {
+        0
+    }
+}
+
+#[inline(always)]
+unsafe fn visit_word(context: *mut LoopContext, bits: u64) {
+    bpf_loop(
+        bits.count_ones(),
+        visit_descriptor as *mut c_void,
+        context.cast(),
+        0,
+    );
+}
+
 #[inline(never)]
 extern "C" fn walk_word(index: u64, context: *mut LoopContext) -> i64 {
     // SAFETY: the context is the one that `walk_files` passed.
     unsafe {
         let walk = (*context).walk;
-        let word = probe_u64((*walk).open_bits.wrapping_add(index * 8) as usize);
-        if word == 0 {
-            return 0;
-        }
-        let open = word.count_ones();
-        (*walk).open_fds += open;
-        (*walk).word = word;
+        let bits = probe_u64((*walk).open_bits.wrapping_add(index * 8) as usize);
         let Some(descriptors) = DESCRIPTORS.get_ptr_mut(0) else {
             return 1;
         };
-        // Up to the highest open one; volatile, so that the bound stays visible to the verifier.
-        let bytes = (64 - word.leading_zeros()) * 8;
-        let bytes = read_volatile(&raw const bytes) & 0x3ff;
-        let from = (*walk).descriptors.wrapping_add(index * 512);
-        if raw_probe_read(descriptors.cast(), bytes, from as *const c_void) != 0 {
-            return 0;
+        if bits != 0 && read_descriptors(descriptors.cast(), (*walk).descriptors, index, bits) > 0 {
+            (*walk).open_fds += bits.count_ones();
+            (*walk).word = bits;
+            visit_word(context, bits);
         }
-        bpf_loop(open, visit_descriptor as *mut c_void, context.cast(), 0);
     }
     0
 }
@@ -131,132 +268,37 @@ extern "C" fn visit_descriptor(_index: u64, context: *mut LoopContext) -> i64 {
         let walk = (*context).walk;
         let word = (*walk).word;
         (*walk).word = word & word.wrapping_sub(1);
+        let bit = word & word.wrapping_neg();
+        let slot = (*walk).first as usize + word.trailing_zeros() as usize;
         let Some(descriptors) = DESCRIPTORS.get_ptr(0) else {
             return 1;
         };
         let file = *descriptors
             .cast::<u64>()
-            .add((word.trailing_zeros() & 63) as usize) as usize;
+            .add(read_volatile(&raw const slot) & (DESCRIPTOR_SLOTS - 1))
+            as usize;
         if file == 0 || probe_u64(file + offset!(file_f_op)) != (*walk).socket_operations {
             return 0;
         }
         let socket = probe_u64(file + offset!(file_private_data)) as usize;
         let sock = probe_u64(socket + offset!(socket_sk)) as usize;
         if sock != 0 {
-            visit_socket(context, sock);
+            visit_socket(context, sock, bit);
         }
     }
     0
 }
 
 #[inline(always)]
-unsafe fn visit_socket(context: *mut LoopContext, sock: usize) {
+unsafe fn visit_socket(context: *mut LoopContext, sock: usize, bit: u64) {
     let walk = (*context).walk;
     let Some(sample) = socket_sample(sock, (*walk).pid) else {
         return;
     };
     (*walk).internet_fds += 1;
+    (*walk).internet_bits[((*walk).first / 64) as usize & (FEW_WORDS - 1)] |= bit;
     if (*walk).written < MAX_SOCKETS {
         (*walk).written += 1;
         write_socket((*context).seq, sample);
     }
-}
-
-/// `None` for a socket outside of the Internet families.
-#[inline(always)]
-unsafe fn socket_sample(sock: usize, pid: u32) -> Option<SocketSample> {
-    let family = probe::<u16>(sock + offset!(sock_family));
-    if family != AF_INET && family != AF_INET6 {
-        return None;
-    }
-    let protocol = probe::<u16>(sock + offset!(sock_protocol));
-    let state = probe::<u8>(sock + offset!(sock_state));
-    let ports = probe_u32(sock + offset!(sock_ports));
-    let (peer, port) = (ports as u16, (ports >> 16) as u16);
-    let listening = match protocol {
-        IPPROTO_TCP | IPPROTO_MPTCP => state == TCP_LISTEN,
-        IPPROTO_UDP => peer == 0 && port != 0 && state == TCP_CLOSE,
-        _ => false,
-    };
-    Some(SocketSample {
-        head: SampleHead {
-            kind: SampleKind::Socket as u16,
-            len: size_of::<SocketSample>() as u16,
-            pid,
-        },
-        socket: sock as u64,
-        port,
-        protocol,
-        listening: listening as u16,
-        padding: 0,
-    })
-}
-
-#[inline(always)]
-unsafe fn write_socket(seq: SeqFile, mut sample: SocketSample) {
-    bpf_seq_write(
-        seq.cast_mut().cast(),
-        (&raw mut sample).cast::<c_void>(),
-        size_of::<SocketSample>() as u32,
-    );
-}
-
-#[inline(always)]
-unsafe fn probe<T: Copy + Default>(address: usize) -> T {
-    bpf_probe_read_kernel(address as *const T).unwrap_or_default()
-}
-
-/// `struct bpf_iter__task_file`.
-#[repr(C)]
-pub(crate) struct FileContext {
-    meta: Object,
-    task: Object,
-    fd: u64,
-    file: Object,
-}
-
-/// Run once over the agent's own files, among them a socket: learns what no symbol table needs to tell, the `f_op` of
-/// sockets and where per-CPU memory is.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = "iter/task_file")]
-extern "C" fn learn(context: *const FileContext) -> i32 {
-    // SAFETY: the context is the kernel's; `file` is null at the end of the pass.
-    unsafe {
-        let file = read_volatile(&raw const (*context).file);
-        if file.is_null() {
-            learn_cpu_offsets();
-        } else if !bpf_sock_from_file(file.cast_mut().cast()).is_null()
-            && let Some(operations) = SOCKET_OPERATIONS.get_ptr_mut(0)
-        {
-            *operations = load_u64(file, offset!(file_f_op));
-        }
-    }
-    0
-}
-
-/// Every Internet socket of one task, for those that have more than one record of the pass over all tasks may hold.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = "iter/task_file")]
-extern "C" fn sockets_of_task(context: *const FileContext) -> i32 {
-    // SAFETY: the context is the kernel's; `task` and `file` are null at the end of the pass.
-    unsafe {
-        let task = read_volatile(&raw const (*context).task);
-        let file = read_volatile(&raw const (*context).file);
-        if task.is_null() || file.is_null() {
-            return 0;
-        }
-        let socket = bpf_sock_from_file(file.cast_mut().cast()) as Object;
-        if socket.is_null() {
-            return 0;
-        }
-        let sock = load_u64(socket, offset!(socket_sk)) as usize;
-        let pid = load_u32(task, offset!(task_tgid));
-        if sock != 0
-            && let Some(sample) = socket_sample(sock, pid)
-        {
-            let seq = load_object(read_volatile(&raw const (*context).meta), 0);
-            write_socket(seq, sample);
-        }
-    }
-    0
 }

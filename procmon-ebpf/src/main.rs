@@ -31,6 +31,7 @@ mod oom;
 mod rss;
 mod signal;
 mod snapshot;
+mod sockets;
 mod task;
 
 #[panic_handler]

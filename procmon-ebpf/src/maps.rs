@@ -9,7 +9,7 @@ use procmon_common::kernel::{
     TaskSample,
 };
 
-use crate::files::FileWalk;
+use crate::files::{DESCRIPTOR_SLOTS, FileMemo, FileWalk};
 use crate::rss::CpuOffsets;
 
 /// 1 MiB holds 500 ms of 2 000 starts a second; the agent may set another size when it loads the programs.
@@ -38,7 +38,12 @@ pub(crate) static TASK_SAMPLE: PerCpuArray<TaskSample> = PerCpuArray::with_max_e
 #[map]
 pub(crate) static FILE_WALK: PerCpuArray<FileWalk> = PerCpuArray::with_max_entries(1, 0);
 #[map]
-pub(crate) static DESCRIPTORS: PerCpuArray<[u64; 128]> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static DESCRIPTORS: PerCpuArray<[u64; DESCRIPTOR_SLOTS]> =
+    PerCpuArray::with_max_entries(1, 0);
+
+/// By pid.
+#[map]
+pub(crate) static FILE_MEMOS: LruHashMap<u32, FileMemo> = LruHashMap::with_max_entries(16_384, 0);
 
 /// `f_op` of every socket's file; 0 until it is learnt: then no socket is seen.
 #[map]

@@ -150,6 +150,16 @@ fn configuration(config: &AgentConfig) -> Finding {
             "io_slow_threshold",
             format!("{:?}", config.io_slow_threshold),
         ),
+        ("redact", config.redact.to_string()),
+        (
+            "redact_rules",
+            optional(config.redact_rules.as_ref().map(|path| path.display())),
+        ),
+        ("pin", config.pin.to_string()),
+        ("listen", optional(config.listen)),
+        ("mem_limit", config.mem_limit_bytes.to_string()),
+        ("cpu_limit", format!("{}%", config.cpu_limit_percent)),
+        ("hardening", config.hardening.to_string()),
     ];
     let lines = values.map(|(key, value)| {
         let place = config.places.get(key).map_or("default", String::as_str);
@@ -160,6 +170,10 @@ fn configuration(config: &AgentConfig) -> Finding {
         "configuration",
         format!("each value, and where it comes from{}", lines.concat()),
     )
+}
+
+fn optional(value: Option<impl std::fmt::Display>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
 }
 
 fn token_in_sight(config: &AgentConfig) -> Option<Finding> {

@@ -1,16 +1,24 @@
 //! The agent's command line and configuration: which keys there are, their defaults and their ranges.
 
+mod flags;
+mod ranges;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use clap::{Args, Parser, Subcommand};
-use procmon_common::config::{ByteSize, KeySet, Labels, Layers, Secret, Setting, Value};
+use procmon_common::config::{KeySet, Labels, Layers, Secret, Setting, Value};
 use procmon_common::ids::valid_agent_id;
 
 use crate::ship::base_url;
+pub use flags::{Cli, Command, Flags};
+use ranges::{Listen, MemoryLimit, Percent};
+use ranges::{
+    check_agent_id, check_cpu_limit, check_interval, check_mem_limit, check_spool_size, check_token,
+};
 
 const KEYS: KeySet = KeySet {
     supported: &[
@@ -24,102 +32,16 @@ const KEYS: KeySet = KeySet {
         "spool_max_bytes",
         "fork_events",
         "io_slow_threshold",
+        "redact",
+        "redact_rules",
+        "pin",
+        "listen",
+        "mem_limit",
+        "cpu_limit",
+        "hardening",
     ],
-    unsupported: &["pin", "listen", "mem_limit", "redact"],
+    unsupported: &[],
 };
-
-/// Sees every process of this host from its exec to its exit, and sends it to a procmon server.
-#[derive(Debug, Parser)]
-#[command(name = "procmon-agent", version, after_help = AFTER_HELP)]
-pub struct Cli {
-    /// Without a command, the agent runs until it is told to stop (Ctrl-C or SIGTERM).
-    #[command(subcommand)]
-    pub command: Option<Command>,
-    #[command(flatten)]
-    pub flags: Flags,
-}
-
-const AFTER_HELP: &str = "Every flag but --config is also a key of the configuration file (agent_id) and an environment \
-variable (PROCMON_AGENT_ID). A flag wins over the environment, and that over the file. Nothing is required.";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
-pub enum Command {
-    /// Say what would keep the agent from working here, and how to fix it
-    Check,
-    /// Print events as JSON lines; needs no server
-    Events,
-}
-
-/// Flags are text here: all sources are read and checked in the same way.
-#[expect(clippy::doc_markdown, reason = "the comments are the text of --help")]
-#[derive(Clone, Debug, Default, Args)]
-pub struct Flags {
-    /// Configuration file (YAML)
-    #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Name of this host at the server [default: the host name]
-    #[arg(long, global = true, value_name = "NAME")]
-    pub agent_id: Option<String>,
-    /// Where the server is [default: http://127.0.0.1:8080]
-    #[arg(long, global = true, value_name = "URL")]
-    pub server_url: Option<String>,
-    /// Time between two samples of all processes, from 1s to 1h [default: 5s]
-    #[arg(long, global = true, value_name = "DURATION")]
-    pub interval: Option<String>,
-    /// Token for the server; better in PROCMON_TOKEN or the file: other users can see flags
-    #[arg(long, global = true, value_name = "TOKEN")]
-    pub token: Option<String>,
-    /// A label for this host; can be repeated
-    #[arg(
-        long = "label",
-        visible_alias = "labels",
-        global = true,
-        value_name = "NAME=VALUE"
-    )]
-    pub labels: Vec<String>,
-    /// How to see processes: auto, ebpf or sample [default: auto, the best that works]
-    #[arg(long, global = true, value_name = "LEVEL")]
-    pub probe: Option<String>,
-    /// Where batches wait for the server [default: /var/lib/procmon-agent/spool for root]
-    #[arg(long, global = true, value_name = "FOLDER")]
-    pub spool_dir: Option<PathBuf>,
-    /// Size of all that waits; beyond it the oldest is dropped and counted [default: 256MiB]
-    #[arg(long, global = true, value_name = "SIZE")]
-    pub spool_max_bytes: Option<String>,
-    /// Send forks as events, too [default: false]
-    #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub fork_events: Option<String>,
-    /// Report block requests that take at least this long; 0 reports all [default: 100ms]
-    #[arg(long, global = true, value_name = "DURATION")]
-    pub io_slow_threshold: Option<String>,
-}
-
-impl Flags {
-    fn values(&self) -> Vec<(&'static str, Value)> {
-        let texts = [
-            ("agent_id", &self.agent_id),
-            ("server_url", &self.server_url),
-            ("interval", &self.interval),
-            ("token", &self.token),
-            ("probe", &self.probe),
-            ("spool_max_bytes", &self.spool_max_bytes),
-            ("fork_events", &self.fork_events),
-            ("io_slow_threshold", &self.io_slow_threshold),
-        ];
-        let mut values: Vec<_> = texts
-            .into_iter()
-            .filter_map(|(key, text)| Some((key, Value::Text(text.clone()?))))
-            .collect();
-        if let Some(folder) = &self.spool_dir {
-            values.push(("spool_dir", folder.to_string_lossy().into_owned().into()));
-        }
-        if !self.labels.is_empty() {
-            let labels = self.labels.iter().cloned().map(Value::Text).collect();
-            values.push(("labels", Value::List(labels)));
-        }
-        values
-    }
-}
 
 /// The level of the probe ladder that is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -154,6 +76,7 @@ impl Setting for Probe {
 
 /// What the agent runs with.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct AgentConfig {
     pub agent_id: String,
     /// Without a slash at its end.
@@ -167,6 +90,20 @@ pub struct AgentConfig {
     pub fork_events: bool,
     /// Zero: every block request is reported.
     pub io_slow_threshold: Duration,
+    /// Whether what looks like a secret in argv is replaced before anything leaves this host.
+    pub redact: bool,
+    /// Rules of the operator's own for what is a secret; not read yet.
+    pub redact_rules: Option<PathBuf>,
+    /// Whether programs and rings stay in the kernel while the agent restarts.
+    pub pin: bool,
+    /// Where the agent serves its own metrics and health.
+    pub listen: Option<SocketAddr>,
+    /// Zero: no limit.
+    pub mem_limit_bytes: u64,
+    /// What sampling may use of one core; zero: no limit.
+    pub cpu_limit_percent: f64,
+    /// Whether privileges that only the start needs are given up, and system calls filtered.
+    pub hardening: bool,
     /// Where each key comes from, for `check`.
     pub(crate) places: BTreeMap<&'static str, String>,
 }
@@ -227,6 +164,19 @@ impl AgentConfig {
             io_slow_threshold: layers
                 .get("io_slow_threshold")?
                 .unwrap_or(Duration::from_millis(100)),
+            redact: layers.get("redact")?.unwrap_or(true),
+            redact_rules: layers.get("redact_rules")?,
+            pin: layers.get("pin")?.unwrap_or(false),
+            listen: layers.get("listen")?.unwrap_or(Listen(None)).0,
+            mem_limit_bytes: layers
+                .get_checked("mem_limit", |limit| check_mem_limit(*limit))?
+                .unwrap_or(MemoryLimit(256 << 20))
+                .0,
+            cpu_limit_percent: layers
+                .get_checked("cpu_limit", |limit| check_cpu_limit(*limit))?
+                .unwrap_or(Percent(5.0))
+                .0,
+            hardening: layers.get("hardening")?.unwrap_or(true),
             places: KEYS
                 .supported
                 .iter()
@@ -243,43 +193,6 @@ fn server_url(layers: &Layers) -> anyhow::Result<String> {
     let url = base_url(&text)
         .map_err(|error| anyhow!("{}: the address {error}", layers.place("server_url")))?;
     Ok(url.as_str().trim_end_matches('/').to_owned())
-}
-
-fn check_agent_id(agent_id: &str) -> Result<(), String> {
-    if valid_agent_id(agent_id) {
-        return Ok(());
-    }
-    Err(
-        "is not a valid name; use 1 to 128 letters, digits and . _ - :, for example web-1"
-            .to_owned(),
-    )
-}
-
-fn check_token(token: &Secret) -> Result<(), String> {
-    if token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Ok(());
-    }
-    Err(
-        "has a space, a line break or another character that no token has; copy it again"
-            .to_owned(),
-    )
-}
-
-fn check_interval(interval: &Duration) -> Result<(), String> {
-    if *interval < Duration::from_secs(1) {
-        Err("is too short; the shortest interval is 1s".to_owned())
-    } else if *interval > Duration::from_hours(1) {
-        Err("is too long; the longest interval is 1h".to_owned())
-    } else {
-        Ok(())
-    }
-}
-
-fn check_spool_size(size: ByteSize) -> Result<(), String> {
-    if size.0 < 1 << 20 {
-        return Err("is too small; the smallest spool is 1MiB".to_owned());
-    }
-    Ok(())
 }
 
 /// The host's name, with what an agent id cannot have replaced.

@@ -50,6 +50,10 @@ fn nothing_is_required() {
     assert_eq!(config.spool_max_bytes, 256 << 20);
     assert!(!config.fork_events);
     assert_eq!(config.io_slow_threshold, Duration::from_millis(100));
+    assert!(config.redact && config.hardening && !config.pin);
+    assert_eq!((config.redact_rules, config.listen), (None, None));
+    assert_eq!(config.mem_limit_bytes, 256 << 20);
+    assert!((config.cpu_limit_percent - 5.0).abs() < f64::EPSILON);
 }
 
 #[test]
@@ -117,6 +121,17 @@ fn every_flag_before_and_after_the_command() {
         "--fork-events",
         "--io-slow-threshold",
         "0",
+        "--redact=off",
+        "--redact-rules",
+        "/r.yaml",
+        "--pin",
+        "--listen",
+        ":9101",
+        "--mem-limit",
+        "64MiB",
+        "--cpu-limit",
+        "2%",
+        "--hardening=false",
     ];
     let after: Vec<_> = std::iter::once("check").chain(flags).collect();
     let before: Vec<_> = flags.into_iter().chain(["check"]).collect();
@@ -133,6 +148,11 @@ fn every_flag_before_and_after_the_command() {
         assert_eq!(config.spool_max_bytes, 1 << 30);
         assert!(config.fork_events);
         assert_eq!(config.io_slow_threshold, Duration::ZERO);
+        assert!(!config.redact && config.pin && !config.hardening);
+        assert_eq!(config.redact_rules, Some(PathBuf::from("/r.yaml")));
+        assert_eq!(config.listen, "0.0.0.0:9101".parse().ok());
+        assert_eq!(config.mem_limit_bytes, 64 << 20);
+        assert!((config.cpu_limit_percent - 2.0).abs() < f64::EPSILON);
         assert!(
             !format!("{config:?}").contains("\"t\""),
             "the token is hidden"
@@ -200,6 +220,34 @@ fn what_an_operator_reads() {
             "--spool-max-bytes: \"10kB\" is too small; the smallest spool is 1MiB",
         ),
         (
+            ["--mem-limit", "10MiB"],
+            "--mem-limit: \"10MiB\" is too small; the smallest limit is 16MiB, and 0 is no limit",
+        ),
+        (
+            ["--mem-limit", "1TiB"],
+            "--mem-limit: \"1TiB\" is too large; the largest limit is 64GiB",
+        ),
+        (
+            ["--mem-limit", "lots"],
+            "--mem-limit: \"lots\" does not fit; expected a size, for example 256MiB",
+        ),
+        (
+            ["--cpu-limit", "250%"],
+            "--cpu-limit: \"250%\" is out of range; sampling runs on one core",
+        ),
+        (
+            ["--cpu-limit", "5s"],
+            "--cpu-limit: \"5s\" does not fit; expected percent of one core, for example 5%",
+        ),
+        (
+            ["--cpu-limit", "+1"],
+            "--cpu-limit: \"+1\" does not fit; expected percent of one core",
+        ),
+        (
+            ["--listen", "9101"],
+            "--listen: \"9101\" does not fit; expected address:port, for example 127.0.0.1:9101",
+        ),
+        (
             ["--label", "x"],
             "--labels: \"x\" does not fit; expected names with values",
         ),
@@ -211,16 +259,38 @@ fn what_an_operator_reads() {
 }
 
 #[test]
-fn keys_of_a_later_version_are_refused() {
+fn limits_can_be_off() {
+    for off in ["0", "off"] {
+        let config = resolve(
+            &["--mem-limit", off, "--cpu-limit", off, "--listen", "off"],
+            &[],
+            &host(),
+        )
+        .expect("valid");
+        assert_eq!(config.mem_limit_bytes, 0);
+        assert!(config.cpu_limit_percent.abs() < f64::EPSILON);
+        assert_eq!(config.listen, None);
+    }
+}
+
+#[test]
+fn limits_in_a_file() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("agent.yaml");
-    for key in ["pin", "listen", "mem_limit", "redact"] {
-        std::fs::write(&path, format!("{key}: on\n")).expect("writes");
-        let message = resolve(&["--config", path.to_str().expect("UTF-8")], &[], &host())
-            .expect_err("refused");
-        assert!(
-            message.ends_with(&format!("{key}: not supported by this version; remove it")),
-            "{message}"
-        );
-    }
+    let text = "mem_limit: 64MiB\ncpu_limit: 2.5\nlisten: localhost:9101\nredact: no\nredact_rules: /etc/r.yaml\npin: on\nhardening: false\n";
+    std::fs::write(&path, text).expect("writes");
+    let config =
+        resolve(&["--config", path.to_str().expect("UTF-8")], &[], &host()).expect("valid");
+    assert_eq!(config.mem_limit_bytes, 64 << 20);
+    assert!((config.cpu_limit_percent - 2.5).abs() < f64::EPSILON);
+    assert_eq!(config.listen, "127.0.0.1:9101".parse().ok());
+    assert!(!config.redact && config.pin && !config.hardening);
+    assert_eq!(config.redact_rules, Some(PathBuf::from("/etc/r.yaml")));
+    std::fs::write(&path, "mem_limits: 1GiB\n").expect("writes");
+    let message = resolve(&["--config", path.to_str().expect("UTF-8")], &[], &host())
+        .expect_err("an unknown key");
+    assert!(
+        message.contains("mem_limits: unknown key; did you mean `mem_limit`?"),
+        "{message}"
+    );
 }

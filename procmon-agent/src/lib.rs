@@ -11,6 +11,7 @@ pub mod enrich;
 pub mod events;
 pub mod kernel;
 mod losses;
+pub mod privileges;
 pub mod sample;
 pub mod ship;
 pub mod spool;

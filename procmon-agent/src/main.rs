@@ -1,21 +1,18 @@
 //! The procmon agent's wiring: configuration, probe level, tasks, signals, shutdown.
 
+mod daemon;
+
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
-use procmon_agent::batch::Speaker;
 use procmon_agent::config::{AgentConfig, Cli, Command};
 use procmon_agent::kernel::probe::{self, Level};
 use procmon_agent::kernel::{Capture, CaptureOptions};
-use procmon_agent::ship::{self, ShipState, ShipTarget};
-use procmon_agent::spool::{self, SpoolOptions};
-use procmon_agent::watch::{Watch, WatchOptions};
 use procmon_agent::{check, events};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -43,98 +40,36 @@ fn start_log() {
 
 fn run(cli: &Cli) -> Result<ExitCode> {
     let config = AgentConfig::load(&cli.flags)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     match cli.command {
-        Some(Command::Check) => runtime.block_on(check::run(&config, &probe::assess())),
-        Some(Command::Events) => runtime.block_on(print_events(&config)),
-        None => runtime.block_on(watch(config)),
+        Some(Command::Check) => runtime()?.block_on(check::run(&config, &probe::assess())),
+        Some(Command::Events) => {
+            let capture = start_capture(&config)?;
+            daemon::give_up_privileges(&config, Level::Ebpf, true)?;
+            runtime()?.block_on(print_events(capture, config.fork_events))
+        }
+        None => daemon::run(&cli.flags, config),
     }
 }
 
-/// The daemon.
-async fn watch(config: AgentConfig) -> Result<ExitCode> {
-    let (writer, reader) =
-        spool::open(&config.spool_dir, SpoolOptions::new(config.spool_max_bytes))?;
-    let (level, reason, capture) = probe::choose(config.probe, capture_options(&config))?;
-    if level == Level::Ebpf {
-        tracing::info!("agent {}: probe {level}", config.agent_id);
-    } else {
-        tracing::warn!("agent {}: probe {level}: {reason}", config.agent_id);
-    }
-    let labels = config.labels.clone().into_iter().collect();
-    let mut speaker = Speaker::of_this_host(config.agent_id.clone(), labels, config.interval)?;
-    speaker.probe = level.name();
-    speaker.probe_reason = reason;
-
-    let state = Arc::new(ShipState::default());
-    let options = WatchOptions {
-        speaker,
-        fork_events: config.fork_events,
-        spool_max_bytes: config.spool_max_bytes,
-        resync: state.resync(),
-    };
-    let watch = Watch::new(capture, writer, options)?;
-    let target = ShipTarget::new(config.server_url, config.agent_id, config.token);
-
-    // The watch stops first, so that `ship` has its last batch to flush.
-    let (stop_watch, stop_ship) = (CancellationToken::new(), CancellationToken::new());
-    let mut tasks = JoinSet::new();
-    let watching = stop_watch.clone();
-    let watch_task = tasks
-        .spawn_blocking(move || watch.run(&watching).context("watching"))
-        .id();
-    let shipping = stop_ship.clone();
-    tasks.spawn(async move {
-        ship::run(reader, target, state, shipping)
-            .await
-            .context("shipping")
-    });
-
-    let mut failed = false;
-    let mut ended = None;
-    tokio::select! {
-        signal = stop_signal() => tracing::info!("{}: stopping", signal?),
-        task = tasks.join_next_with_id() => {
-            tracing::error!("a part of the agent ended by itself: stopping");
-            failed = true;
-            ended = task;
-        }
-    }
-    stop_watch.cancel();
-    while let Some(task) = match ended.take() {
-        Some(task) => Some(task),
-        None => tasks.join_next_with_id().await,
-    } {
-        let (id, result) = task.map_or_else(
-            |panic| (panic.id(), Err(panic.into())),
-            |(id, result)| (id, result),
-        );
-        if let Err(error) = result {
-            tracing::error!("{error:#}");
-            failed = true;
-        }
-        if id == watch_task {
-            stop_ship.cancel();
-        }
-    }
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+/// Starts threads: privileges are given up before.
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
 }
 
-async fn print_events(config: &AgentConfig) -> Result<ExitCode> {
-    let capture = Capture::start(capture_options(config)).map_err(|error| {
+fn start_capture(config: &AgentConfig) -> Result<Capture> {
+    Capture::start(capture_options(config)).map_err(|error| {
         anyhow::anyhow!(
             "`events` needs the probe level ebpf: {}. Try `procmon-agent check`",
             probe::explain(&error)
         )
-    })?;
+    })
+}
+
+async fn print_events(capture: Capture, fork_events: bool) -> Result<ExitCode> {
     let shutdown = CancellationToken::new();
-    let (stopping, fork_events) = (shutdown.clone(), config.fork_events);
+    let stopping = shutdown.clone();
     let mut printing = tokio::task::spawn_blocking(move || {
         events::run(
             capture,

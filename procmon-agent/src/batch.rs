@@ -9,6 +9,7 @@ use procmon_common::wire;
 
 use crate::enrich::clock::unix_ns;
 use crate::enrich::procfs;
+use crate::limits::{own_rss_bytes, process_cpu};
 use crate::spool::SpooledBatch;
 
 /// Identities in one batch: a key span of more goes on in the next (`more`).
@@ -75,6 +76,9 @@ pub struct Condition {
     pub spool_bytes: u64,
     pub spool_max_bytes: u64,
     pub sample: Duration,
+    /// What the agent gave up to keep its limits.
+    pub degraded: Vec<String>,
+    pub mem_limit_bytes: u64,
 }
 
 pub struct BatchBuilder {
@@ -84,6 +88,8 @@ pub struct BatchBuilder {
     next_seq: u64,
     covered_since_unix_ns: i64,
     health_sent: Option<Instant>,
+    /// The time between two samples that is in force.
+    interval: Duration,
 }
 
 impl BatchBuilder {
@@ -91,6 +97,7 @@ impl BatchBuilder {
     pub fn new(speaker: Speaker) -> Result<Self> {
         let now = unix_ns();
         Ok(Self {
+            interval: speaker.interval,
             speaker,
             encoder: wire::Encoder::new()?,
             epoch: now as u64,
@@ -104,14 +111,35 @@ impl BatchBuilder {
         &self.speaker
     }
 
+    /// What an operator may change while the agent runs; the server is told with the next batch.
+    pub fn set_speaker(&mut self, labels: HashMap<String, String>, interval: Duration) {
+        self.speaker.labels = labels;
+        self.speaker.interval = interval;
+        self.health_sent = None;
+    }
+
+    /// The time between two samples as it is, which may be longer than the configured one.
+    pub fn set_interval(&mut self, interval: Duration) {
+        if self.interval != interval {
+            self.interval = interval;
+            self.health_sent = None;
+        }
+    }
+
     pub fn health_is_due(&self) -> bool {
         self.health_sent
             .is_none_or(|sent| sent.elapsed() >= HEALTH_EVERY)
     }
 
+    /// The agent's health, which is about to be sent.
     pub fn health(&mut self, condition: Condition) -> wire::AgentHealth {
         self.health_sent = Some(Instant::now());
-        let (rss_bytes, cpu_time_ns) = own_cost();
+        self.describe(condition)
+    }
+
+    /// The agent's health.
+    pub fn describe(&self, condition: Condition) -> wire::AgentHealth {
+        let slower = self.interval > self.speaker.interval;
         wire::AgentHealth {
             version: env!("CARGO_PKG_VERSION").into(),
             hostname: self.speaker.hostname.clone(),
@@ -122,8 +150,15 @@ impl BatchBuilder {
             events: condition.events,
             spool_bytes: condition.spool_bytes,
             spool_max_bytes: condition.spool_max_bytes,
-            rss_bytes,
-            cpu_time_ns,
+            rss_bytes: own_rss_bytes(),
+            cpu_time_ns: process_cpu().as_nanos() as u64,
+            degraded: condition.degraded,
+            mem_limit_bytes: condition.mem_limit_bytes,
+            effective_interval_ms: if slower {
+                self.interval.as_millis() as u32
+            } else {
+                0
+            },
             sample_ns: condition.sample.as_nanos() as u64,
             covered_since_unix_ns: self.covered_since_unix_ns,
             labels: self.speaker.labels.clone(),
@@ -163,7 +198,7 @@ impl BatchBuilder {
             epoch: self.epoch,
             seq: self.next_seq,
             built_unix_ns: unix_ns(),
-            interval_ms: self.speaker.interval.as_millis() as u32,
+            interval_ms: self.interval.as_millis() as u32,
             key: content.key,
             more,
             processes: content.processes,
@@ -198,21 +233,6 @@ fn fitting(processes: &[wire::Process]) -> usize {
         bytes > MAX_IMAGE_BYTES
     });
     too_many.map_or(processes.len().min(MAX_PROCESSES), |first| first.max(1))
-}
-
-/// Resident bytes and CPU time of this process.
-fn own_cost() -> (u64, u64) {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = statm
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse().ok())
-        .unwrap_or(0);
-    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    (
-        pages * rustix::param::page_size() as u64,
-        (cpu.tv_sec * 1_000_000_000 + cpu.tv_nsec) as u64,
-    )
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use anyhow::{Context, anyhow};
 use procmon_common::config::{KeySet, Labels, Layers, Secret, Setting, Value};
 use procmon_common::ids::valid_agent_id;
 
+use crate::limits::Allowance;
 use crate::ship::base_url;
 pub use flags::{Cli, Command, Flags};
 use ranges::{Listen, MemoryLimit, Percent};
@@ -42,6 +43,10 @@ const KEYS: KeySet = KeySet {
     ],
     unsupported: &[],
 };
+
+/// Every key there is.
+#[cfg(test)]
+pub(crate) const KEY_NAMES: &[&str] = KEYS.supported;
 
 /// The level of the probe ladder that is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,6 +188,17 @@ impl AgentConfig {
                 .map(|key| (*key, layers.place(key)))
                 .collect(),
         })
+    }
+}
+
+impl AgentConfig {
+    /// What the agent may cost.
+    pub fn allowance(&self) -> Allowance {
+        Allowance {
+            interval: self.interval,
+            mem_limit_bytes: self.mem_limit_bytes,
+            cpu_limit_percent: self.cpu_limit_percent,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The daemon: what needs privileges first, then giving them up, then the tasks, signals and shutdown.
 
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -7,32 +8,43 @@ use anyhow::{Context, Result};
 use procmon_agent::batch::Speaker;
 use procmon_agent::config::{AgentConfig, Flags};
 use procmon_agent::kernel::probe::{self, Level};
-use procmon_agent::privileges;
+use procmon_agent::listen::{self, Told};
+use procmon_agent::privileges::{self, Privileges};
+use procmon_agent::reload;
 use procmon_agent::ship::{self, ShipState, ShipTarget};
 use procmon_agent::spool::{self, SpoolOptions, SpoolReader};
+use procmon_agent::vitals::Vitals;
 use procmon_agent::watch::{Watch, WatchOptions};
-use tokio::task::JoinSet;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{capture_options, runtime, stop_signal};
 
 /// What only the start may open, ready to run.
 struct Started {
+    level: Level,
     watch: Watch,
     reader: SpoolReader,
-    state: Arc<ShipState>,
+    listener: Option<TcpListener>,
+    ship: Arc<ShipState>,
+    vitals: Arc<Vitals>,
+    config: watch::Sender<Arc<AgentConfig>>,
 }
 
-pub(crate) fn run(_flags: &Flags, config: AgentConfig) -> Result<ExitCode> {
-    let (level, started) = start(&config)?;
+pub(crate) fn run(flags: &Flags, config: AgentConfig) -> Result<ExitCode> {
+    let config = Arc::new(config);
+    let started = start(&config)?;
     let spool_is_own = privileges::writable_by_owner(&config.spool_dir);
-    give_up_privileges(&config, level, spool_is_own)?;
-    runtime()?.block_on(serve(started, config))
+    let privileges = give_up_privileges(&config, started.level, spool_is_own)?;
+    runtime()?.block_on(serve(started, flags.clone(), privileges))
 }
 
-fn start(config: &AgentConfig) -> Result<(Level, Started)> {
+fn start(config: &Arc<AgentConfig>) -> Result<Started> {
     let (writer, reader) =
         spool::open(&config.spool_dir, SpoolOptions::new(config.spool_max_bytes))?;
+    let listener = config.listen.map(listen::bind).transpose()?;
     let (level, reason, capture) = probe::choose(config.probe, capture_options(config))?;
     if level == Level::Ebpf {
         tracing::info!("agent {}: probe {level}", config.agent_id);
@@ -43,22 +55,25 @@ fn start(config: &AgentConfig) -> Result<(Level, Started)> {
     let mut speaker = Speaker::of_this_host(config.agent_id.clone(), labels, config.interval)?;
     speaker.probe = level.name();
     speaker.probe_reason = reason;
-    let state = Arc::new(ShipState::default());
+    let ship = Arc::new(ShipState::default());
+    let vitals = Arc::new(Vitals::new(listener.is_some()));
+    let (sender, receiver) = watch::channel(Arc::clone(config));
     let options = WatchOptions {
         speaker,
-        fork_events: config.fork_events,
         spool_max_bytes: config.spool_max_bytes,
-        resync: state.resync(),
+        resync: ship.resync(),
+        vitals: Arc::clone(&vitals),
+        config: receiver,
     };
-    let watch = Watch::new(capture, writer, options)?;
-    Ok((
+    Ok(Started {
         level,
-        Started {
-            watch,
-            reader,
-            state,
-        },
-    ))
+        watch: Watch::new(capture, writer, options)?,
+        reader,
+        listener,
+        ship,
+        vitals,
+        config: sender,
+    })
 }
 
 /// Before any thread is started: capabilities belong to threads.
@@ -66,10 +81,10 @@ pub(crate) fn give_up_privileges(
     config: &AgentConfig,
     level: Level,
     spool_is_own: bool,
-) -> Result<()> {
+) -> Result<Option<Privileges>> {
     if !config.hardening {
         tracing::warn!("hardening is off: the agent keeps all privileges that it was started with");
-        return Ok(());
+        return Ok(None);
     }
     let features = privileges::features(level.name(), spool_is_own);
     let left = privileges::give_up(&features)?;
@@ -78,7 +93,7 @@ pub(crate) fn give_up_privileges(
         "privileges: {}, none can be gained, system calls are filtered",
         if names.is_empty() { "none" } else { &names }
     );
-    if let Some(reason) = left.unfiltered {
+    if let Some(reason) = &left.unfiltered {
         tracing::warn!("system calls are NOT filtered: {reason}");
     }
     if !spool_is_own {
@@ -87,16 +102,25 @@ pub(crate) fn give_up_privileges(
             config.spool_dir.display()
         );
     }
-    Ok(())
+    Ok(Some(left))
 }
 
-async fn serve(started: Started, config: AgentConfig) -> Result<ExitCode> {
+async fn serve(started: Started, flags: Flags, privileges: Option<Privileges>) -> Result<ExitCode> {
     let Started {
         watch,
         reader,
-        state,
+        listener,
+        ship,
+        vitals,
+        config,
+        ..
     } = started;
-    let target = ShipTarget::new(config.server_url, config.agent_id, config.token);
+    let (targets, target) = watch::channel(target_of(&config.borrow()));
+    let told = Told {
+        vitals,
+        ship: Arc::clone(&ship),
+        privileges,
+    };
 
     // The watch stops first, so that `ship` has its last batch to flush.
     let (stop_watch, stop_ship) = (CancellationToken::new(), CancellationToken::new());
@@ -107,11 +131,71 @@ async fn serve(started: Started, config: AgentConfig) -> Result<ExitCode> {
         .id();
     let shipping = stop_ship.clone();
     tasks.spawn(async move {
-        ship::run(reader, target, state, shipping)
+        ship::run(reader, target, ship, shipping)
             .await
             .context("shipping")
     });
+    if let Some(listener) = listener {
+        let listening = stop_watch.clone();
+        tasks.spawn(async move {
+            listen::run(listener, told, listening)
+                .await
+                .context("listening")
+        });
+    }
+    let reloading = stop_watch.clone();
+    tasks.spawn(async move {
+        reload_on_hangup(&flags, config, targets, &reloading)
+            .await
+            .context("waiting for SIGHUP")
+    });
+    until_stopped(tasks, watch_task, stop_watch, stop_ship).await
+}
 
+fn target_of(config: &AgentConfig) -> ShipTarget {
+    ShipTarget::new(
+        config.server_url.clone(),
+        config.agent_id.clone(),
+        config.token.clone(),
+    )
+}
+
+/// Each SIGHUP reads the configuration again. A channel holds the newest one only: that is the one that counts.
+async fn reload_on_hangup(
+    flags: &Flags,
+    configs: watch::Sender<Arc<AgentConfig>>,
+    targets: watch::Sender<ShipTarget>,
+    shutdown: &CancellationToken,
+) -> Result<()> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = hangups.recv() => {}
+            () = shutdown.cancelled() => return Ok(()),
+        }
+        let running = Arc::clone(&configs.borrow());
+        let reloaded = match reload::reload(flags, &running) {
+            Ok(reloaded) => reloaded,
+            Err(error) => {
+                tracing::error!("SIGHUP: {error:#}. The configuration stays as it was");
+                continue;
+            }
+        };
+        reloaded.log();
+        if reloaded.has_new_target() {
+            targets.send_replace(target_of(&reloaded.config));
+        }
+        configs.send_replace(Arc::new(reloaded.config));
+    }
+}
+
+/// Waits for a signal, or for a task that ends by itself; then for all tasks.
+async fn until_stopped(
+    mut tasks: JoinSet<Result<()>>,
+    watch_task: Id,
+    stop_watch: CancellationToken,
+    stop_ship: CancellationToken,
+) -> Result<ExitCode> {
     let mut failed = false;
     let mut ended = None;
     tokio::select! {

@@ -13,6 +13,8 @@ use crate::spool::{SpoolLoss, SpoolStats};
 pub(crate) struct LossMeter {
     told: HashMap<(&'static str, &'static str), u64>,
     undecodable: u64,
+    /// Records of processes that were not added to a table that is full, by kind.
+    refused: [(&'static str, u64); 4],
     since_unix_ns: i64,
 }
 
@@ -21,6 +23,7 @@ impl LossMeter {
         Self {
             told: HashMap::new(),
             undecodable: 0,
+            refused: [("", 0); 4],
             since_unix_ns: unix_ns(),
         }
     }
@@ -32,6 +35,10 @@ impl LossMeter {
                 "a record of the kernel programs cannot be read: {error}; counting such records"
             );
         }
+    }
+
+    pub(crate) fn refused(&mut self, counts: [(&'static str, u64); 4]) {
+        self.refused = counts;
     }
 
     /// All losses since the agent started, by `kind.reason`.
@@ -80,6 +87,8 @@ impl LossMeter {
 
     fn counts(&self, kernel: &KernelCounters) -> Vec<((&'static str, &'static str), u64)> {
         let mut counts = vec![(("record", "undecodable"), self.undecodable)];
+        let refused = self.refused.iter().filter(|(_, count)| *count > 0);
+        counts.extend(refused.map(|(kind, count)| ((*kind, "mem_limit"), *count)));
         counts.extend(
             kernel
                 .lost()

@@ -8,16 +8,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use procmon_common::wire;
+use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{BatchBuilder, Condition, Content, Speaker};
+use crate::config::AgentConfig;
 use crate::decode::decode;
 use crate::enrich::clock::{boot_ns, unix_ns};
 use crate::kernel::{Capture, KernelCounters};
+use crate::limits::{Limits, give_memory_back, own_rss_bytes, thread_cpu};
 use crate::losses::LossMeter;
 use crate::sample::Sampler;
 use crate::spool::SpoolWriter;
 use crate::table::{Life, Table};
+use crate::vitals::Vitals;
 
 /// An event waits this long at most before it is sent on its way.
 const TICK: Duration = Duration::from_millis(100);
@@ -29,13 +33,18 @@ const RECORD_GRACE: Duration = Duration::from_millis(100);
 const MAX_EVENTS: usize = 8192;
 const MAX_ARGS_BYTES: usize = 4 << 20;
 
+/// How often the agent looks at what it uses itself.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
 /// What [`Watch::new`] needs.
 pub struct WatchOptions {
     pub speaker: Speaker,
-    pub fork_events: bool,
     pub spool_max_bytes: u64,
     /// Set by `ship` when the server asks for a key batch.
     pub resync: Arc<AtomicBool>,
+    pub vitals: Arc<Vitals>,
+    /// The configuration in force, and each that replaces it.
+    pub config: Receiver<Arc<AgentConfig>>,
 }
 
 pub struct Watch {
@@ -50,6 +59,10 @@ pub struct Watch {
     sample_cost: Duration,
     losses: LossMeter,
     events: HashMap<String, u64>,
+    limits: Limits,
+    looked_after: Instant,
+    vitals: Arc<Vitals>,
+    config: Receiver<Arc<AgentConfig>>,
 }
 
 impl Watch {
@@ -60,7 +73,9 @@ impl Watch {
         spool: SpoolWriter,
         options: WatchOptions,
     ) -> Result<Self> {
-        let mut table = Table::new(options.fork_events, capture.is_some());
+        let mut config = options.config;
+        let current = Arc::clone(&config.borrow_and_update());
+        let mut table = Table::new(current.fork_events, capture.is_some());
         table.baseline()?;
         let iterator = capture.as_mut().and_then(Capture::take_iterator);
         Ok(Self {
@@ -75,18 +90,27 @@ impl Watch {
             sample_cost: Duration::ZERO,
             losses: LossMeter::new(),
             events: HashMap::new(),
+            limits: Limits::new(current.allowance()),
+            looked_after: Instant::now(),
+            vitals: options.vitals,
+            config,
         })
     }
 
     /// Runs until `shutdown`; what was seen until then is in the spool when it returns.
     pub fn run(mut self, shutdown: &CancellationToken) -> Result<()> {
-        let interval = self.builder.speaker().interval;
-        let mut next_sample = Instant::now();
+        let mut sample_due = Instant::now();
         while !shutdown.is_cancelled() {
-            if Instant::now() >= next_sample {
+            self.vitals.ticked();
+            if Instant::now() >= sample_due {
                 self.sample()?;
-                next_sample = (next_sample + interval).max(Instant::now());
+                sample_due = (sample_due + self.interval()).max(Instant::now());
             }
+            self.reconfigure();
+            self.look_after_itself()?;
+            // What changes the interval applies to the one that has begun.
+            let next_sample = sample_due.min(Instant::now() + self.interval());
+            sample_due = next_sample;
             let tick = if self.table.awaits_totals() {
                 SHORT_TICK
             } else {
@@ -137,8 +161,64 @@ impl Watch {
         }
     }
 
+    fn interval(&self) -> Duration {
+        self.limits.degradation().interval
+    }
+
+    /// Takes over a configuration that was read again.
+    fn reconfigure(&mut self) {
+        if !self.config.has_changed().unwrap_or(false) {
+            return;
+        }
+        let config = Arc::clone(&self.config.borrow_and_update());
+        let labels = config.labels.clone().into_iter().collect();
+        self.builder.set_speaker(labels, config.interval);
+        self.table.set_fork_events(config.fork_events);
+        self.limits.allow(config.allowance());
+        self.apply_limits();
+    }
+
+    /// Measures what the agent uses, gives up what is too much, and publishes how it is doing.
+    fn look_after_itself(&mut self) -> Result<()> {
+        if self.looked_after.elapsed() < HOUSEKEEPING {
+            return Ok(());
+        }
+        self.looked_after = Instant::now();
+        let mut rss_bytes = own_rss_bytes();
+        if self.limits.is_near(rss_bytes) {
+            give_memory_back();
+            rss_bytes = own_rss_bytes();
+        }
+        self.limits.measured(rss_bytes);
+        self.apply_limits();
+        if self.vitals.is_read() {
+            let health = self.builder.describe(self.condition()?);
+            self.vitals.publish(health, self.spool.can_write());
+        }
+        Ok(())
+    }
+
+    /// Everything that can do with less is told here.
+    fn apply_limits(&mut self) {
+        let now = self.limits.degradation();
+        self.table.set_args_max(now.args_max_bytes);
+        self.table.set_full(!now.new_processes);
+        self.builder.set_interval(now.interval);
+        self.losses.refused(self.table.refused());
+    }
+
+    /// A sample, within what it may cost.
     fn sample(&mut self) -> Result<()> {
-        let started = Instant::now();
+        let (started, cpu) = (Instant::now(), thread_cpu());
+        self.take_sample(started)?;
+        let cpu = thread_cpu().saturating_sub(cpu);
+        self.limits.sampled(cpu);
+        self.apply_limits();
+        self.vitals.sampled(started.elapsed(), cpu, self.interval());
+        Ok(())
+    }
+
+    fn take_sample(&mut self, started: Instant) -> Result<()> {
         self.drain()?;
         let sample = self.sampler.take()?;
         self.drain()?;
@@ -220,6 +300,7 @@ impl Watch {
         content.processes = changes.processes;
         content.events = changes.events;
         for batch in self.builder.build(content)? {
+            self.vitals.built(batch.payload.len());
             self.spool.append(batch)?;
         }
         Ok(())
@@ -239,14 +320,21 @@ impl Watch {
     }
 
     fn health(&mut self) -> Result<wire::AgentHealth> {
+        let condition = self.condition()?;
+        Ok(self.builder.health(condition))
+    }
+
+    fn condition(&self) -> Result<Condition> {
         let spool = self.spool.stats();
-        Ok(self.builder.health(Condition {
+        Ok(Condition {
             drops: self.losses.totals(&self.kernel_counters()?, &spool),
             events: self.events.clone(),
             spool_bytes: spool.bytes(),
             spool_max_bytes: self.spool_max_bytes,
             sample: self.sample_cost,
-        }))
+            degraded: self.limits.names(),
+            mem_limit_bytes: self.limits.allowance().mem_limit_bytes,
+        })
     }
 
     fn losses(&mut self) -> Result<Vec<wire::Loss>> {

@@ -80,6 +80,7 @@ impl Agent {
             timing: timing(),
             ..ShipTarget::new(server_url, AGENT.to_owned(), token)
         };
+        let (_, target) = tokio::sync::watch::channel(target);
         let running = ship::run(reader, target, Arc::clone(&state), shutdown.clone());
         Self {
             writer,

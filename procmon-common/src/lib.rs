@@ -8,6 +8,8 @@ pub mod kernel;
 pub mod columns;
 #[cfg(feature = "config")]
 pub mod config;
+#[cfg(feature = "std")]
+pub mod exposition;
 #[cfg(feature = "wire")]
 pub mod frame;
 #[cfg(feature = "std")]

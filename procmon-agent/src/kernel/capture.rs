@@ -101,7 +101,7 @@ impl Capture {
             attach(&mut ebpf, program, tracepoint, &btf)?;
         }
         drop(btf);
-        super::memory::give_back();
+        crate::limits::give_memory_back();
         let ring = ebpf
             .take_map("EVENTS")
             .context("the object has no map EVENTS")?;

@@ -5,7 +5,6 @@ pub mod btf;
 mod capture;
 mod iterator;
 mod latency;
-mod memory;
 mod offsets;
 pub mod probe;
 mod program_info;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use procmon_common::config::Secret;
 use procmon_common::wire::{self, Ack};
+use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use crate::spool::{SpoolReader, SpooledBatch};
@@ -75,15 +76,17 @@ impl Default for ShipTiming {
 /// a flush. What is not delivered stays in the spool.
 pub async fn run(
     reader: SpoolReader,
-    target: ShipTarget,
+    mut targets: Receiver<ShipTarget>,
     state: Arc<ShipState>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let target = targets.borrow_and_update().clone();
     let flush = target.timing.flush;
     let mut shipping = Shipping {
         client: Client::new(&target)?,
         reader,
         target,
+        targets,
         state,
         sender: None,
         awaits_key: false,
@@ -109,6 +112,8 @@ struct Shipping {
     client: Client,
     reader: SpoolReader,
     target: ShipTarget,
+    /// Targets that replace it while the agent runs.
+    targets: Receiver<ShipTarget>,
     state: Arc<ShipState>,
     /// The agent id in the batches of an epoch: that of an earlier run may have been another.
     sender: Option<(u64, String)>,
@@ -143,6 +148,7 @@ impl Shipping {
         let sender = self.sender_of(batch);
         let mut failures = 0;
         loop {
+            self.retarget();
             let answer = self.client.send(&sender, batch).await;
             match self.judge(batch, &sender, answer, failures) {
                 Then::Continue => return true,
@@ -151,9 +157,26 @@ impl Shipping {
                     self.state.count_retry();
                     tokio::select! {
                         () = tokio::time::sleep(delay) => {}
+                        () = changed(&mut self.targets) => {}
                         () = shutdown.cancelled() => return false,
                     }
                 }
+            }
+        }
+    }
+
+    /// Takes over another server or token.
+    fn retarget(&mut self) {
+        if !self.targets.has_changed().unwrap_or(false) {
+            return;
+        }
+        let target = self.targets.borrow_and_update().clone();
+        match Client::new(&target) {
+            Ok(client) => (self.client, self.target) = (client, target),
+            Err(error) => {
+                tracing::error!(
+                    "cannot use the new server_url or token: {error:#}; the old ones stay"
+                );
             }
         }
     }
@@ -263,6 +286,15 @@ impl Shipping {
         self.sender = Some((batch.epoch, agent_id.clone()));
         agent_id
     }
+}
+
+/// Until there is another target, which may be never.
+async fn changed(targets: &mut Receiver<ShipTarget>) {
+    if targets.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    // It is taken over before the next attempt.
+    targets.mark_changed();
 }
 
 /// Doubles with each failure, up to the longest; between half and all of that, so that agents do not come in step.

@@ -64,6 +64,11 @@ impl SpoolWriter {
         }
     }
 
+    /// Whether the disk took the last batch.
+    pub fn can_write(&self) -> bool {
+        !self.disk_fails
+    }
+
     /// The next batch is to be a key batch, because a segment is to begin. Holds until one is appended.
     pub fn needs_key(&self) -> bool {
         self.must_begin() || self.segment_is_full()

@@ -110,6 +110,9 @@ impl Table {
     }
 
     fn missed_start(&mut self, pid: u32, settled_boot_ns: u64) {
+        if !self.admits("sample") {
+            return;
+        }
         let Some(mut process) = self.read_procfs(pid) else {
             return;
         };

@@ -3,6 +3,7 @@
 //! `enrich` caches, and it never decides when to send.
 
 mod block_latency;
+mod budget;
 mod merge;
 mod pending;
 mod process;
@@ -23,6 +24,7 @@ use crate::enrich::clock::BootClock;
 use crate::enrich::devices::DeviceNames;
 use crate::enrich::procfs;
 use crate::enrich::users::Users;
+use budget::Budget;
 use pending::PendingExits;
 use short_lived::ShortLives;
 
@@ -64,6 +66,7 @@ pub struct Table {
     samples: u64,
     /// Whether exits tell what was used: then what no sample shows is known too.
     knows_totals: bool,
+    budget: Budget,
 }
 
 impl Table {
@@ -81,7 +84,12 @@ impl Table {
             short_lives: ShortLives::default(),
             samples: 0,
             knows_totals,
+            budget: Budget::default(),
         }
+    }
+
+    pub fn set_fork_events(&mut self, fork_events: bool) {
+        self.fork_events = fork_events;
     }
 
     /// Takes every process that runs now. With kernel records: after attaching and before the first drain, so that
@@ -201,7 +209,8 @@ impl Table {
     }
 
     /// Adds a process and announces it. One with the same pid that is still here has ended unseen.
-    fn insert(&mut self, process: Process) {
+    fn insert(&mut self, mut process: Process) {
+        process.image.cut_args(self.budget.args_max_bytes());
         self.changes.args_bytes += process.image.args.len();
         self.changes.processes.push(process.to_wire());
         if let Some(previous) = self.live.insert(process.life.pid, process) {

@@ -76,6 +76,14 @@ pub struct Image {
 }
 
 impl Image {
+    /// Keeps the beginning of argv; its true length stays.
+    pub fn cut_args(&mut self, max_bytes: usize) {
+        if self.args.len() > max_bytes {
+            // A copy: a slice would keep all of it in memory.
+            self.args = Bytes::copy_from_slice(&self.args[..max_bytes]);
+        }
+    }
+
     pub fn to_wire(&self) -> wire::Image {
         wire::Image {
             seq: self.seq,

@@ -65,6 +65,9 @@ impl Table {
             known.baseline = false;
             return;
         }
+        if !self.admits("fork") {
+            return;
+        }
         let image = self.live.get(&record.header.ppid).map(|parent| Image {
             seq: 0,
             ..parent.image.clone()
@@ -94,7 +97,9 @@ impl Table {
         let credentials = self
             .users
             .credentials((record.uid, record.euid, record.gid));
-        self.know(life, &record.header, record.cgroup_id, &record.comm);
+        if !self.know("exec", life, &record.header, record.cgroup_id, &record.comm) {
+            return;
+        }
         let cgroup = self.cgroups.resolve(record.cgroup_id, life.pid);
         let Some(process) = self.live.get_mut(&life.pid) else {
             return;
@@ -122,6 +127,7 @@ impl Table {
         {
             process.image.args = read.into();
         }
+        process.image.cut_args(self.budget.args_max_bytes());
         let exec = wire::Exec {
             image: Some(process.image.to_wire()),
             credentials: Some(credentials),
@@ -137,7 +143,9 @@ impl Table {
 
     fn exit(&mut self, record: &ExitRecord) {
         let life = Self::life(&record.header);
-        self.know(life, &record.header, record.cgroup_id, &record.comm);
+        if !self.know("exit", life, &record.header, record.cgroup_id, &record.comm) {
+            return;
+        }
         let ts = self.clock.unix_ns(record.header.ts_boot_ns);
         let Some(process) = self.live.get_mut(&life.pid) else {
             return;
@@ -201,12 +209,10 @@ impl Table {
         let ts_boot_ns = record.header.ts_boot_ns;
         if known {
             let cgroup_id = 0;
-            self.know(
-                Self::life(&record.header),
-                &record.header,
-                cgroup_id,
-                &record.comm,
-            );
+            let life = Self::life(&record.header);
+            if !self.know("oom", life, &record.header, cgroup_id, &record.comm) {
+                return;
+            }
         }
         let Some(process) = self.live.get_mut(&record.header.pid) else {
             return;
@@ -224,17 +230,29 @@ impl Table {
     }
 
     /// Makes sure that the life a record is about is in the table, even when its fork record was lost.
-    fn know(&mut self, life: Life, header: &Header, cgroup_id: u64, comm: &[u8]) {
+    /// False when the table may not grow.
+    fn know(
+        &mut self,
+        kind: &str,
+        life: Life,
+        header: &Header,
+        cgroup_id: u64,
+        comm: &[u8],
+    ) -> bool {
         if self
             .live
             .get(&life.pid)
             .is_some_and(|process| process.life == life)
         {
-            return;
+            return true;
+        }
+        if !self.admits(kind) {
+            return false;
         }
         let mut process = self.new_process(life, header, cgroup_id);
         process.image.name = Bytes::copy_from_slice(trim_comm(comm));
         self.insert(process);
+        true
     }
 
     fn new_process(&mut self, life: Life, header: &Header, cgroup_id: u64) -> Process {

@@ -1,7 +1,6 @@
 //! `GET /metrics`: the server's own health and what its agents report, without a label per process. OpenMetrics, or the
 //! older text format, as the client accepts.
 
-mod classic;
 mod state;
 
 use std::time::Duration;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use procmon_common::exposition;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -21,8 +21,6 @@ use crate::app::App;
 use crate::error::Problem;
 use crate::store::Door;
 
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Upper bounds of the buckets of request times, in seconds.
 const BUCKETS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 
@@ -119,13 +117,9 @@ pub async fn serve(State(app): State<App>, headers: HeaderMap) -> Response {
         )
         .into_response();
     }
-    let wants_openmetrics = headers
+    let accept = headers
         .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|accept| accept.contains("application/openmetrics-text"));
-    if wants_openmetrics {
-        ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response()
-    } else {
-        ([(header::CONTENT_TYPE, CLASSIC)], classic::classic(&text)).into_response()
-    }
+        .and_then(|value| value.to_str().ok());
+    let (content_type, text) = exposition::negotiate(accept, text);
+    ([(header::CONTENT_TYPE, content_type)], text).into_response()
 }

@@ -1,10 +1,22 @@
-//! The text format 0.0.4, for clients that do not ask for OpenMetrics.
+//! Metrics as text: what a client asks for, and the text format 0.0.4 for clients that do not ask for OpenMetrics.
 
 use std::fmt::Write;
 
+pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The format that an `Accept` header asks for: its content type, and the metrics in it.
+pub fn negotiate(accept: Option<&str>, openmetrics: String) -> (&'static str, String) {
+    if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
+        (OPENMETRICS, openmetrics)
+    } else {
+        (CLASSIC, classic(&openmetrics))
+    }
+}
+
 /// OpenMetrics text in the format 0.0.4: there a family has the name of its samples, types are fewer, and neither units nor
 /// an end are written.
-pub(super) fn classic(openmetrics: &str) -> String {
+fn classic(openmetrics: &str) -> String {
     let mut out = String::with_capacity(openmetrics.len());
     let mut help = ("", "");
     for line in openmetrics.lines() {

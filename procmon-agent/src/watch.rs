@@ -18,6 +18,7 @@ use crate::enrich::clock::{boot_ns, unix_ns};
 use crate::kernel::{Capture, KernelCounters};
 use crate::limits::{Limits, give_memory_back, own_rss_bytes, thread_cpu};
 use crate::losses::LossMeter;
+use crate::privileges;
 use crate::sample::Sampler;
 use crate::spool::SpoolWriter;
 use crate::table::{Life, Table};
@@ -191,6 +192,7 @@ impl Watch {
         }
         self.limits.measured(rss_bytes);
         self.apply_limits();
+        privileges::log_denied();
         if self.vitals.is_read() {
             let health = self.builder.describe(self.condition()?);
             self.vitals.publish(health, self.spool.can_write());

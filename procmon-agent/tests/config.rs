@@ -221,7 +221,7 @@ fn what_an_operator_reads() {
         ),
         (
             ["--mem-limit", "10MiB"],
-            "--mem-limit: \"10MiB\" is too small; the smallest limit is 16MiB, and 0 is no limit",
+            "--mem-limit: \"10MiB\" is too small; the smallest limit is 32MiB, and 0 is no limit",
         ),
         (
             ["--mem-limit", "1TiB"],

@@ -6,8 +6,8 @@ use std::time::Duration;
 use procmon_common::config::{ByteSize, Secret, Setting, Value};
 use procmon_common::ids::valid_agent_id;
 
-/// An agent that watches a thousand processes needs about this much.
-const SMALLEST_MEM_LIMIT: u64 = 16 << 20;
+/// About twice what an agent needs that watches a thousand processes.
+const SMALLEST_MEM_LIMIT: u64 = 32 << 20;
 const LARGEST_MEM_LIMIT: u64 = 64 << 30;
 
 /// Where to serve the agent's own metrics, or nowhere.
@@ -70,7 +70,7 @@ pub(super) fn check_mem_limit(limit: MemoryLimit) -> Result<(), String> {
     match limit.0 {
         0 | SMALLEST_MEM_LIMIT..=LARGEST_MEM_LIMIT => Ok(()),
         1..SMALLEST_MEM_LIMIT => {
-            Err("is too small; the smallest limit is 16MiB, and 0 is no limit".to_owned())
+            Err("is too small; the smallest limit is 32MiB, and 0 is no limit".to_owned())
         }
         _ => Err("is too large; the largest limit is 64GiB, and 0 is no limit".to_owned()),
     }

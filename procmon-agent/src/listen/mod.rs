@@ -36,9 +36,12 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener> {
         format!("cannot listen on {address}; is it in use, or not of this host? Change --listen")
     })?;
     listener.set_nonblocking(true)?;
+    // Port 0 is any that is free.
+    let address = listener.local_addr()?;
+    tracing::info!("metrics at http://{address}/metrics");
     if !address.ip().is_loopback() {
         tracing::info!(
-            "metrics are served to everyone who can reach {address}; they hold numbers of the agent only"
+            "they are served to everyone who can reach {address}, and hold numbers of the agent only"
         );
     }
     Ok(listener)

@@ -14,9 +14,9 @@ use super::table::{Feature, names, needed};
 
 /// What this thread is limited to.
 #[derive(Clone, Debug)]
-pub struct Limits {
-    pub kept: Vec<&'static str>,
-    pub bounded: bool,
+pub(super) struct Limits {
+    pub(super) kept: Vec<&'static str>,
+    pub(super) bounded: bool,
 }
 
 /// Everything but what the features need, from every set, for this thread.

@@ -15,7 +15,7 @@ use super::table::Feature;
 use super::trap;
 
 /// Filters this thread and all others of the process. The error is the reason why that is not possible here.
-pub fn install(features: &[Feature]) -> Result<()> {
+pub(super) fn install(features: &[Feature]) -> Result<()> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)
         .map_err(|_| anyhow!("not supported on {}", std::env::consts::ARCH))?;
     let fatal = uniform(FATAL, SeccompAction::KillProcess, arch)?;

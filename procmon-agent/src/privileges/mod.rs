@@ -11,9 +11,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-pub use capabilities::Limits;
-pub use filter::install as install_filter;
 pub use table::{Feature, GRANTS, Grant, features};
+pub(crate) use trap::log_denied;
 pub use trap::{Denied, denied};
 
 /// What became of each part, for the log and the agent's own metrics.

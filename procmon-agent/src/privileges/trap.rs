@@ -5,10 +5,12 @@
     reason = "a handler of SIGSYS is installed, and answers in the registers of the caller"
 )]
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// System calls have numbers below this on every architecture that is supported.
 const SLOTS: usize = 512;
+/// Those of which the log has said that they were denied.
+static LOGGED: [AtomicBool; SLOTS] = [const { AtomicBool::new(false) }; SLOTS];
 /// What a program may take for "this kernel is older": then libraries fall back on calls that are allowed.
 const FIRST_UNKNOWN: usize = 463;
 
@@ -32,6 +34,18 @@ pub fn denied() -> Vec<Denied> {
         })
         .filter(|denied| denied.count > 0)
         .collect()
+}
+
+/// Says of each system call once that it was denied.
+pub(crate) fn log_denied() {
+    for Denied { number, .. } in denied() {
+        if !LOGGED[number].swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "the filter denied system call {number} (see `ausyscall {number}`); the agent goes on without. Please \
+                 report it: procmon does not expect it, and hardening: false allows it"
+            );
+        }
+    }
 }
 
 fn answer(number: usize) -> i32 {

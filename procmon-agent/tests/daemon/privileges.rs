@@ -1,0 +1,175 @@
+//! What is left of root after the start, in every thread, and that it suffices.
+
+use std::os::unix::fs::chown;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use procmon_common::columns::Column;
+
+use super::agent::{Agent, NOBODY, Sleeper, User, run_marked, until};
+use super::server::Server;
+use super::trial;
+
+/// CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, CAP_PERFMON, CAP_BPF.
+const FOUR: u64 = 1 << 2 | 1 << 19 | 1 << 38 | 1 << 39;
+const DAC_OVERRIDE: u64 = 1 << 1;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("privileges::root_keeps_four_capabilities", root),
+        trial("privileges::nobody_with_four_capabilities_sees_all", nobody),
+        trial(
+            "privileges::a_spool_of_another_user_costs_one_more",
+            foreign,
+        ),
+        trial("privileges::a_lower_level_needs_no_bpf", sample),
+        trial("privileges::hardening_can_be_off", off),
+        trial("privileges::denied_calls_fail_and_are_counted", denied),
+        trial("privileges::an_intruders_calls_are_fatal", fatal),
+    ]
+}
+
+/// Of every thread: these capabilities in each set, none to gain, filtered.
+fn require(agent: &Agent, capabilities: u64, is_bounded: bool) -> Result<()> {
+    let threads = agent.threads()?;
+    ensure!(threads.len() > 1, "the agent has one thread only");
+    for thread in threads {
+        let set = |name: &str| {
+            let text = thread.get(name).with_context(|| format!("no {name}"))?;
+            anyhow::Ok(u64::from_str_radix(text, 16)?)
+        };
+        for name in ["CapEff", "CapPrm"] {
+            ensure!(set(name)? == capabilities, "{name}: {thread:?}");
+        }
+        for name in ["CapInh", "CapAmb"] {
+            ensure!(set(name)? == 0, "{name}: {thread:?}");
+        }
+        ensure!(!is_bounded || set("CapBnd")? == capabilities, "{thread:?}");
+        ensure!(thread["NoNewPrivs"] == "1", "{thread:?}");
+        ensure!(thread["Seccomp"] == "2", "{thread:?}");
+    }
+    Ok(())
+}
+
+/// Sees a process that was there before, and one that comes and goes.
+fn require_sight(agent: &Agent, server: &Server, sleeper: &str, marker: &str) -> Result<()> {
+    run_marked(marker)?;
+    until("the new process is seen", || {
+        let seen = server.seen().args_of_execs();
+        Ok(seen.iter().any(|args| args.contains(marker)))
+    })?;
+    until("the older process is sampled", || {
+        let seen = server.seen();
+        let Some((process, row)) = seen.process(sleeper) else {
+            return Ok(false);
+        };
+        let image = process.image.context("an image")?;
+        ensure!(image.exe.starts_with(b"/"), "{:?}", image.exe);
+        Ok(row.get(Column::OpenFds).is_some_and(|fds| fds >= 3)
+            && row.get(Column::ReadBytes).is_some())
+    })?;
+    let denied = agent.get("/metrics", "*/*")?.1;
+    ensure!(!denied.contains("denied_syscalls_total{"), "{denied}");
+    Ok(())
+}
+
+fn root() -> Result<()> {
+    let server = Server::start()?;
+    let _sleeper = Sleeper::start("there-before-root", 1)?;
+    let agent = Agent::start(&[
+        "--probe=ebpf",
+        "--interval=1s",
+        "--server-url",
+        &server.url(),
+    ])?;
+    require(&agent, FOUR, true)?;
+    require_sight(&agent, &server, "there-before-root", "seen-by-root")?;
+    require(&agent, FOUR, true)?;
+    agent.stop().map(drop)
+}
+
+fn nobody() -> Result<()> {
+    let server = Server::start()?;
+    let _sleeper = Sleeper::start("there-before-nobody", 1)?;
+    let arguments = [
+        "--probe=ebpf",
+        "--interval=1s",
+        "--server-url",
+        &server.url(),
+    ];
+    let agent = Agent::start_as(User::Nobody, &arguments)?;
+    // Without CAP_SETPCAP the bounding set stays: no_new_privs keeps it from mattering.
+    require(&agent, FOUR, false)?;
+    for thread in agent.threads()? {
+        let uid = thread["Uid"].split_whitespace().next();
+        ensure!(uid == Some(&*NOBODY.to_string()), "{thread:?}");
+    }
+    require_sight(&agent, &server, "there-before-nobody", "seen-by-nobody")?;
+    agent.stop().map(drop)
+}
+
+fn foreign() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let spool = folder.path().join("spool");
+    std::fs::create_dir(&spool)?;
+    chown(&spool, Some(NOBODY), Some(NOBODY))?;
+    let agent = Agent::start_in(folder, User::Root, &["--probe=ebpf", "--interval=1s"])?;
+    require(&agent, FOUR | DAC_OVERRIDE, true)?;
+    until("the spool is written", || {
+        Ok(agent.metric("spool_bytes")? > 0.0)
+    })?;
+    let log = agent.stop()?;
+    ensure!(log.contains("belongs to another user"), "{log}");
+    Ok(())
+}
+
+fn sample() -> Result<()> {
+    const SYS_ADMIN: u64 = 1 << 21;
+    let agent = Agent::start(&["--probe=sample", "--interval=1s"])?;
+    require(&agent, 1 << 2 | 1 << 19 | SYS_ADMIN, true)?;
+    agent.stop().map(drop)
+}
+
+fn off() -> Result<()> {
+    let agent = Agent::start(&["--hardening=false", "--interval=1s"])?;
+    for thread in agent.threads()? {
+        ensure!(thread["Seccomp"] == "0", "{thread:?}");
+    }
+    let log = agent.stop()?;
+    ensure!(log.contains("hardening is off"), "{log}");
+    Ok(())
+}
+
+fn child(arguments: &[&str]) -> Result<std::process::ExitStatus> {
+    let status = Command::new(std::env::current_exe()?)
+        .arg("--child")
+        .args(arguments)
+        .status()?;
+    Ok(status)
+}
+
+fn denied() -> Result<()> {
+    let status = child(&["denied"])?;
+    ensure!(status.success(), "{status}");
+    Ok(())
+}
+
+fn fatal() -> Result<()> {
+    for call in [
+        "execve",
+        "ptrace",
+        "process_vm_writev",
+        "mount",
+        "init_module",
+        "kexec_load",
+        "reboot",
+        "unshare",
+        "io_uring_setup",
+    ] {
+        let status = child(&["fatal", call])?;
+        ensure!(status.signal() == Some(libc::SIGSYS), "{call}: {status}");
+    }
+    Ok(())
+}

@@ -131,6 +131,11 @@ impl BatchBuilder {
             .is_none_or(|sent| sent.elapsed() >= HEALTH_EVERY)
     }
 
+    /// Whether something changed that the server should know before the next sample.
+    pub fn health_is_urgent(&self) -> bool {
+        self.health_sent.is_none()
+    }
+
     /// The agent's health, which is about to be sent.
     pub fn health(&mut self, condition: Condition) -> wire::AgentHealth {
         self.health_sent = Some(Instant::now());

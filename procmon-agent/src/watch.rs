@@ -1,6 +1,8 @@
 //! The loop that watches: drains the ring, samples at the interval, and puts batches into the spool. It owns the process
 //! table and runs on a thread of its own; it never waits for the server.
 
+mod upkeep;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,9 +18,8 @@ use crate::config::AgentConfig;
 use crate::decode::decode;
 use crate::enrich::clock::{boot_ns, unix_ns};
 use crate::kernel::{Capture, KernelCounters};
-use crate::limits::{Limits, give_memory_back, own_rss_bytes, thread_cpu};
+use crate::limits::{Limits, thread_cpu};
 use crate::losses::LossMeter;
-use crate::privileges;
 use crate::sample::Sampler;
 use crate::spool::SpoolWriter;
 use crate::table::{Life, Table};
@@ -33,9 +34,6 @@ const RECORD_GRACE: Duration = Duration::from_millis(100);
 /// A batch is closed at this many events, or bytes of argv: it must fit into a request.
 const MAX_EVENTS: usize = 8192;
 const MAX_ARGS_BYTES: usize = 4 << 20;
-
-/// How often the agent looks at what it uses itself.
-const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// What [`Watch::new`] needs.
 pub struct WatchOptions {
@@ -120,7 +118,13 @@ impl Watch {
             self.wait(tick.min(next_sample.saturating_duration_since(Instant::now())));
             self.drain()?;
             self.table.expire(boot_ns(), Life::exists);
-            if self.table.has_changes() || self.must_key() {
+            if self.builder.health_is_urgent() {
+                let health = Some(self.health()?);
+                self.send(Content {
+                    health,
+                    ..Content::default()
+                })?;
+            } else if self.table.has_changes() || self.must_key() {
                 self.send(Content::default())?;
             }
         }
@@ -160,53 +164,6 @@ impl Watch {
             }
             self.send(Content::default())?;
         }
-    }
-
-    fn interval(&self) -> Duration {
-        self.limits.degradation().interval
-    }
-
-    /// Takes over a configuration that was read again.
-    fn reconfigure(&mut self) {
-        if !self.config.has_changed().unwrap_or(false) {
-            return;
-        }
-        let config = Arc::clone(&self.config.borrow_and_update());
-        let labels = config.labels.clone().into_iter().collect();
-        self.builder.set_speaker(labels, config.interval);
-        self.table.set_fork_events(config.fork_events);
-        self.limits.allow(config.allowance());
-        self.apply_limits();
-    }
-
-    /// Measures what the agent uses, gives up what is too much, and publishes how it is doing.
-    fn look_after_itself(&mut self) -> Result<()> {
-        if self.looked_after.elapsed() < HOUSEKEEPING {
-            return Ok(());
-        }
-        self.looked_after = Instant::now();
-        let mut rss_bytes = own_rss_bytes();
-        if self.limits.is_near(rss_bytes) {
-            give_memory_back();
-            rss_bytes = own_rss_bytes();
-        }
-        self.limits.measured(rss_bytes);
-        self.apply_limits();
-        privileges::log_denied();
-        if self.vitals.is_read() {
-            let health = self.builder.describe(self.condition()?);
-            self.vitals.publish(health, self.spool.can_write());
-        }
-        Ok(())
-    }
-
-    /// Everything that can do with less is told here.
-    fn apply_limits(&mut self) {
-        let now = self.limits.degradation();
-        self.table.set_args_max(now.args_max_bytes);
-        self.table.set_full(!now.new_processes);
-        self.builder.set_interval(now.interval);
-        self.losses.refused(self.table.refused());
     }
 
     /// A sample, within what it may cost.

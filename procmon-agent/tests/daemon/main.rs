@@ -35,6 +35,6 @@ fn main() {
 
 fn trial(name: &str, test: fn() -> anyhow::Result<()>) -> Trial {
     Trial::test(name, move || {
-        test().map_err(|error| Failed::from(format!("{error:?}")))
+        test().map_err(|error| Failed::from(format!("{error:#}")))
     })
 }

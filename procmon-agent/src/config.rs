@@ -15,7 +15,7 @@ use procmon_common::ids::valid_agent_id;
 
 use crate::limits::Allowance;
 use crate::ship::base_url;
-pub use flags::{Cli, Command, Flags};
+pub use flags::{Cli, Command, Flags, TopFlags};
 use ranges::{Listen, MemoryLimit, Percent};
 use ranges::{
     check_agent_id, check_cpu_limit, check_interval, check_mem_limit, check_spool_size, check_token,
@@ -192,6 +192,11 @@ impl AgentConfig {
 }
 
 impl AgentConfig {
+    /// Whether a key was set anywhere.
+    pub fn is_set(&self, key: &str) -> bool {
+        self.places.get(key).is_some_and(|place| place != "default")
+    }
+
     /// What the agent may cost.
     pub fn allowance(&self) -> Allowance {
         Allowance {

@@ -19,5 +19,6 @@ pub mod sample;
 pub mod ship;
 pub mod spool;
 pub mod table;
+pub mod top;
 pub mod vitals;
 pub mod watch;

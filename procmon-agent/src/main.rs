@@ -4,16 +4,21 @@ mod daemon;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
-use procmon_agent::config::{AgentConfig, Cli, Command};
+use procmon_agent::config::{AgentConfig, Cli, Command, TopFlags};
 use procmon_agent::kernel::probe::{self, Level};
 use procmon_agent::kernel::{Capture, CaptureOptions};
-use procmon_agent::{check, events};
+use procmon_agent::top::{self, TopOptions};
+use procmon_agent::{check, events, privileges};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// Of `top`, unless an interval is configured.
+const TOP_INTERVAL: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -47,6 +52,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             daemon::give_up_privileges(&config, Level::Ebpf, true)?;
             runtime()?.block_on(print_events(capture, config.fork_events))
         }
+        Some(Command::Top(flags)) => show_top(&config, flags),
         None => daemon::run(&cli.flags, config),
     }
 }
@@ -67,27 +73,60 @@ fn start_capture(config: &AgentConfig) -> Result<Capture> {
     })
 }
 
+/// At the best level that works, without a word about it: a user who is not root expects less.
+fn show_top(config: &AgentConfig, flags: TopFlags) -> Result<ExitCode> {
+    let (level, _, capture) = probe::choose(config.probe, capture_options(config))?;
+    if config.hardening {
+        privileges::give_up(&privileges::features(level.name(), true))?;
+    }
+    let interval = if config.is_set("interval") {
+        config.interval
+    } else {
+        TOP_INTERVAL
+    };
+    let options = TopOptions {
+        once: flags.once,
+        sort: flags.sort,
+        rows: flags.rows,
+        interval,
+    };
+    let shutdown = CancellationToken::new();
+    let stopping = shutdown.clone();
+    runtime()?.block_on(until_signal(shutdown, move || {
+        top::run(capture, options, &stopping, &mut std::io::stdout().lock())
+    }))
+}
+
+/// Runs something that ends by itself, or soon after a signal.
+async fn until_signal(
+    shutdown: CancellationToken,
+    work: impl FnOnce() -> Result<()> + Send + 'static,
+) -> Result<ExitCode> {
+    let mut working = tokio::task::spawn_blocking(work);
+    tokio::select! {
+        signal = stop_signal() => { signal?; }
+        ended = &mut working => {
+            ended??;
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+    shutdown.cancel();
+    working.await??;
+    Ok(ExitCode::SUCCESS)
+}
+
 async fn print_events(capture: Capture, fork_events: bool) -> Result<ExitCode> {
     let shutdown = CancellationToken::new();
     let stopping = shutdown.clone();
-    let mut printing = tokio::task::spawn_blocking(move || {
+    until_signal(shutdown, move || {
         events::run(
             capture,
             fork_events,
             &stopping,
             &mut std::io::stdout().lock(),
         )
-    });
-    tokio::select! {
-        signal = stop_signal() => { signal?; }
-        ended = &mut printing => {
-            ended??;
-            return Ok(ExitCode::SUCCESS);
-        }
-    }
-    shutdown.cancel();
-    printing.await??;
-    Ok(ExitCode::SUCCESS)
+    })
+    .await
 }
 
 fn capture_options(config: &AgentConfig) -> CaptureOptions {

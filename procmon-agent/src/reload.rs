@@ -119,25 +119,25 @@ mod tests {
     use super::*;
     use crate::config::{Host, KEY_NAMES};
 
-    fn config(arguments: Flags) -> AgentConfig {
+    fn config(arguments: &Flags) -> AgentConfig {
         let host = Host {
             name: "web-1".to_owned(),
             is_root: true,
         };
-        AgentConfig::resolve(&arguments, Vec::new(), &host).expect("valid")
+        AgentConfig::resolve(arguments, Vec::new(), &host).expect("valid")
     }
 
     #[test]
     fn every_key_has_its_time() {
-        let config = config(Flags::default());
+        let config = config(&Flags::default());
         let keys = differences(&config, &config).map(|(key, ..)| key);
         assert_eq!(keys[..], *KEY_NAMES);
     }
 
     #[test]
     fn what_can_change_does_and_the_rest_waits() {
-        let running = config(Flags::default());
-        let read = config(Flags {
+        let running = config(&Flags::default());
+        let read = config(&Flags {
             interval: Some("2s".to_owned()),
             cpu_limit: Some("1%".to_owned()),
             agent_id: Some("other".to_owned()),
@@ -153,10 +153,10 @@ mod tests {
 
     #[test]
     fn another_token_is_another_target() {
-        let read = config(Flags {
+        let read = config(&Flags {
             token: Some("t".to_owned()),
             ..Flags::default()
         });
-        assert!(merge(&config(Flags::default()), read).has_new_target());
+        assert!(merge(&config(&Flags::default()), read).has_new_target());
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use procmon_common::config::Value;
 
+use crate::top::Sort;
+
 /// Sees every process of this host from its exec to its exit, and sends it to a procmon server.
 #[derive(Debug, Parser)]
 #[command(name = "procmon-agent", version, after_help = AFTER_HELP)]
@@ -25,6 +27,22 @@ pub enum Command {
     Check,
     /// Print events as JSON lines; needs no server
     Events,
+    /// Show the processes of this host; needs no server, and no root
+    Top(TopFlags),
+}
+
+/// What `top` can be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
+pub struct TopFlags {
+    /// Print one table after one interval, and end
+    #[arg(long)]
+    pub once: bool,
+    /// What to sort by
+    #[arg(long, value_enum, default_value_t, value_name = "COLUMN")]
+    pub sort: Sort,
+    /// At most so many processes [default: as many as fit]
+    #[arg(long, value_name = "COUNT")]
+    pub rows: Option<usize>,
 }
 
 /// Flags are text here: all sources are read and checked in the same way.

@@ -252,6 +252,12 @@ const FIONREAD: u64 = 0x541b;
 const FIOCLEX: u64 = 0x5451;
 const TCGETS: u64 = 0x5401;
 const TIOCGWINSZ: u64 = 0x5413;
+const TCGETS2: u64 = 0x802c_542a;
+/// The modes of the terminal that `top` is on, at once and after what waits.
+const TCSETS: u64 = 0x5402;
+const TCSETSF: u64 = 0x5404;
+const TCSETS2: u64 = 0x402c_542b;
+const TCSETSF2: u64 = 0x402c_542d;
 
 /// Calls that are allowed when one of their conditions holds.
 pub(super) const ALLOWED_WITH: &[(c_long, Argument)] = &[
@@ -282,6 +288,11 @@ pub(super) const ALLOWED_WITH: &[(c_long, Argument)] = &[
     (libc::SYS_ioctl, Argument::is(1, FIONREAD)),
     (libc::SYS_ioctl, Argument::is(1, TCGETS)),
     (libc::SYS_ioctl, Argument::is(1, TIOCGWINSZ)),
+    (libc::SYS_ioctl, Argument::is(1, TCGETS2)),
+    (libc::SYS_ioctl, Argument::is(1, TCSETS)),
+    (libc::SYS_ioctl, Argument::is(1, TCSETSF)),
+    (libc::SYS_ioctl, Argument::is(1, TCSETS2)),
+    (libc::SYS_ioctl, Argument::is(1, TCSETSF2)),
     (libc::SYS_prctl, Argument::is(0, libc::PR_SET_NAME as u64)),
     (libc::SYS_prctl, Argument::is(0, PR_SET_VMA)),
     (libc::SYS_prlimit64, Argument::is(0, 0)),

@@ -116,6 +116,11 @@ impl Table {
         self.live.get(&pid)
     }
 
+    /// Everything that lives, and the zombies, in no order.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.live.values()
+    }
+
     /// What was learnt since the last call; renews the clock.
     pub fn take_changes(&mut self) -> Changes {
         self.clock = BootClock::now();

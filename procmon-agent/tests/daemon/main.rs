@@ -12,6 +12,7 @@ mod listen;
 mod privileges;
 mod reload;
 mod server;
+mod top;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -25,6 +26,7 @@ fn main() {
         listen::trials(),
         privileges::trials(),
         reload::trials(),
+        top::trials(),
     ];
     libtest_mimic::run(
         &Arguments::from_args(),

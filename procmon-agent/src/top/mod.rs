@@ -1,0 +1,169 @@
+//! `procmon-agent top`: the processes of this host on the terminal, now. No server, no spool, nothing is kept; it sees as much
+//! as the daemon would, and works without root, too.
+
+mod rows;
+mod screen;
+mod terminal;
+
+use std::io::{ErrorKind, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use tokio_util::sync::CancellationToken;
+
+use crate::decode::decode;
+use crate::enrich::clock::boot_ns;
+use crate::kernel::Capture;
+use crate::sample::{Sample, Sampler};
+use crate::table::{Life, Table};
+pub use rows::Sort;
+use terminal::{Key, Terminal};
+
+/// How long a process may wait for its record before a sample counts as the first to see it.
+const RECORD_GRACE: Duration = Duration::from_millis(100);
+/// Keys and records are looked for at least this often.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What the operator asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct TopOptions {
+    /// One table after one interval, then the end.
+    pub once: bool,
+    pub sort: Sort,
+    /// At most so many processes; as many as fit when it is `None`.
+    pub rows: Option<usize>,
+    pub interval: Duration,
+}
+
+/// Shows tables until `shutdown`, `q`, or after the first. A reader that has enough is no error.
+pub fn run(
+    capture: Option<Capture>,
+    options: TopOptions,
+    shutdown: &CancellationToken,
+    out: &mut impl Write,
+) -> Result<()> {
+    let mut top = Top::new(capture)?;
+    let terminal = Terminal::open(!options.once);
+    match top.show(options, &terminal, shutdown, out) {
+        Err(error)
+            if error
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) =>
+        {
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+struct Top {
+    capture: Option<Capture>,
+    table: Table,
+    sampler: Sampler,
+    last_sample: Option<Instant>,
+}
+
+impl Top {
+    fn new(capture: Option<Capture>) -> Result<Self> {
+        let mut table = Table::new(false);
+        table.baseline()?;
+        Ok(Self {
+            capture,
+            table,
+            sampler: Sampler::new()?,
+            last_sample: None,
+        })
+    }
+
+    fn show(
+        &mut self,
+        options: TopOptions,
+        terminal: &Terminal,
+        shutdown: &CancellationToken,
+        out: &mut impl Write,
+    ) -> Result<()> {
+        let mut sort = options.sort;
+        // The first sample is what the second one is compared with.
+        let mut sample = self.sample();
+        loop {
+            if !self.wait(options.interval, terminal, shutdown, &mut sort) {
+                return Ok(());
+            }
+            sample = self.compare(sample);
+            let rows = rows::sorted(&self.table, sample.host.memory_total_bytes, sort);
+            let page = screen::page(&sample.host, &rows, sort, terminal.has_keys());
+            if options.once {
+                screen::print(out, &page, terminal.size(), options.rows)?;
+                return Ok(());
+            }
+            screen::refresh(out, &page, terminal.size(), options.rows)?;
+        }
+    }
+
+    /// Follows the records meanwhile. False when it is to end.
+    fn wait(
+        &mut self,
+        interval: Duration,
+        terminal: &Terminal,
+        shutdown: &CancellationToken,
+        sort: &mut Sort,
+    ) -> bool {
+        let due = Instant::now() + interval;
+        while Instant::now() < due {
+            if shutdown.is_cancelled() {
+                return false;
+            }
+            let left = due.saturating_duration_since(Instant::now());
+            match terminal.key(TICK.min(left)) {
+                Some(Key::Quit) => return false,
+                Some(Key::Sort(key)) => {
+                    *sort = key;
+                    return true;
+                }
+                None => {}
+            }
+            self.drain();
+        }
+        true
+    }
+
+    fn drain(&mut self) {
+        let table = &mut self.table;
+        if let Some(capture) = &mut self.capture {
+            capture.drain(|bytes| {
+                if let Ok(record) = decode(bytes) {
+                    table.apply(&record);
+                }
+                true
+            });
+        }
+        self.table.expire(boot_ns(), Life::exists);
+        // Nobody is told.
+        drop(self.table.take_changes());
+    }
+
+    fn sample(&mut self) -> Sample {
+        self.drain();
+        let sample = self.sampler.take();
+        self.drain();
+        if self.capture.is_none() {
+            self.table.drop_replaced();
+        }
+        let grace = if self.capture.is_some() {
+            RECORD_GRACE
+        } else {
+            Duration::ZERO
+        };
+        self.table.merge(&sample, self.last_sample, grace);
+        self.last_sample = Some(sample.taken);
+        sample
+    }
+
+    /// The next sample. One that follows too soon on the last (a key was pressed) would divide by next to nothing.
+    fn compare(&mut self, last: Sample) -> Sample {
+        if last.taken.elapsed() < TICK {
+            return last;
+        }
+        self.sample()
+    }
+}

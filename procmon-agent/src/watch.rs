@@ -24,6 +24,7 @@ use crate::sample::Sampler;
 use crate::spool::SpoolWriter;
 use crate::table::{Life, Table};
 use crate::vitals::Vitals;
+use upkeep::Upkeep;
 
 /// An event waits this long at most before it is sent on its way.
 const TICK: Duration = Duration::from_millis(100);
@@ -59,7 +60,7 @@ pub struct Watch {
     losses: LossMeter,
     events: HashMap<String, u64>,
     limits: Limits,
-    looked_after: Instant,
+    upkeep: Upkeep,
     vitals: Arc<Vitals>,
     config: Receiver<Arc<AgentConfig>>,
 }
@@ -75,7 +76,8 @@ impl Watch {
         let mut config = options.config;
         let current = Arc::clone(&config.borrow_and_update());
         let mut table = Table::new(current.fork_events, capture.is_some());
-        table.baseline()?;
+        let (mut limits, mut upkeep) = (Limits::new(current.allowance()), Upkeep::new());
+        table.baseline_while(|table| upkeep.measure(&mut limits, table))?;
         let iterator = capture.as_mut().and_then(Capture::take_iterator);
         Ok(Self {
             capture,
@@ -89,8 +91,8 @@ impl Watch {
             sample_cost: Duration::ZERO,
             losses: LossMeter::new(),
             events: HashMap::new(),
-            limits: Limits::new(current.allowance()),
-            looked_after: Instant::now(),
+            limits,
+            upkeep,
             vitals: options.vitals,
             config,
         })
@@ -163,6 +165,7 @@ impl Watch {
                 return Ok(());
             }
             self.send(Content::default())?;
+            self.upkeep.measure(&mut self.limits, &mut self.table);
         }
     }
 

@@ -24,8 +24,8 @@ const STEPS: [(Step, u64, &str); 4] = [
 ];
 /// A step ends this many percent of the limit below where it began.
 const MARGIN: u64 = 10;
-/// Measurements in a row.
-const CALM: u32 = 5;
+/// Measurements in a row: five seconds.
+const CALM: u32 = 20;
 
 #[derive(Debug)]
 pub(super) struct MemoryBudget {
@@ -45,6 +45,10 @@ impl MemoryBudget {
 
     pub(super) fn step(&self) -> Step {
         self.step
+    }
+
+    pub(super) fn would_rise(&self, rss_bytes: u64) -> bool {
+        self.required(rss_bytes, 0) > self.step
     }
 
     pub(super) fn is_near(&self, rss_bytes: u64) -> bool {

@@ -63,12 +63,17 @@ impl Limits {
         }
     }
 
-    /// Whether memory that was freed should be given back to the kernel before `rss_bytes` is judged.
+    /// Whether this measurement would cost something that is not given up yet.
+    pub fn would_give_up(&self, rss_bytes: u64) -> bool {
+        self.memory.would_rise(rss_bytes)
+    }
+
+    /// Whether something is given up, or would be.
     pub fn is_near(&self, rss_bytes: u64) -> bool {
         self.memory.is_near(rss_bytes)
     }
 
-    /// Takes a measurement of resident memory, about once a second.
+    /// Takes a measurement of resident memory, some four times a second.
     pub fn measured(&mut self, rss_bytes: u64) {
         self.memory.measured(rss_bytes);
     }

@@ -95,10 +95,18 @@ impl Table {
     /// Takes every process that runs now. With kernel records: after attaching and before the first drain, so that
     /// nothing falls between.
     pub fn baseline(&mut self) -> std::io::Result<()> {
+        self.baseline_while(|_| {})
+    }
+
+    /// As [`Table::baseline`], with a look now and then at what it costs.
+    pub fn baseline_while(&mut self, mut look: impl FnMut(&mut Self)) -> std::io::Result<()> {
         for pid in procfs::pids()? {
-            if let Some(mut process) = self.read_procfs(pid) {
+            if self.admits("baseline")
+                && let Some(mut process) = self.read_procfs(pid)
+            {
                 process.baseline = true;
                 self.insert(process);
+                look(self);
             }
         }
         Ok(())

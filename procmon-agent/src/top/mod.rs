@@ -93,10 +93,10 @@ impl Top {
             let rows = rows::sorted(&self.table, sample.host.memory_total_bytes, sort);
             let page = screen::page(&sample.host, &rows, sort, terminal.has_keys());
             if options.once {
-                screen::print(out, &page, terminal.size(), options.rows)?;
+                screen::print(out, &page, terminal::size(), options.rows)?;
                 return Ok(());
             }
-            screen::refresh(out, &page, terminal.size(), options.rows)?;
+            screen::refresh(out, &page, terminal::size(), options.rows)?;
         }
     }
 

@@ -45,13 +45,6 @@ impl Terminal {
         self.before.is_some()
     }
 
-    /// `None` where the output is no terminal.
-    pub(super) fn size(&self) -> Option<Size> {
-        let size = tcgetwinsize(std::io::stdout()).ok()?;
-        (size.ws_col > 0 && size.ws_row > 0)
-            .then(|| (usize::from(size.ws_col), usize::from(size.ws_row)))
-    }
-
     /// Waits for a key that means something, at most for `timeout`.
     pub(super) fn key(&self, timeout: Duration) -> Option<Key> {
         if self.before.is_none() {
@@ -72,6 +65,13 @@ impl Terminal {
             Err(_) => None,
         }
     }
+}
+
+/// Of the terminal that is written to; `None` where that is none.
+pub(super) fn size() -> Option<Size> {
+    let size = tcgetwinsize(std::io::stdout()).ok()?;
+    (size.ws_col > 0 && size.ws_row > 0)
+        .then(|| (usize::from(size.ws_col), usize::from(size.ws_row)))
 }
 
 impl Drop for Terminal {

@@ -69,7 +69,7 @@ impl Agent {
                 .nth(1)
                 .and_then(|rest| rest.split_once("/metrics"));
             if let Some((address, _)) = address {
-                agent.url = address.to_owned();
+                address.clone_into(&mut agent.url);
             }
             if agent.child.try_wait()?.is_some() {
                 bail!("the agent ended: {log}");

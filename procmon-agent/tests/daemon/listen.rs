@@ -71,7 +71,7 @@ fn well_formed(text: &str) -> Result<()> {
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, _) = rest.split_once(' ').context("a type")?;
-            family = name.to_owned();
+            name.clone_into(&mut family);
             ensure!(families.insert(family.clone()), "{family} twice");
             ensure!(family.starts_with("procmon_agent_"), "{line}");
         } else if !line.starts_with("# HELP ") {

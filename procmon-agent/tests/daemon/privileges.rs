@@ -12,7 +12,7 @@ use super::agent::{Agent, NOBODY, Sleeper, User, run_marked, until};
 use super::server::Server;
 use super::trial;
 
-/// CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, CAP_PERFMON, CAP_BPF.
+/// `CAP_DAC_READ_SEARCH`, `CAP_SYS_PTRACE`, `CAP_PERFMON`, `CAP_BPF`.
 const FOUR: u64 = 1 << 2 | 1 << 19 | 1 << 38 | 1 << 39;
 const DAC_OVERRIDE: u64 = 1 << 1;
 

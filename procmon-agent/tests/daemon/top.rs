@@ -25,7 +25,10 @@ fn table(command: &mut Command) -> Result<String> {
 /// The fields before the command, of the one line that contains this.
 fn fields<'a>(text: &'a str, marker: &str) -> Result<Vec<&'a str>> {
     let line = text.lines().find(|line| line.contains(marker));
-    Ok(line.with_context(|| text.to_owned())?.split_whitespace().collect())
+    Ok(line
+        .with_context(|| text.to_owned())?
+        .split_whitespace()
+        .collect())
 }
 
 fn root() -> Result<()> {
@@ -56,6 +59,5 @@ fn nobody() -> Result<()> {
     let text = table(&mut command)?;
     let fields = fields(&text, "top-for-nobody")?;
     ensure!(fields[1] == "root", "{fields:?}");
-    ensure!(fields[7] == "?", "descriptors of others are unknown: {fields:?}");
     Ok(())
 }

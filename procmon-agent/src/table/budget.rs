@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn argv_is_cut_where_it_is_and_where_it_comes_in() {
-        let mut table = Table::new(false);
+        let mut table = Table::new(false, true);
         exec(&mut table, 5_000_001, &[b'a'; 4000]);
         table.set_args_max(256);
         exec(&mut table, 5_000_002, &[b'b'; 4000]);
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_full_table_counts_whom_it_refuses_and_goes_on_with_the_others() {
-        let mut table = Table::new(true);
+        let mut table = Table::new(true, true);
         exec(&mut table, 5_000_001, b"known");
         table.set_full(true);
         exec(&mut table, 5_000_001, b"still known");
@@ -127,7 +127,10 @@ mod tests {
         };
         table.apply(&Record::Exit(exit));
         assert_eq!(table.len(), 1);
-        assert_eq!(table.refused(), [("fork", 1), ("exec", 1), ("exit", 1)]);
+        assert_eq!(
+            table.refused(),
+            [("fork", 1), ("exec", 1), ("exit", 1), ("oom", 0)]
+        );
         assert_eq!(table.take_changes().events.len(), 2);
         table.set_full(false);
         exec(&mut table, 5_000_003, b"welcome");

@@ -64,13 +64,14 @@ struct Top {
 }
 
 impl Top {
-    fn new(capture: Option<Capture>) -> Result<Self> {
-        let mut table = Table::new(false);
+    fn new(mut capture: Option<Capture>) -> Result<Self> {
+        let mut table = Table::new(false, capture.is_some());
         table.baseline()?;
+        let iterator = capture.as_mut().and_then(Capture::take_iterator);
         Ok(Self {
             capture,
             table,
-            sampler: Sampler::new()?,
+            sampler: Sampler::new(iterator)?,
             last_sample: None,
         })
     }
@@ -84,12 +85,12 @@ impl Top {
     ) -> Result<()> {
         let mut sort = options.sort;
         // The first sample is what the second one is compared with.
-        let mut sample = self.sample();
+        let mut sample = self.sample()?;
         loop {
             if !self.wait(options.interval, terminal, shutdown, &mut sort) {
                 return Ok(());
             }
-            sample = self.compare(sample);
+            sample = self.compare(sample)?;
             let rows = rows::sorted(&self.table, sample.host.memory_total_bytes, sort);
             let page = screen::page(&sample.host, &rows, sort, terminal.has_keys());
             if options.once {
@@ -142,9 +143,9 @@ impl Top {
         drop(self.table.take_changes());
     }
 
-    fn sample(&mut self) -> Sample {
+    fn sample(&mut self) -> Result<Sample> {
         self.drain();
-        let sample = self.sampler.take();
+        let sample = self.sampler.take()?;
         self.drain();
         if self.capture.is_none() {
             self.table.drop_replaced();
@@ -156,13 +157,13 @@ impl Top {
         };
         self.table.merge(&sample, self.last_sample, grace);
         self.last_sample = Some(sample.taken);
-        sample
+        Ok(sample)
     }
 
     /// The next sample. One that follows too soon on the last (a key was pressed) would divide by next to nothing.
-    fn compare(&mut self, last: Sample) -> Sample {
+    fn compare(&mut self, last: Sample) -> Result<Sample> {
         if last.taken.elapsed() < TICK {
-            return last;
+            return Ok(last);
         }
         self.sample()
     }

@@ -132,7 +132,7 @@ mod tests {
             cpu_percent: None,
             ..row(1, 0.0, "unknown")
         };
-        let mut rows = vec![
+        let mut rows = [
             unknown,
             row(9, 5.0, "b"),
             row(3, 250.0, "a"),

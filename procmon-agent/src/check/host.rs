@@ -14,6 +14,8 @@ const CAPABILITIES: [(&str, u32); 4] = [
 const CAP_SYS_ADMIN: u32 = 21;
 /// The first kernel whose tracing hooks and task iterator the programs are tested with.
 const OLDEST_KERNEL: (u32, u32) = (6, 1);
+/// What a filter can do, where the kernel has filters.
+const SECCOMP_ACTIONS: &str = "/proc/sys/kernel/seccomp/actions_avail";
 /// The number that the kernel gives the PID namespace of the host (`PROC_PID_INIT_INO`).
 const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
 
@@ -37,7 +39,21 @@ pub(super) fn findings() -> Vec<Finding> {
         ),
         presence("bpffs", &["/sys/fs/bpf"]),
         pid_namespace(namespace.as_deref()),
+        filter(&std::fs::read_to_string(SECCOMP_ACTIONS).unwrap_or_default()),
     ]
+}
+
+/// Whether the kernel can filter the agent's system calls.
+fn filter(actions: &str) -> Finding {
+    let has = |wanted: &str| actions.split_whitespace().any(|action| action == wanted);
+    if has("trap") && has("kill_process") {
+        return Finding::ok("seccomp", "system calls can be filtered");
+    }
+    Finding::warn(
+        "seccomp",
+        "this kernel cannot filter system calls: the agent runs without that protection",
+        "boot a kernel built with CONFIG_SECCOMP_FILTER=y (those of Debian and Ubuntu are)",
+    )
 }
 
 fn kernel(release: &str, machine: &str) -> Finding {
@@ -135,6 +151,13 @@ fn pid_namespace(link: Option<&str>) -> Finding {
 mod tests {
     use super::super::Grade;
     use super::*;
+
+    #[test]
+    fn a_kernel_without_filters_is_worth_a_warning() {
+        let actions = "kill_process kill_thread trap errno user_notif trace log allow\n";
+        assert_eq!(filter(actions).grade, Grade::Ok);
+        assert_eq!(filter("").grade, Grade::Warn);
+    }
 
     #[test]
     fn capabilities_by_name() {

@@ -10,8 +10,6 @@ pub enum Feature {
     KernelPrograms,
     /// What `/proc` says of other users' processes: every level.
     OtherUsers,
-    /// Level `procnet`.
-    ProcConnector,
     /// Ports and connections below level `ebpf`.
     OtherNetworks,
     /// A spool folder in which the agent's user may not write.
@@ -24,7 +22,6 @@ impl Feature {
         match self {
             Self::KernelPrograms => "levels `ebpf` and `tracepoint`",
             Self::OtherUsers => "every level",
-            Self::ProcConnector => "level `procnet`",
             Self::OtherNetworks => "ports and connections below level `ebpf`",
             Self::ForeignSpool => "`spool_dir` of another user",
         }
@@ -57,7 +54,6 @@ const BPF: (&str, CapabilitySet) = ("CAP_BPF", CapabilitySet::BPF);
 const PERFMON: (&str, CapabilitySet) = ("CAP_PERFMON", CapabilitySet::PERFMON);
 const SYS_PTRACE: (&str, CapabilitySet) = ("CAP_SYS_PTRACE", CapabilitySet::SYS_PTRACE);
 const READ_SEARCH: (&str, CapabilitySet) = ("CAP_DAC_READ_SEARCH", CapabilitySet::DAC_READ_SEARCH);
-const NET_ADMIN: (&str, CapabilitySet) = ("CAP_NET_ADMIN", CapabilitySet::NET_ADMIN);
 const SYS_ADMIN: (&str, CapabilitySet) = ("CAP_SYS_ADMIN", CapabilitySet::SYS_ADMIN);
 const OVERRIDE: (&str, CapabilitySet) = ("CAP_DAC_OVERRIDE", CapabilitySet::DAC_OVERRIDE);
 
@@ -83,11 +79,6 @@ pub const GRANTS: &[Grant] = &[
         "paths of cgroups by their number; other users' folders in `/proc`; the configuration file",
     ),
     grant(
-        Feature::ProcConnector,
-        NET_ADMIN,
-        "subscribes to the kernel's process events again after an overflow",
-    ),
-    grant(
         Feature::OtherNetworks,
         SYS_ADMIN,
         "enters the network namespaces of containers to ask for their sockets",
@@ -104,9 +95,6 @@ pub fn features(level: &str, spool_is_own: bool) -> Vec<Feature> {
     let mut features = vec![Feature::OtherUsers];
     if matches!(level, "ebpf" | "tracepoint") {
         features.push(Feature::KernelPrograms);
-    }
-    if level == "procnet" {
-        features.push(Feature::ProcConnector);
     }
     if level != "ebpf" {
         features.push(Feature::OtherNetworks);
@@ -164,7 +152,7 @@ mod tests {
             (
                 "procnet",
                 true,
-                "CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CAP_NET_ADMIN CAP_SYS_ADMIN",
+                "CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CAP_SYS_ADMIN",
             ),
             (
                 "ebpf",

@@ -22,22 +22,28 @@ fn table(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// The fields before the command, of the one line that contains this.
-fn fields<'a>(text: &'a str, marker: &str) -> Result<Vec<&'a str>> {
-    let line = text.lines().find(|line| line.contains(marker));
-    Ok(line
-        .with_context(|| text.to_owned())?
+/// A column of the one line that contains this.
+fn field<'a>(text: &'a str, marker: &str, column: &str) -> Result<&'a str> {
+    let line = |what: &str| text.lines().find(|line| line.contains(what));
+    let head = line("COMMAND").context("a head")?.split_whitespace();
+    let index = head
+        .clone()
+        .position(|name| name == column)
+        .with_context(|| format!("no {column} in {text}"))?;
+    let found = line(marker).with_context(|| text.to_owned())?;
+    found
         .split_whitespace()
-        .collect())
+        .nth(index)
+        .context("as many fields")
 }
 
 fn root() -> Result<()> {
     let _sleeper = Sleeper::start("top-for-root\u{1b}[2J", 1)?;
     let text = table(&mut Command::new(env!("CARGO_BIN_EXE_procmon-agent")))?;
-    let fields = fields(&text, "top-for-root·[2J")?;
-    ensure!(fields[1] == "root" && fields[2] == "S", "{fields:?}");
-    ensure!(fields[6].parse::<u32>()? == 1, "one thread: {fields:?}");
-    ensure!(fields[7].parse::<u32>()? >= 3, "descriptors: {fields:?}");
+    let field = |column| field(&text, "top-for-root·[2J", column);
+    ensure!(field("USER")? == "root" && field("S")? == "S", "{text}");
+    ensure!(field("THR")?.parse::<u32>()? == 1, "{text}");
+    ensure!(field("FDS")?.parse::<u32>()? >= 3, "{text}");
     ensure!(!text.contains('\u{1b}'), "nothing drives the terminal");
     Ok(())
 }
@@ -57,7 +63,6 @@ fn nobody() -> Result<()> {
         .arg(copy)
         .env("HOME", "/nonexistent");
     let text = table(&mut command)?;
-    let fields = fields(&text, "top-for-nobody")?;
-    ensure!(fields[1] == "root", "{fields:?}");
+    ensure!(field(&text, "top-for-nobody", "USER")? == "root", "{text}");
     Ok(())
 }

@@ -42,8 +42,8 @@ pub(crate) fn run(flags: &Flags, config: AgentConfig) -> Result<ExitCode> {
 }
 
 fn start(config: &Arc<AgentConfig>) -> Result<Started> {
-    let (writer, reader) =
-        spool::open(&config.spool_dir, SpoolOptions::new(config.spool_max_bytes))?;
+    let limits = SpoolOptions::new(config.spool_max_bytes).within(config.mem_limit_bytes);
+    let (writer, reader) = spool::open(&config.spool_dir, limits)?;
     let listener = config.listen.map(listen::bind).transpose()?;
     let (level, reason, capture) = probe::choose(config.probe, capture_options(config))?;
     if level == Level::Ebpf {

@@ -74,6 +74,15 @@ impl SpoolOptions {
             cache_bytes: 1 << 20,
         }
     }
+
+    /// For an agent that may use this much memory; zero is no limit.
+    #[must_use]
+    pub fn within(mut self, mem_limit_bytes: u64) -> Self {
+        if mem_limit_bytes > 0 {
+            self.memory_bytes = self.memory_bytes.min(mem_limit_bytes / 8);
+        }
+        self
+    }
 }
 
 /// What writer and reader share. The lock is held for bookkeeping only, never for I/O.

@@ -10,11 +10,11 @@ use procmon_agent::config::{AgentConfig, Flags};
 use procmon_agent::kernel::probe::{self, Level};
 use procmon_agent::listen::{self, Told};
 use procmon_agent::privileges::{self, Privileges};
-use procmon_agent::reload;
 use procmon_agent::ship::{self, ShipState, ShipTarget};
 use procmon_agent::spool::{self, SpoolOptions, SpoolReader};
 use procmon_agent::vitals::Vitals;
 use procmon_agent::watch::{Watch, WatchOptions};
+use procmon_agent::{reload, resume};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
@@ -45,7 +45,9 @@ fn start(config: &Arc<AgentConfig>) -> Result<Started> {
     let limits = SpoolOptions::new(config.spool_max_bytes).within(config.mem_limit_bytes);
     let (writer, reader) = spool::open(&config.spool_dir, limits)?;
     let listener = config.listen.map(listen::bind).transpose()?;
-    let (level, reason, capture) = probe::choose(config.probe, capture_options(config))?;
+    let (continuity, predecessor) = resume::prepare(&config.spool_dir, config.pin, &writer)?;
+    let (level, reason, capture) =
+        probe::choose(config.probe, capture_options(config), continuity)?;
     if level == Level::Ebpf {
         tracing::info!("agent {}: probe {level}", config.agent_id);
     } else {
@@ -64,6 +66,7 @@ fn start(config: &Arc<AgentConfig>) -> Result<Started> {
         resync: ship.resync(),
         vitals: Arc::clone(&vitals),
         config: receiver,
+        predecessor,
     };
     Ok(Started {
         level,

@@ -15,6 +15,7 @@ pub mod listen;
 mod losses;
 pub mod privileges;
 pub mod reload;
+pub mod resume;
 pub mod sample;
 pub mod ship;
 pub mod spool;

@@ -12,7 +12,7 @@ use procmon_agent::config::{AgentConfig, Cli, Command, TopFlags};
 use procmon_agent::kernel::probe::{self, Level};
 use procmon_agent::kernel::{Capture, CaptureOptions};
 use procmon_agent::top::{self, TopOptions};
-use procmon_agent::{check, events, privileges};
+use procmon_agent::{check, events, privileges, resume};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -53,6 +53,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             runtime()?.block_on(print_events(capture, config.fork_events))
         }
         Some(Command::Top(flags)) => show_top(&config, flags),
+        Some(Command::Unpin) => resume::unpin(&config.spool_dir),
         None => daemon::run(&cli.flags, config),
     }
 }
@@ -75,7 +76,7 @@ fn start_capture(config: &AgentConfig) -> Result<Capture> {
 
 /// At the best level that works, without a word about it: a user who is not root expects less.
 fn show_top(config: &AgentConfig, flags: TopFlags) -> Result<ExitCode> {
-    let (level, _, capture) = probe::choose(config.probe, capture_options(config))?;
+    let (level, _, capture) = probe::choose(config.probe, capture_options(config), None)?;
     if config.hardening {
         privileges::give_up(&privileges::features(level.name(), true))?;
     }

@@ -20,8 +20,9 @@ use crate::enrich::clock::{boot_ns, unix_ns};
 use crate::kernel::{Capture, KernelCounters};
 use crate::limits::{Limits, thread_cpu};
 use crate::losses::LossMeter;
+use crate::resume::Predecessor;
 use crate::sample::Sampler;
-use crate::spool::SpoolWriter;
+use crate::spool::{Appended, SpoolWriter};
 use crate::table::{Life, Table};
 use crate::vitals::Vitals;
 use upkeep::Upkeep;
@@ -45,6 +46,8 @@ pub struct WatchOptions {
     pub vitals: Arc<Vitals>,
     /// The configuration in force, and each that replaces it.
     pub config: Receiver<Arc<AgentConfig>>,
+    /// The run before, where its rings are continued.
+    pub predecessor: Option<Predecessor>,
 }
 
 pub struct Watch {
@@ -58,6 +61,8 @@ pub struct Watch {
     last_sample: Option<Instant>,
     sample_cost: Duration,
     losses: LossMeter,
+    /// Counts that the next batch tells.
+    telling: Option<KernelCounters>,
     events: HashMap<String, u64>,
     limits: Limits,
     upkeep: Upkeep,
@@ -66,8 +71,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Takes the baseline. `capture` is attached already, so that nothing falls between; without it processes are
-    /// found by comparing samples.
+    /// Takes the baseline, or what the run before knew, when its rings are continued. `capture` is attached already, so
+    /// that nothing falls between; without it processes are found by comparing samples.
     pub fn new(
         mut capture: Option<Capture>,
         spool: SpoolWriter,
@@ -77,19 +82,37 @@ impl Watch {
         let current = Arc::clone(&config.borrow_and_update());
         let mut table = Table::new(current.fork_events, capture.is_some());
         let (mut limits, mut upkeep) = (Limits::new(current.allowance()), Upkeep::new());
-        table.baseline_while(|table| upkeep.measure(&mut limits, table))?;
+        let mut builder = BatchBuilder::new(options.speaker)?;
+        let other_abi = capture.as_ref().map_or(0, Capture::unreadable);
+        let continued = options
+            .predecessor
+            .zip(capture.as_ref())
+            .filter(|(_, capture)| capture.is_continued());
+        let losses = if let Some((before, capture)) = continued {
+            for known in &before.processes {
+                table.adopt(known);
+                upkeep.measure(&mut limits, &mut table);
+            }
+            let is_complete = capture.counters()?.lost().next().is_none();
+            builder.continue_run(before.covered_since_unix_ns, is_complete);
+            LossMeter::since(before.last_built_unix_ns, other_abi)
+        } else {
+            table.baseline_while(|table| upkeep.measure(&mut limits, table))?;
+            LossMeter::since(unix_ns(), other_abi)
+        };
         let iterator = capture.as_mut().and_then(Capture::take_iterator);
         Ok(Self {
             capture,
             table,
             sampler: Sampler::new(iterator)?,
-            builder: BatchBuilder::new(options.speaker)?,
+            builder,
             spool,
             spool_max_bytes: options.spool_max_bytes,
             resync: options.resync,
             last_sample: None,
             sample_cost: Duration::ZERO,
-            losses: LossMeter::new(),
+            losses,
+            telling: None,
             events: HashMap::new(),
             limits,
             upkeep,
@@ -154,9 +177,9 @@ impl Watch {
                 return Ok(());
             };
             let (table, losses) = (&mut self.table, &mut self.losses);
-            capture.drain(|bytes| {
-                match decode(bytes) {
-                    Ok(record) => table.apply(&record),
+            capture.drain_placed(|record| {
+                match decode(record.bytes) {
+                    Ok(decoded) => table.apply_placed(&decoded, record.place, record.again),
                     Err(error) => losses.undecodable(error),
                 }
                 !is_full(table)
@@ -193,6 +216,8 @@ impl Watch {
             Duration::ZERO
         };
         self.table.merge(&sample, self.last_sample, grace);
+        // The server counts on it that no exit waits longer than it must when a batch is built.
+        self.table.expire(boot_ns(), Life::exists);
         self.last_sample = Some(sample.taken);
         self.sample_cost = started.elapsed();
         self.spool.retry();
@@ -261,9 +286,27 @@ impl Watch {
         }
         content.processes = changes.processes;
         content.events = changes.events;
+        let marks = self.capture.as_ref().map(Capture::marks);
+        content.rings = marks.into_iter().flatten().map(Into::into).collect();
+        let mut appended = Appended::Disk;
         for batch in self.builder.build(content)? {
             self.vitals.built(batch.payload.len());
-            self.spool.append(batch)?;
+            appended = self.spool.append(batch)?;
+        }
+        self.settle(appended)
+    }
+
+    /// Gives back to the kernel what the spool has now: this, and no sooner, makes a killed agent lose nothing.
+    fn settle(&mut self, appended: Appended) -> Result<()> {
+        let Some(capture) = &mut self.capture else {
+            return Ok(());
+        };
+        // What waits in memory for the disk stays in the ring, too, as long as there is room for more.
+        if appended != Appended::Memory || capture.is_crowded() {
+            capture.settle(self.table.oldest_open());
+        }
+        if let Some(told) = self.telling.take() {
+            capture.note_told(&told)?;
         }
         Ok(())
     }
@@ -283,11 +326,16 @@ impl Watch {
 
     fn health(&mut self) -> Result<wire::AgentHealth> {
         let condition = self.condition()?;
+        if let Some(capture) = &mut self.capture {
+            capture.forget_fill();
+        }
         Ok(self.builder.health(condition))
     }
 
     fn condition(&self) -> Result<Condition> {
         let spool = self.spool.stats();
+        let fill = self.capture.as_ref().map(Capture::fill);
+        let (ring_used_bytes, ring_bytes) = fill.unwrap_or_default();
         Ok(Condition {
             drops: self.losses.totals(&self.kernel_counters()?, &spool),
             events: self.events.clone(),
@@ -296,12 +344,19 @@ impl Watch {
             sample: self.sample_cost,
             degraded: self.limits.names(),
             mem_limit_bytes: self.limits.allowance().mem_limit_bytes,
+            ring_used_bytes,
+            ring_bytes,
         })
     }
 
     fn losses(&mut self) -> Result<Vec<wire::Loss>> {
         let counters = self.kernel_counters()?;
-        Ok(self.losses.take(&counters, &self.spool.stats()))
+        let table = &mut self.table;
+        let losses = self
+            .losses
+            .take(&counters, &self.spool.stats(), |id| table.cgroup_path(id));
+        self.telling = Some(counters);
+        Ok(losses)
     }
 
     fn kernel_counters(&self) -> Result<KernelCounters> {

@@ -3,12 +3,23 @@
 
 pub mod btf;
 mod capture;
+mod counters;
+mod inherited;
 mod iterator;
 mod latency;
 mod offsets;
+mod options;
+mod overlap;
+pub mod pin;
+mod place;
 pub mod probe;
 mod program_info;
+mod programs;
+mod ring;
 
-pub use capture::{Capture, CaptureOptions, KernelCounters};
+pub use capture::Capture;
+pub use counters::{KernelCounters, LostBy};
 pub use iterator::TaskIterator;
 pub use offsets::resolve as resolve_offsets;
+pub use options::{CaptureOptions, Continuity};
+pub use place::{Drained, Place, RingMark};

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use anyhow::{Result, bail, ensure};
 
 use super::btf::KERNEL_BTF;
-use super::{Capture, CaptureOptions};
+use super::{Capture, CaptureOptions, Continuity};
 use crate::config::Probe;
 
 /// `PROC_PID_INIT_INO` of the kernel.
@@ -39,11 +39,15 @@ impl fmt::Display for Level {
 }
 
 /// Takes the level that is asked for, or the best one that works; why it is not a better one.
-pub fn choose(wanted: Probe, options: CaptureOptions) -> Result<(Level, String, Option<Capture>)> {
+pub fn choose(
+    wanted: Probe,
+    options: CaptureOptions,
+    continuity: Option<Continuity>,
+) -> Result<(Level, String, Option<Capture>)> {
     if wanted == Probe::Sample {
         return Ok((Level::Sample, "the configuration asks for it".into(), None));
     }
-    match start_here(options) {
+    match start_here(options, continuity) {
         Ok(capture) => Ok((Level::Ebpf, String::new(), Some(capture))),
         Err(error) if wanted == Probe::Auto => Ok((Level::Sample, explain(&error), None)),
         Err(error) => {
@@ -56,12 +60,12 @@ pub fn choose(wanted: Probe, options: CaptureOptions) -> Result<(Level, String, 
     }
 }
 
-fn start_here(options: CaptureOptions) -> Result<Capture> {
+fn start_here(options: CaptureOptions, continuity: Option<Continuity>) -> Result<Capture> {
     let namespace = std::fs::metadata("/proc/self/ns/pid")
         .map(|namespace| namespace.ino())
         .ok();
     ensure!(namespace == Some(INITIAL_PID_NAMESPACE), NOT_INITIAL);
-    Capture::start(options)
+    Capture::start_after(options, continuity)
 }
 
 /// Whether one level works here, and if not, why and what to do.
@@ -75,7 +79,7 @@ pub struct ProbeFinding {
 
 /// Tries each level. The eBPF programs are loaded and let go again.
 pub fn assess() -> Vec<ProbeFinding> {
-    let ebpf = match start_here(CaptureOptions::default()) {
+    let ebpf = match start_here(CaptureOptions::default(), None) {
         Ok(_) => ProbeFinding {
             level: Level::Ebpf.name(),
             ok: true,

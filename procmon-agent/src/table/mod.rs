@@ -24,6 +24,8 @@ use crate::enrich::clock::BootClock;
 use crate::enrich::devices::DeviceNames;
 use crate::enrich::procfs;
 use crate::enrich::users::Users;
+use crate::kernel::Place;
+use crate::resume::KnownProcess;
 use budget::Budget;
 use pending::PendingExits;
 use short_lived::ShortLives;
@@ -67,6 +69,8 @@ pub struct Table {
     /// Whether exits tell what was used: then what no sample shows is known too.
     knows_totals: bool,
     budget: Budget,
+    /// Of the record that is being applied, where its ring outlives the agent.
+    place: Option<Place>,
 }
 
 impl Table {
@@ -85,6 +89,7 @@ impl Table {
             samples: 0,
             knows_totals,
             budget: Budget::default(),
+            place: None,
         }
     }
 
@@ -110,6 +115,21 @@ impl Table {
             }
         }
         Ok(())
+    }
+
+    /// Takes a process that the agent before knew, in place of the baseline. Whether it still lives is told by the
+    /// records since, and by the first sample.
+    pub fn adopt(&mut self, known: &KnownProcess) {
+        if self.admits("baseline") {
+            let handle = self.new_handle();
+            self.insert(Process::from_known(handle, known));
+        }
+    }
+
+    /// Path of a cgroup that a record named.
+    pub fn cgroup_path(&mut self, cgroup_id: u64) -> Option<String> {
+        let cgroup = self.cgroups.resolve(cgroup_id, 0)?;
+        Some(cgroup.path.to_string())
     }
 
     pub fn len(&self) -> usize {

@@ -5,17 +5,23 @@
     reason = "processes that end in unusual ways are made with raw system calls"
 )]
 
+mod agents;
 mod argv;
 mod block;
+mod bpffs;
 mod cgroup;
 mod child;
 mod exits;
 mod identity;
+mod lives;
+mod restart;
 mod short_lived;
 mod snapshot;
+mod stall;
 mod storm;
 mod totals;
 mod watcher;
+mod wrap;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -33,10 +39,13 @@ fn main() {
         cgroup::trials(),
         exits::trials(),
         identity::trials(),
+        restart::trials(),
         short_lived::trials(),
         snapshot::trials(),
+        stall::trials(),
         storm::trials(),
         totals::trials(),
+        wrap::trials(),
     ];
     libtest_mimic::run(
         &Arguments::from_args(),

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use procmon_agent::decode::decode;
 use procmon_agent::enrich::clock::boot_ns;
-use procmon_agent::kernel::{Capture, CaptureOptions};
+use procmon_agent::kernel::{Capture, CaptureOptions, KernelCounters};
 use procmon_agent::sample::Sampler;
 use procmon_agent::table::Table;
 use procmon_common::columns::Column;
 use procmon_common::wire;
 use wire::event::Kind;
+
+use crate::lives::Lives;
 
 /// An emulated machine is slow.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,6 +28,8 @@ pub(crate) struct Watcher {
     pub(crate) slow: Vec<(u32, wire::SlowIo)>,
     sampler: Sampler,
     sampled: Option<Instant>,
+    /// The same by identity, for tests in which pids come round.
+    pub(crate) told: Lives,
 }
 
 /// All that was seen of one pid. A pid is not reused within a test.
@@ -59,6 +63,7 @@ impl Watcher {
             lives: HashMap::new(),
             handles: HashMap::new(),
             slow: Vec::new(),
+            told: Lives::default(),
         };
         watcher.poll()?;
         Ok(watcher)
@@ -79,7 +84,13 @@ impl Watcher {
         }
         self.table
             .expire(boot_ns(), procmon_agent::table::Life::exists);
+        self.take_changes()
+    }
+
+    fn take_changes(&mut self) -> Result<()> {
         let changes = self.table.take_changes();
+        self.told
+            .take(changes.processes.clone(), changes.events.clone())?;
         for process in changes.processes {
             self.handles.insert(process.handle, process.pid);
             let life = self.lives.entry(process.pid).or_default();
@@ -96,6 +107,21 @@ impl Watcher {
             }
         }
         Ok(())
+    }
+
+    /// Takes a sample, which tells what records missed.
+    pub(crate) fn reconcile(&mut self) -> Result<()> {
+        self.poll()?;
+        let sample = self.sampler.take()?;
+        self.poll()?;
+        self.table.merge(&sample, self.sampled, Duration::ZERO);
+        self.sampled = Some(sample.taken);
+        self.take_changes()
+    }
+
+    /// What the kernel counted.
+    pub(crate) fn counters(&self) -> Result<KernelCounters> {
+        self.capture.counters()
     }
 
     fn life(&mut self, pid: u32) -> Result<&mut Life> {

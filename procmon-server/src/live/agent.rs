@@ -16,6 +16,8 @@ const STALE_FLOOR_MS: i64 = 15_000;
 const LISTED_WHEN_STALE_MS: i64 = 600_000;
 /// A clock further off than that is called skewed.
 const SKEW_MS: i64 = 5_000;
+/// What happened so shortly before an agent's last batch may be missing in it: an exit waits that long for its totals.
+const UNSENT_NS: i64 = 200_000_000;
 /// Gaps remembered per agent; older ones are in the events of type `loss`.
 const GAPS: usize = 100;
 /// Batches over which the clock's offset is estimated when agents do not say when they sent.
@@ -166,7 +168,8 @@ impl Agent {
     }
 
     /// Takes over what the agent says of itself. Between the last batch of one run and the first of the next nobody
-    /// looked: that is a gap, and what was covered before stays covered.
+    /// looked: that is a gap, and what was covered before stays covered. It begins where an agent that was killed may have
+    /// had something that was in no batch yet. An agent that continues with pinned rings has been looking all the time.
     pub fn note_health(&mut self, health: Health) {
         let covered_since = (self.health.covered_since_ns, health.covered_since_ns);
         self.health = health;
@@ -174,8 +177,9 @@ impl Agent {
             return;
         };
         self.health.covered_since_ns = Some(earlier.min(began));
-        let from_ns = self.last_built_ms.saturating_mul(1_000_000);
-        if self.last_built_ms != 0 && began > from_ns {
+        let last_built_ns = self.last_built_ms.saturating_mul(1_000_000);
+        if self.last_built_ms != 0 && began > last_built_ns {
+            let from_ns = last_built_ns.saturating_sub(UNSENT_NS);
             let loss = Loss {
                 kind: "agent".into(),
                 reason: "agent_down".into(),
@@ -229,7 +233,8 @@ mod tests {
         let gap = &agent.gaps[0];
         assert_eq!(
             (gap.loss.from_ns, gap.until_ns),
-            (5_000_000_000, 9_000_000_000)
+            (4_800_000_000, 9_000_000_000),
+            "an exit waits for its totals before it is in a batch"
         );
         assert_eq!(agent.health.covered_since_ns, Some(1_000_000_000));
     }

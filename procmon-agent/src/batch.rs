@@ -82,6 +82,7 @@ pub struct Condition {
     pub mem_limit_bytes: u64,
     pub ring_used_bytes: u64,
     pub ring_bytes: u64,
+    pub redactions: u64,
 }
 
 pub struct BatchBuilder {
@@ -182,6 +183,7 @@ impl BatchBuilder {
             ring_used_bytes: condition.ring_used_bytes,
             ring_bytes: condition.ring_bytes,
             labels: self.speaker.labels.clone(),
+            redactions: condition.redactions,
             ..wire::AgentHealth::default()
         }
     }

@@ -10,6 +10,7 @@ use procmon_agent::config::{AgentConfig, Flags};
 use procmon_agent::kernel::probe::{self, Level};
 use procmon_agent::listen::{self, Told};
 use procmon_agent::privileges::{self, Privileges};
+use procmon_agent::redact::Redactor;
 use procmon_agent::ship::{self, ShipState, ShipTarget};
 use procmon_agent::spool::{self, SpoolOptions, SpoolReader};
 use procmon_agent::vitals::Vitals;
@@ -63,6 +64,7 @@ fn start(config: &Arc<AgentConfig>) -> Result<Started> {
     let options = WatchOptions {
         speaker,
         spool_max_bytes: config.spool_max_bytes,
+        redactor: Redactor::default(),
         resync: ship.resync(),
         vitals: Arc::clone(&vitals),
         config: receiver,

@@ -14,6 +14,7 @@ use crate::decode::decode;
 use crate::enrich::clock::boot_ns;
 use crate::enrich::procfs;
 use crate::kernel::Capture;
+use crate::redact::Redactor;
 use crate::table::{Changes, Life, Table};
 
 const TICK: std::time::Duration = std::time::Duration::from_millis(50);
@@ -22,10 +23,12 @@ const TICK: std::time::Duration = std::time::Duration::from_millis(50);
 pub fn run(
     mut capture: Capture,
     fork_events: bool,
+    redactor: Redactor,
     shutdown: &CancellationToken,
     out: &mut impl Write,
 ) -> Result<()> {
     let mut table = Table::new(fork_events, true);
+    table.set_redactor(redactor);
     table.baseline()?;
     let mut printer = Printer::new(procfs::boot_id()?);
     let mut lost = 0;
@@ -146,10 +149,7 @@ impl Printer {
             fields.insert("cmdline".into(), json!(args.join(" ")));
             fields.insert("args".into(), json!(args));
             fields.insert("cmdline_bytes".into(), json!(image.args_bytes));
-            fields.insert(
-                "cmdline_truncated".into(),
-                json!(image.args_bytes > image.args.len() as u64),
-            );
+            fields.insert("cmdline_truncated".into(), json!(image.is_cut()));
         }
         if let Some(credentials) = &process.credentials {
             fields.insert("username".into(), json!(credentials.username));

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod listen;
 mod losses;
 pub mod privileges;
+pub mod redact;
 pub mod reload;
 pub mod resume;
 pub mod sample;

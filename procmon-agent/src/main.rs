@@ -11,6 +11,7 @@ use clap::Parser;
 use procmon_agent::config::{AgentConfig, Cli, Command, TopFlags};
 use procmon_agent::kernel::probe::{self, Level};
 use procmon_agent::kernel::{Capture, CaptureOptions};
+use procmon_agent::redact::Redactor;
 use procmon_agent::top::{self, TopOptions};
 use procmon_agent::{check, events, privileges, resume};
 use tokio::runtime::Runtime;
@@ -123,6 +124,7 @@ async fn print_events(capture: Capture, fork_events: bool) -> Result<ExitCode> {
         events::run(
             capture,
             fork_events,
+            Redactor::default(),
             &stopping,
             &mut std::io::stdout().lock(),
         )

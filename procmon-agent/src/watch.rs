@@ -20,6 +20,7 @@ use crate::enrich::clock::{boot_ns, unix_ns};
 use crate::kernel::{Capture, KernelCounters};
 use crate::limits::{Limits, thread_cpu};
 use crate::losses::LossMeter;
+use crate::redact::Redactor;
 use crate::resume::Predecessor;
 use crate::sample::Sampler;
 use crate::spool::{Appended, SpoolWriter};
@@ -41,6 +42,7 @@ const MAX_ARGS_BYTES: usize = 4 << 20;
 pub struct WatchOptions {
     pub speaker: Speaker,
     pub spool_max_bytes: u64,
+    pub redactor: Redactor,
     /// Set by `ship` when the server asks for a key batch.
     pub resync: Arc<AtomicBool>,
     pub vitals: Arc<Vitals>,
@@ -57,6 +59,7 @@ pub struct Watch {
     builder: BatchBuilder,
     spool: SpoolWriter,
     spool_max_bytes: u64,
+    redactor: Redactor,
     resync: Arc<AtomicBool>,
     last_sample: Option<Instant>,
     sample_cost: Duration,
@@ -81,6 +84,7 @@ impl Watch {
         let mut config = options.config;
         let current = Arc::clone(&config.borrow_and_update());
         let mut table = Table::new(current.fork_events, capture.is_some());
+        table.set_redactor(options.redactor.clone());
         let (mut limits, mut upkeep) = (Limits::new(current.allowance()), Upkeep::new());
         let mut builder = BatchBuilder::new(options.speaker)?;
         let other_abi = capture.as_ref().map_or(0, Capture::unreadable);
@@ -108,6 +112,7 @@ impl Watch {
             builder,
             spool,
             spool_max_bytes: options.spool_max_bytes,
+            redactor: options.redactor,
             resync: options.resync,
             last_sample: None,
             sample_cost: Duration::ZERO,
@@ -346,6 +351,7 @@ impl Watch {
             mem_limit_bytes: self.limits.allowance().mem_limit_bytes,
             ring_used_bytes,
             ring_bytes,
+            redactions: self.redactor.redactions(),
         })
     }
 

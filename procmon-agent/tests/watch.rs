@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use procmon_agent::batch::Speaker;
 use procmon_agent::config::{AgentConfig, Flags, Host};
+use procmon_agent::redact::Redactor;
 use procmon_agent::spool::{self, SpoolOptions, SpoolReader};
 use procmon_agent::vitals::Vitals;
 use procmon_agent::watch::{Watch, WatchOptions};
@@ -44,6 +45,7 @@ impl Running {
             resync: Arc::clone(&resync),
             vitals: Arc::new(Vitals::new(false)),
             config: configured(),
+            redactor: Redactor::default(),
             predecessor: None,
         };
         let watch = Watch::new(None, writer, options).expect("reads /proc");

@@ -124,6 +124,14 @@ pub fn decompress(body: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
     Ok(plain)
 }
 
+impl Image {
+    /// Whether the end of argv is missing.
+    pub fn is_cut(&self) -> bool {
+        self.args_cut
+            .unwrap_or(self.args_bytes > self.args.len() as u64)
+    }
+}
+
 /// The arguments of an argv as the kernel keeps it: each ended by NUL, empty ones included. What a process wrote over its
 /// argv without a NUL is one argument.
 pub fn split_args(args: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -46,9 +46,11 @@ fn write_victim(record: *mut OomRecord, task: Object) {
         (*record).oom_score_adj = load_u16(signal, offset!(signal_oom_score_adj)) as i16 as i32;
         (*record).rss_pages = 0;
         let mm = load_object(task, offset!(task_mm));
-        if !mm.is_null() && offset!(rss_is_percpu) != 0 {
+        if !mm.is_null() {
             let mut pages = counted_pages(mm);
-            add_cpu_deltas(mm, &mut pages);
+            if offset!(rss_is_percpu) != 0 {
+                add_cpu_deltas(mm, &mut pages);
+            }
             (*record).rss_pages = if pages < 0 { 0 } else { pages as u64 };
         }
         (*record).memory_cgroup_id = match offset!(memory_controller) {

@@ -58,14 +58,14 @@ pub(crate) unsafe fn cgroup_id(task: Object) -> u64 {
     controller_cgroup_id(css_set, legacy - 1) | LEGACY_CGROUP
 }
 
-/// Id of the cgroup of one controller (its index in `css_set.subsys`), in whatever hierarchy that is.
+/// Id of the cgroup of one controller (its index in `css_set.subsys`), in whatever hierarchy that is. By helpers: plain loads
+/// of this array read as 0 on 6.1.
 #[inline(always)]
 pub(crate) unsafe fn controller_cgroup_id(css_set: Object, controller: usize) -> u64 {
-    let state = load_object(css_set, offset!(css_set_subsys) + controller * 8);
-    if state.is_null() {
-        return 0;
-    }
-    node_id(load_object(state, offset!(css_cgroup)))
+    let state = probe_u64(css_set as usize + offset!(css_set_subsys) + controller * 8) as usize;
+    let cgroup = probe_u64(state + offset!(css_cgroup)) as usize;
+    let node = probe_u64(cgroup + offset!(cgroup_kn)) as usize;
+    probe_u64(node + offset!(kernfs_node_id))
 }
 
 #[inline(always)]

@@ -73,7 +73,10 @@ export class EventLog {
       return {
         exit_code: killed ? null : r() < 0.8 ? 0 : 1 + Math.floor(r() * 126),
         signal: killed ? [9, 15, 11, 6][Math.floor(r() * 4)] : null,
-        killed_by: killed && r() < 0.6 ? "systemd 1-2-5f0c11ab" : null,
+        killed_by:
+          killed && r() < 0.6
+            ? { process_id: "1-2-5f0c11ab", pid: 1, name: "systemd", uid: 0 }
+            : null,
         core_dumped: false,
         duration_ms: r() ** 8 * 9e7 + 0.8,
         cpu_time_ms: r() ** 4 * 2000,

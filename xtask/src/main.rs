@@ -15,11 +15,17 @@ mod command;
 mod guest;
 mod http;
 mod pair;
+mod population;
 mod prerequisites;
+mod process_cost;
 mod qemu;
 mod run;
+mod sandbox;
 mod service;
+mod soak;
+mod spawning;
 mod test;
+mod torture;
 mod web;
 mod workspace;
 
@@ -42,6 +48,14 @@ enum Task {
     BuildEbpf(build_ebpf::Options),
     Guest(guest::Options),
     Bench(bench::Options),
+    Soak(soak::Options),
+    Torture(torture::Options),
+    #[command(hide = true)]
+    Population(population::Options),
+    #[command(hide = true)]
+    Sleeper(population::Sleeper),
+    #[command(hide = true)]
+    Spawn(spawning::Options),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +66,11 @@ fn main() -> ExitCode {
         Task::BuildEbpf(options) => build_ebpf::run(&options),
         Task::Guest(options) => guest::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Soak(options) => soak::run(&options),
+        Task::Torture(options) => torture::run(&options),
+        Task::Population(options) => population::run(&options),
+        Task::Sleeper(options) => population::sleep(&options),
+        Task::Spawn(options) => spawning::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

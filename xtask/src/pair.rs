@@ -1,5 +1,6 @@
 //! A server and an agent that reports to it, on this machine: what `run` shows, and what tests and benchmarks drive.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -22,7 +23,45 @@ pub(crate) struct Setup<'a> {
     /// The agent's own choice when not given.
     pub(crate) agent_id: Option<&'a str>,
     pub(crate) agent_arguments: &'a [String],
+    pub(crate) agent_environment: &'a [(&'static str, OsString)],
     pub(crate) echo: Echo,
+}
+
+impl Setup<'_> {
+    /// The server alone, ready, and its address.
+    pub(crate) fn start_server(&self) -> Result<(String, Service)> {
+        let mut server = Command::new(self.binaries.join("procmon-server"));
+        server
+            .args(["--bind-addr", self.bind_addr])
+            .arg("--data-dir")
+            .arg(self.data_dir);
+        let mut server = Service::start("server", &mut server, &self.log("server")?, self.echo)?;
+        let url = local_url(&server.wait_for_line(START_LIMIT, listening_on)?);
+        server.wait_until_ready(&url, START_LIMIT)?;
+        Ok((url, server))
+    }
+
+    /// The agent alone; it waits for its server by itself.
+    pub(crate) fn start_agent(&self, url: &str) -> Result<Service> {
+        let mut agent = Command::new(self.binaries.join("procmon-agent"));
+        agent.args(["--server-url", url]);
+        agent.arg("--spool-dir").arg(self.spool_dir());
+        agent
+            .args(self.agent_id.iter().flat_map(|id| ["--agent-id", id]))
+            .args(self.agent_arguments)
+            .envs(self.agent_environment.iter().cloned());
+        Service::start("agent", &mut agent, &self.log("agent")?, self.echo)
+    }
+
+    pub(crate) fn spool_dir(&self) -> PathBuf {
+        self.data_dir.join("spool")
+    }
+
+    fn log(&self, name: &str) -> Result<PathBuf> {
+        let logs = self.data_dir.join("log");
+        fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
+        Ok(logs.join(format!("{name}.log")))
+    }
 }
 
 pub(crate) struct Pair {
@@ -35,27 +74,8 @@ pub(crate) struct Pair {
 impl Pair {
     /// Starts the server, waits until it is ready, and starts the agent. Logs and the spool lie in the data folder.
     pub(crate) fn start(setup: &Setup) -> Result<Self> {
-        let logs = setup.data_dir.join("log");
-        fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
-        let mut server = Command::new(setup.binaries.join("procmon-server"));
-        server
-            .args(["--bind-addr", setup.bind_addr])
-            .arg("--data-dir")
-            .arg(setup.data_dir);
-        let mut server =
-            Service::start("server", &mut server, &logs.join("server.log"), setup.echo)?;
-        let url = local_url(&server.wait_for_line(START_LIMIT, listening_on)?);
-        server.wait_until_ready(&url, START_LIMIT)?;
-
-        let mut agent = Command::new(setup.binaries.join("procmon-agent"));
-        agent
-            .args(["--server-url", &url])
-            .arg("--spool-dir")
-            .arg(setup.data_dir.join("spool"));
-        agent
-            .args(setup.agent_id.iter().flat_map(|id| ["--agent-id", id]))
-            .args(setup.agent_arguments);
-        let agent = Service::start("agent", &mut agent, &logs.join("agent.log"), setup.echo)?;
+        let (url, server) = setup.start_server()?;
+        let agent = setup.start_agent(&url)?;
         Ok(Self { url, server, agent })
     }
 

@@ -63,6 +63,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         data_dir: &data_dir,
         agent_id: options.agent_id.as_deref(),
         agent_arguments: &options.agent_arguments,
+        agent_environment: &[],
         echo: Echo::On,
     })?;
     println!(

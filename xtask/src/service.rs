@@ -43,10 +43,29 @@ impl Service {
         log: &Path,
         echo: Echo,
     ) -> Result<Self> {
+        Self::start_with(name, command.stdin(Stdio::null()), log, echo)
+    }
+
+    /// As `start`, with a standard input that stays open and empty for as long as we live: a program that ends with its
+    /// input ends with us, even when nobody is left to stop it.
+    pub(crate) fn start_with_input(
+        name: &'static str,
+        command: &mut Command,
+        log: &Path,
+        echo: Echo,
+    ) -> Result<Self> {
+        Self::start_with(name, command.stdin(Stdio::piped()), log, echo)
+    }
+
+    fn start_with(
+        name: &'static str,
+        command: &mut Command,
+        log: &Path,
+        echo: Echo,
+    ) -> Result<Self> {
         let (reader, writer) = io::pipe().context("cannot make a pipe")?;
         let log = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
         command
-            .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
             .stderr(writer)
             .process_group(0);

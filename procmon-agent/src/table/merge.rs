@@ -10,6 +10,7 @@ use super::Table;
 use super::process::Process;
 use crate::decode::trim_comm;
 use crate::enrich::procfs;
+use crate::redact::Redactor;
 use crate::sample::{Sample, Sampled};
 
 /// A fork that never executes (a worker of a server) has given itself a title by then.
@@ -84,7 +85,7 @@ impl Table {
         }
         if renamed || !titled {
             process.title_read |= !young;
-            changed |= read_title(process);
+            changed |= read_title(process, &self.redactor);
         }
         process.sampled_identity = Some(*identity);
         if changed {
@@ -166,16 +167,17 @@ fn is_replaced(process: &Process, sampled: &Sampled) -> bool {
 }
 
 /// What a process wrote over its argv; true when it is another than was known.
-fn read_title(process: &mut Process) -> bool {
+fn read_title(process: &mut Process, redactor: &Redactor) -> bool {
     let Some(args) = procfs::args(process.life.pid, process.life.start_ticks) else {
         return false;
     };
     let kept = args.get(..procfs::ARGS_MAX).unwrap_or(&args);
-    if process.image.args == kept {
+    let args_bytes = args.len() as u64;
+    let Some(args) = redactor.redact_other(&process.image.args, kept, args_bytes) else {
         return false;
-    }
-    process.image.args_bytes = args.len() as u64;
-    process.image.args = Bytes::copy_from_slice(kept);
+    };
+    process.image.args_bytes = args_bytes;
+    process.image.args = args;
     true
 }
 

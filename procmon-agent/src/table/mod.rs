@@ -25,6 +25,7 @@ use crate::enrich::devices::DeviceNames;
 use crate::enrich::procfs;
 use crate::enrich::users::Users;
 use crate::kernel::Place;
+use crate::redact::Redactor;
 use crate::resume::KnownProcess;
 use budget::Budget;
 use pending::PendingExits;
@@ -71,6 +72,7 @@ pub struct Table {
     budget: Budget,
     /// Of the record that is being applied, where its ring outlives the agent.
     place: Option<Place>,
+    redactor: Redactor,
 }
 
 impl Table {
@@ -90,7 +92,13 @@ impl Table {
             knows_totals,
             budget: Budget::default(),
             place: None,
+            redactor: Redactor::default(),
         }
+    }
+
+    /// Other rules than the built-in ones. Before the baseline: what is in the table stays as it is.
+    pub fn set_redactor(&mut self, redactor: Redactor) {
+        self.redactor = redactor;
     }
 
     pub fn set_fork_events(&mut self, fork_events: bool) {
@@ -232,6 +240,7 @@ impl Table {
             identity,
             started,
             username,
+            &self.redactor,
         ))
     }
 

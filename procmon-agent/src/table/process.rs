@@ -6,6 +6,7 @@ use prost::bytes::Bytes;
 
 use crate::enrich::cgroup::Cgroup;
 use crate::enrich::procfs::{self, Identity};
+use crate::redact::{RedactedArgs, Redactor};
 use crate::resume::KnownProcess;
 use crate::sample::{Faults, SampledIdentity};
 
@@ -74,17 +75,14 @@ pub struct Image {
     pub seq: u32,
     pub name: Bytes,
     pub exe: Bytes,
-    pub args: Bytes,
+    pub args: RedactedArgs,
     pub args_bytes: u64,
 }
 
 impl Image {
     /// Keeps the beginning of argv; its true length stays.
     pub fn cut_args(&mut self, max_bytes: usize) {
-        if self.args.len() > max_bytes {
-            // A copy: a slice would keep all of it in memory.
-            self.args = Bytes::copy_from_slice(&self.args[..max_bytes]);
-        }
+        self.args.cut(max_bytes);
     }
 
     pub fn to_wire(&self) -> wire::Image {
@@ -92,8 +90,9 @@ impl Image {
             seq: self.seq,
             name: self.name.clone(),
             exe: self.exe.clone(),
-            args: self.args.clone(),
+            args: self.args.bytes().clone(),
             args_bytes: self.args_bytes,
+            args_cut: Some(self.args.is_cut()),
         }
     }
 }
@@ -104,6 +103,7 @@ impl Process {
         identity: Identity,
         started_unix_ns: i64,
         username: Option<String>,
+        redactor: &Redactor,
     ) -> Self {
         let Identity {
             pid,
@@ -123,7 +123,7 @@ impl Process {
                 seq: 0,
                 name: identity.name.into(),
                 exe: identity.exe.into(),
-                args: identity.args.into(),
+                args: redactor.redact(&identity.args, identity.args_bytes),
                 args_bytes: identity.args_bytes,
             },
             credentials: wire::Credentials {
@@ -153,9 +153,9 @@ impl Process {
             started_unix_ns: process.started_unix_ns,
             image: Image {
                 seq: image.seq,
+                args: RedactedArgs::from_sent(&image),
                 name: image.name,
                 exe: image.exe,
-                args: image.args,
                 args_bytes: image.args_bytes,
             },
             credentials: process.credentials.clone().unwrap_or_default(),

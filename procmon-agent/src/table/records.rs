@@ -141,14 +141,15 @@ impl Table {
             seq: process.image.seq + 1,
             name: Bytes::copy_from_slice(trim_comm(&record.comm)),
             exe: absolute_exe(exe, life).map_or_else(|| Bytes::copy_from_slice(exe), Bytes::from),
-            args: Bytes::copy_from_slice(args),
+            args: self.redactor.redact(args, record.args_bytes),
             args_bytes: record.args_bytes,
         };
         if args.is_empty()
             && record.args_bytes > 0
             && let Some(read) = procfs::args(life.pid, life.start_ticks)
         {
-            process.image.args = read.into();
+            let kept = read.get(..procfs::ARGS_MAX).unwrap_or(&read);
+            process.image.args = self.redactor.redact(kept, record.args_bytes);
         }
         process.image.cut_args(self.budget.args_max_bytes());
         let exec = wire::Exec {

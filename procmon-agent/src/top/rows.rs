@@ -75,7 +75,7 @@ fn command(process: &Process) -> String {
     let text = if process.image.args.is_empty() {
         format!("[{}]", String::from_utf8_lossy(&process.image.name))
     } else {
-        String::from_utf8_lossy(process.image.args.trim_ascii_end()).into_owned()
+        String::from_utf8_lossy(process.image.args.bytes().trim_ascii_end()).into_owned()
     };
     printable(text.trim_end_matches('\0'))
 }

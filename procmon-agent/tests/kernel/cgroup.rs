@@ -6,6 +6,8 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
+use procmon_agent::kernel::btf::Btf;
+use procmon_agent::kernel::resolve_offsets;
 use procmon_common::wire;
 
 use crate::trial;
@@ -167,7 +169,7 @@ fn an_oom_kill_is_told() -> Result<()> {
     );
     ensure!(life.ooms.len() == 1, "{:?}", life.ooms);
     let oom = &life.ooms[0];
-    if victim_is_told() {
+    if victim_is_told()? {
         ensure!(
             oom.memory_cgroup.as_deref() == Some(&cgroup.path),
             "{oom:?}"
@@ -184,13 +186,10 @@ fn an_oom_kill_is_told() -> Result<()> {
     Ok(())
 }
 
-/// Linux tells the victim since 6.9, before that only its pid.
-fn victim_is_told() -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut parts = release
-        .split('.')
-        .map(|part| part.parse::<u32>().unwrap_or(0));
-    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (6, 9)
+/// Linux tells the victim since 6.9, and where that was taken over into older series; else only its pid.
+fn victim_is_told() -> Result<bool> {
+    let offsets = resolve_offsets(&Btf::of_this_kernel()?)?;
+    Ok(offsets.oom_victim_is_task != 0)
 }
 
 /// The child: enters a cgroup, and takes more memory than that has.

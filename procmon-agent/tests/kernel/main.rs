@@ -14,6 +14,7 @@ mod child;
 mod exits;
 mod identity;
 mod lives;
+mod redaction;
 mod restart;
 mod short_lived;
 mod snapshot;
@@ -42,6 +43,7 @@ fn main() {
         restart::trials(),
         short_lived::trials(),
         snapshot::trials(),
+        redaction::trials(),
         stall::trials(),
         storm::trials(),
         totals::trials(),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use procmon_common::ids::ProcessId;
+
 use super::Life;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +25,8 @@ pub enum EventKind {
     Exit(Box<Exit>),
     SlowIo(Box<SlowIo>),
     Loss(Box<Loss>),
+    /// The kernel's out-of-memory killer chose the process; its exit follows.
+    Oom(Box<Oom>),
 }
 
 /// The end of a process. What is absent is unknown.
@@ -46,6 +50,26 @@ pub struct Exit {
     pub involuntary_switches: Option<u64>,
     pub minor_faults: Option<u64>,
     pub major_faults: Option<u64>,
+    /// Who sent the signal that ended it.
+    pub killed_by: Option<Box<Killer>>,
+    pub oom_killed: Option<bool>,
+}
+
+/// The sender of a fatal signal, as it was when it sent it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Killer {
+    pub id: ProcessId,
+    pub name: Box<[u8]>,
+    pub uid: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Oom {
+    /// The memory cgroup whose limit was hit.
+    pub memory_cgroup: Option<Box<str>>,
+    /// When it was chosen.
+    pub rss_bytes: Option<u64>,
+    pub oom_score_adj: Option<i32>,
 }
 
 /// A block request that took at least the agent's threshold.
@@ -60,7 +84,7 @@ pub struct SlowIo {
     pub writeback: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
     #[default]
     Other,
@@ -77,6 +101,9 @@ pub struct Loss {
     pub reason: Box<str>,
     pub count: u64,
     pub from_ns: i64,
+    /// Of records that found the ring full: whose they were.
+    pub command: Option<Box<[u8]>>,
+    pub cgroup: Option<Box<str>>,
 }
 
 impl EventKind {
@@ -93,12 +120,13 @@ impl EventKind {
             Self::Exit(_) => 2,
             Self::SlowIo(_) => 3,
             Self::Loss(_) => 4,
+            Self::Oom(_) => 5,
         }
     }
 }
 
 /// By number.
-pub const KIND_NAMES: [&str; 5] = ["fork", "exec", "exit", "io_slow", "loss"];
+pub const KIND_NAMES: [&str; 6] = ["fork", "exec", "exit", "io_slow", "loss", "oom"];
 
 impl Operation {
     pub const ALL: [Self; 5] = [

@@ -28,8 +28,10 @@ pub struct Image {
     pub exe: Box<[u8]>,
     /// Each argument ended by NUL.
     pub args: Box<[u8]>,
-    /// True length, longer than `args` where that was cut.
+    /// True length; `args` may be shorter or, where secrets were replaced, longer.
     pub args_bytes: u64,
+    /// The end of `args` is missing.
+    pub args_cut: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,10 +86,6 @@ impl Image {
             .map(|byte| if *byte == 0 { b' ' } else { *byte })
             .collect();
         lossy(&spaced)
-    }
-
-    pub fn truncated(&self) -> bool {
-        self.args_bytes > self.args.len() as u64
     }
 }
 

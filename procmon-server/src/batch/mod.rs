@@ -1,12 +1,18 @@
 //! What one accepted upload says, in the server's own form: both ways in produce it, the store keeps it, and live state
 //! is changed by nothing else. No wire type and no SQL lives here.
 
+mod block_latency;
 mod event;
 mod life;
+mod short_lived;
 
-pub use event::{Event, EventKind, Exit, KIND_NAMES, KindSet, Loss, Operation, SlowIo};
+pub use block_latency::{BUCKETS, BlockLatency, BlockSource, Histogram};
+pub use event::{
+    Event, EventKind, Exit, KIND_NAMES, Killer, KindSet, Loss, Oom, Operation, SlowIo,
+};
 pub(crate) use life::lossy;
 pub use life::{Credentials, Image, Life};
+pub use short_lived::ShortLived;
 
 use std::sync::Arc;
 
@@ -37,6 +43,8 @@ pub struct Frame {
     pub ts_ns: i64,
     pub columns: Vec<ColumnChanges>,
     pub ports: Vec<(u32, Vec<u16>)>,
+    pub short_lived: Vec<ShortLived>,
+    pub block_latency: Vec<BlockLatency>,
 }
 
 /// The changes of one metric: handles ascend, and each value is the difference to the one before.

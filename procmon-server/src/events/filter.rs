@@ -17,7 +17,7 @@ use crate::store::EventQuery;
 pub(super) struct Parameters {
     /// One host; all of them when left out.
     pub agent_id: Option<String>,
-    /// exec, exit, fork, `io_slow` or loss; several separated by commas.
+    /// exec, exit, fork, `io_slow`, oom or loss; several separated by commas.
     pub r#type: Option<String>,
     /// Part of the process' name, in any case.
     pub name: Option<String>,

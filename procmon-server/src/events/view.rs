@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::filter::duration_ns;
-use crate::batch::{Event, EventKind, Exit, Image, Life, Loss, SlowIo, lossy};
+use crate::batch::{Event, EventKind, Exit, Image, Killer, Life, Loss, Oom, SlowIo, lossy};
 use crate::clock::{rfc3339_ms, rfc3339_ns};
 use crate::store::{Position, StoredEvents};
 
@@ -14,7 +14,7 @@ use crate::store::{Position, StoredEvents};
 pub struct EventBody {
     /// Its place in the order of arrival.
     pub cursor: String,
-    /// exec, exit, fork, `io_slow` or loss.
+    /// exec, exit, fork, `io_slow`, oom or loss.
     #[schema(value_type = String)]
     pub r#type: &'static str,
     /// By the host's clock.
@@ -47,6 +47,8 @@ pub struct EventBody {
     pub io_slow: Option<SlowIoBody>,
     #[serde(flatten)]
     pub loss: Option<LossBody>,
+    #[serde(flatten)]
+    pub oom: Option<OomBody>,
 }
 
 /// Fields of an exit.
@@ -57,7 +59,7 @@ pub struct ExitBody {
     /// Number of the signal that killed it.
     pub signal: Option<u32>,
     /// Who sent that signal.
-    pub killed_by: Option<String>,
+    pub killed_by: Option<KillerBody>,
     pub core_dumped: Option<bool>,
     pub duration_ms: Option<f64>,
     pub cpu_time_ms: Option<f64>,
@@ -72,9 +74,30 @@ pub struct ExitBody {
     pub involuntary_switches: Option<u64>,
     pub minor_faults: Option<u64>,
     pub major_faults: Option<u64>,
+    /// The kernel's out-of-memory killer chose it.
     pub oom_killed: Option<bool>,
     /// False when the process was still a zombie when the record left the host: the totals lack its very end.
     pub totals_final: bool,
+}
+
+/// The sender of a fatal signal, as it was when it sent it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Killer)]
+pub struct KillerBody {
+    pub process_id: String,
+    pub pid: u32,
+    pub name: String,
+    pub uid: u32,
+}
+
+/// Fields of an out-of-memory kill: the kernel chose this process. Its exit follows.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct OomBody {
+    /// Path of the memory cgroup whose limit was hit.
+    pub memory_cgroup: Option<String>,
+    /// Resident set when it was chosen.
+    pub rss_bytes: Option<u64>,
+    pub oom_score_adj: Option<i32>,
 }
 
 /// Fields of a slow I/O request.
@@ -98,6 +121,8 @@ pub struct LossBody {
     pub loss_kind: String,
     pub loss_reason: String,
     pub loss_count: u64,
+    /// Whose records they were, where that is known; `cgroup` is theirs too.
+    pub command: Option<String>,
     pub from: String,
     pub until: String,
 }
@@ -127,7 +152,7 @@ impl EventBody {
                 .and_then(Life::arguments)
                 .map(|arguments| arguments.map(lossy).collect()),
             cmdline_bytes: command.map(|image| image.args_bytes),
-            cmdline_truncated: command.map(Image::truncated),
+            cmdline_truncated: command.map(|image| image.args_cut),
             username: life.and_then(|life| life.username()).map(str::to_owned),
             uid: credentials.and_then(|credentials| credentials.uid),
             euid: credentials.and_then(|credentials| credentials.euid),
@@ -137,12 +162,17 @@ impl EventBody {
             exit: None,
             io_slow: None,
             loss: None,
+            oom: None,
         };
         match &event.kind {
             EventKind::Fork | EventKind::Exec => {}
             EventKind::Exit(exit) => body.exit = Some(ExitBody::new(exit, event)),
             EventKind::SlowIo(io) => body.io_slow = Some(SlowIoBody::new(io)),
-            EventKind::Loss(loss) => body.loss = Some(LossBody::new(loss, event)),
+            EventKind::Loss(loss) => {
+                body.cgroup = loss.cgroup.as_deref().map(str::to_owned);
+                body.loss = Some(LossBody::new(loss, event));
+            }
+            EventKind::Oom(oom) => body.oom = Some(OomBody::new(oom)),
         }
         body
     }
@@ -155,7 +185,7 @@ impl ExitBody {
         Self {
             exit_code: exit.code,
             signal: exit.signal,
-            killed_by: None,
+            killed_by: exit.killed_by.as_deref().map(KillerBody::new),
             core_dumped: known.then_some(exit.core_dumped),
             duration_ms: duration_ns(event).map(|ns| ns as f64 / 1e6),
             cpu_time_ms: exit.cpu_time_ns.map(ms),
@@ -168,8 +198,29 @@ impl ExitBody {
             involuntary_switches: exit.involuntary_switches,
             minor_faults: exit.minor_faults,
             major_faults: exit.major_faults,
-            oom_killed: None,
+            oom_killed: exit.oom_killed,
             totals_final: exit.totals_final,
+        }
+    }
+}
+
+impl KillerBody {
+    fn new(killer: &Killer) -> Self {
+        Self {
+            process_id: killer.id.to_string(),
+            pid: killer.id.pid,
+            name: lossy(&killer.name),
+            uid: killer.uid,
+        }
+    }
+}
+
+impl OomBody {
+    fn new(oom: &Oom) -> Self {
+        Self {
+            memory_cgroup: oom.memory_cgroup.as_deref().map(str::to_owned),
+            rss_bytes: oom.rss_bytes,
+            oom_score_adj: oom.oom_score_adj,
         }
     }
 }
@@ -196,6 +247,7 @@ impl LossBody {
             loss_kind: loss.kind.to_string(),
             loss_reason: loss.reason.to_string(),
             loss_count: loss.count,
+            command: loss.command.as_deref().map(lossy),
             from: rfc3339_ns(loss.from_ns),
             until: rfc3339_ns(event.ts_ns),
         }

@@ -1,8 +1,10 @@
 //! Agents, one per host: who reports, how well, and since when. Their processes live elsewhere.
 
+mod interval;
 pub mod routes;
 mod view;
 
+pub use interval::{BlockLatencyBody, ShortLivedListBody};
 pub use view::{AgentBody, AgentList, list};
 
 use std::sync::Arc;

@@ -32,6 +32,8 @@ pub struct AgentBody {
     pub first_seen: String,
     pub last_seen: String,
     pub interval_ms: u32,
+    /// The interval in force: longer when the agent slowed down to keep its budget.
+    pub effective_interval_ms: u32,
     /// From the building of the newest batch until it arrived.
     pub lag_ms: Option<i64>,
     /// How far the host's clock is ahead of the server's.
@@ -45,6 +47,15 @@ pub struct AgentBody {
     pub labels: BTreeMap<String, String>,
     pub spool_bytes: Option<u64>,
     pub spool_max_bytes: Option<u64>,
+    /// Argument values that the agent replaced since it started, because they look like secrets.
+    pub redactions: Option<u64>,
+    /// What the agent gave up to keep its limits: `thread_detail`, argv, `sample_rate`.
+    pub degraded: Vec<String>,
+    /// Null: no limit.
+    pub mem_limit_bytes: Option<u64>,
+    /// Highest fill of the kernel's ring since the report before.
+    pub ring_used_bytes: Option<u64>,
+    pub ring_bytes: Option<u64>,
     pub coverage: Coverage,
     /// Number of processes now.
     pub processes: usize,
@@ -110,6 +121,7 @@ impl AgentBody {
             first_seen: rfc3339_ms(agent.first_seen_ms),
             last_seen: rfc3339_ms(agent.last_seen_ms),
             interval_ms: agent.interval_ms,
+            effective_interval_ms: health.effective_interval_ms.unwrap_or(agent.interval_ms),
             lag_ms: agent.lag_ms,
             clock_offset_ms: agent.clock_offset_ms,
             skewed: agent.skewed(),
@@ -118,6 +130,11 @@ impl AgentBody {
             labels: health.labels.clone(),
             spool_bytes: health.spool_bytes,
             spool_max_bytes: health.spool_max_bytes,
+            redactions: health.redactions,
+            degraded: health.degraded.clone(),
+            mem_limit_bytes: health.mem_limit_bytes,
+            ring_used_bytes: health.ring_used_bytes,
+            ring_bytes: health.ring_bytes,
             coverage: Coverage {
                 since: health.covered_since_ns.map(rfc3339_ns),
                 gaps: agent.gaps.iter().map(CoverageGap::new).collect(),

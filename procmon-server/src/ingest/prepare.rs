@@ -8,8 +8,8 @@ use procmon_common::frame::for_each_change;
 use procmon_common::ids::BootId;
 use procmon_common::wire;
 
-use super::native::text;
-use crate::batch::{Batch, ColumnChanges, Event, EventKind, Frame, Life};
+use super::native::{interval, text};
+use crate::batch::{Batch, BlockSource, ColumnChanges, Event, EventKind, Frame, Life};
 use crate::error::Problem;
 use crate::live::{Health, Host, MAX_PROCESSES};
 use crate::store::{Door, format};
@@ -180,10 +180,12 @@ impl Preparation<'_> {
                 if let Some(life) = known.as_ref().filter(|_| exit.totals_final) {
                     self.touch(handle, Arc::clone(life), true);
                 }
-                (known, EventKind::Exit(Box::new(text::exit(&exit))))
+                (
+                    known,
+                    EventKind::Exit(Box::new(text::exit(&exit, self.boot))),
+                )
             }
-            // No agent sends it yet.
-            Kind::Oom(_) => return None,
+            Kind::Oom(oom) => (known, EventKind::Oom(Box::new(text::oom(&oom)))),
             Kind::IoSlow(io) => (known, EventKind::SlowIo(Box::new(text::slow_io(&io)))),
         };
         Some(Event {
@@ -245,6 +247,17 @@ impl Preparation<'_> {
             if self.known(ports.handle).is_some() {
                 read.ports.push((ports.handle, text::ports(&ports.ports)));
             }
+        }
+        read.short_lived = interval::short_lived(&frame.short_lived);
+        for latency in interval::block_latency(&frame.block_latency) {
+            // Issuer 0 is those that have ended since.
+            if let BlockSource::Issuer(handle) = latency.of
+                && handle != 0
+                && self.known(handle).is_none()
+            {
+                self.unknown_handles += 1;
+            }
+            read.block_latency.push(latency);
         }
         Ok(read)
     }

@@ -6,6 +6,7 @@ use procmon_common::ids::BootId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::kept;
 use crate::batch::{Loss, Totals};
 use crate::store::{AgentRow, Door};
 
@@ -48,6 +49,16 @@ pub struct Health {
     pub cpu_time_ns: Option<u64>,
     pub sample_ns: Option<u64>,
     pub covered_since_ns: Option<i64>,
+    pub redactions: Option<u64>,
+    /// What it gave up to keep its limits.
+    pub degraded: Vec<String>,
+    pub mem_limit_bytes: Option<u64>,
+    pub ring_used_bytes: Option<u64>,
+    pub ring_bytes: Option<u64>,
+    /// Where it slowed down to keep its budget.
+    pub effective_interval_ms: Option<u32>,
+    /// It went on with the rings of the run before, of which none was lost.
+    pub continued: bool,
 }
 
 /// A time in which something was not seen.
@@ -80,7 +91,7 @@ pub struct Agent {
 
 impl Agent {
     pub fn from_row(row: &AgentRow) -> Self {
-        Self {
+        let mut agent = Self {
             door: row.door,
             machine_id: row.machine_id.clone(),
             boot_id: BootId::from_bytes(&row.boot_id),
@@ -88,9 +99,10 @@ impl Agent {
             first_seen_ms: row.first_seen_ms,
             last_seen_ms: row.last_seen_ms,
             clock_offset_ms: row.clock_offset_ms,
-            health: serde_json::from_str(&row.health).unwrap_or_default(),
             ..Self::default()
-        }
+        };
+        kept::from_text(&row.health, &mut agent);
+        agent
     }
 
     pub fn to_row(&self, agent_id: &str) -> AgentRow {
@@ -103,7 +115,7 @@ impl Agent {
             boot_id: self.boot_id.map_or_else(Vec::new, |boot| boot.0.to_vec()),
             interval_ms: self.interval_ms,
             clock_offset_ms: self.clock_offset_ms,
-            health: serde_json::to_string(&self.health).unwrap_or_default(),
+            health: kept::to_text(self),
         }
     }
 
@@ -114,7 +126,10 @@ impl Agent {
 
     /// How long it may be silent.
     pub fn patience_ms(&self) -> i64 {
-        (i64::from(self.interval_ms) * STALE_INTERVALS).max(STALE_FLOOR_MS)
+        let interval_ms = self
+            .interval_ms
+            .max(self.health.effective_interval_ms.unwrap_or(0));
+        (i64::from(interval_ms) * STALE_INTERVALS).max(STALE_FLOOR_MS)
     }
 
     pub fn status(&self, now_ms: i64) -> AgentStatus {
@@ -168,16 +183,20 @@ impl Agent {
     }
 
     /// Takes over what the agent says of itself. Between the last batch of one run and the first of the next nobody
-    /// looked: that is a gap, and what was covered before stays covered. It begins where an agent that was killed may have
-    /// had something that was in no batch yet. An agent that continues with pinned rings has been looking all the time.
+    /// looked: that is a gap, unless its rings went on and cover that time. What was covered before stays covered. The gap
+    /// begins where an agent that was killed may have had something that was in no batch yet.
     pub fn note_health(&mut self, health: Health) {
         let covered_since = (self.health.covered_since_ns, health.covered_since_ns);
+        let continued = health.continued;
         self.health = health;
         let (Some(earlier), Some(began)) = covered_since else {
             return;
         };
         self.health.covered_since_ns = Some(earlier.min(began));
         let last_built_ns = self.last_built_ms.saturating_mul(1_000_000);
+        if continued && began < last_built_ns.saturating_add(1_000_000) {
+            return;
+        }
         if self.last_built_ms != 0 && began > last_built_ns {
             let from_ns = last_built_ns.saturating_sub(UNSENT_NS);
             let loss = Loss {
@@ -185,6 +204,7 @@ impl Agent {
                 reason: "agent_down".into(),
                 count: 1,
                 from_ns,
+                ..Loss::default()
             };
             self.note_loss(&loss, began);
         }
@@ -237,6 +257,29 @@ mod tests {
             "an exit waits for its totals before it is in a batch"
         );
         assert_eq!(agent.health.covered_since_ns, Some(1_000_000_000));
+    }
+
+    #[test]
+    fn a_restart_with_pinned_rings_is_no_gap_where_they_cover_the_time() {
+        let run = |covered_since_ns, continued| Health {
+            covered_since_ns: Some(covered_since_ns),
+            continued,
+            ..Health::default()
+        };
+        let mut agent = Agent::default();
+        agent.note_health(run(1_000_000_000, false));
+        agent.last_built_ms = 5_000;
+        agent.note_health(run(5_000_400_000, true));
+        assert!(
+            agent.gaps.is_empty(),
+            "covered to the millisecond that the server knows"
+        );
+        agent.note_health(run(7_000_000_000, true));
+        assert_eq!(
+            agent.gaps.len(),
+            1,
+            "the rings began later than the last batch"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use procmon_common::columns::Column;
 
 use super::Host;
 use super::process::LiveProcess;
-use crate::batch::{Batch, EventKind, Frame, Life};
+use crate::batch::{Batch, BlockSource, EventKind, Frame, Life};
 
 /// Where a batch stands among those of its agent.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,12 @@ impl Host {
             && let Some(frame) = &batch.frame
         {
             self.apply_frame(frame);
+            // A frame without totals only names who is gone: it is no sample.
+            if batch.totals.is_some() {
+                self.short_lived.clone_from(&frame.short_lived);
+                self.sampled_ns = Some(frame.ts_ns);
+            }
+            self.add_block_latencies(frame);
         }
         if batch.key || batch.continues {
             self.span_open = batch.more;
@@ -148,6 +154,18 @@ impl Host {
             touched = self.processes.keys().copied().collect();
         }
         self.update_rates(touched, elapsed_s);
+    }
+
+    fn add_block_latencies(&mut self, frame: &Frame) {
+        let mut latencies = std::mem::take(&mut self.block_latencies);
+        for latency in &frame.block_latency {
+            let issuer = match latency.of {
+                BlockSource::Issuer(handle) => self.life(handle).map(Arc::as_ref),
+                _ => None,
+            };
+            latencies.add(latency, issuer);
+        }
+        self.block_latencies = latencies;
     }
 
     fn update_rates(&mut self, mut touched: Vec<u32>, elapsed_s: Option<f64>) {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use procmon_common::ids::ProcessId;
 
 use super::process::{LiveProcess, ProcessView};
-use super::{Agent, AgentStatus};
-use crate::batch::Life;
+use super::{Agent, AgentStatus, BlockLatencies};
+use crate::batch::{Life, ShortLived};
 
 /// Most processes of one agent: the kernel's own default limit is a third of it on a big machine.
 pub const MAX_PROCESSES: usize = 100_000;
@@ -42,6 +42,11 @@ pub struct Host {
     /// Lives begun and ended since the server started.
     pub starts: u64,
     pub exits: u64,
+    /// Since its agent or this server started.
+    pub block_latencies: BlockLatencies,
+    /// Of the newest sample, and when that was taken by the host's clock.
+    pub short_lived: Vec<ShortLived>,
+    pub sampled_ns: Option<i64>,
     pub(super) version: u64,
     pub(super) processes: HandleMap<LiveProcess>,
     /// Known from before the last span, not yet listed in it.
@@ -80,6 +85,9 @@ impl Host {
             frame_ns: None,
             starts: 0,
             exits: 0,
+            block_latencies: BlockLatencies::default(),
+            short_lived: Vec::new(),
+            sampled_ns: None,
             version: 1,
             processes: HandleMap::default(),
             previous: IdMap::default(),
@@ -103,6 +111,7 @@ impl Host {
                 self.superseded.pop_front();
             }
             self.superseded.push_back(self.epoch);
+            self.block_latencies = BlockLatencies::default();
         }
         self.epoch = epoch;
     }

@@ -3,13 +3,16 @@
 
 mod agent;
 pub mod apply;
+mod block_latency;
 mod host;
+mod kept;
 mod process;
 mod restore;
 pub mod routes;
 mod stream;
 
 pub use agent::{Agent, AgentStatus, Gap, Health};
+pub use block_latency::{BlockLatencies, Histograms};
 pub use host::{Changes, Host, MAX_PROCESSES};
 pub use process::{LiveProcess, ProcessView};
 

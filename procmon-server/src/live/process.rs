@@ -94,6 +94,12 @@ impl ProcessView<'_> {
         Some(value as f64 / 100.0)
     }
 
+    /// Of descendants that began and ended since the sample before.
+    pub fn short_lived_cpu_percent(&self) -> Option<f64> {
+        let value = self.process.row.get(Column::ShortLivedCpuCentipercent)?;
+        Some(value as f64 / 100.0)
+    }
+
     pub fn rss_bytes(&self) -> Option<u64> {
         let kib = self.metric(Column::RssKib)?;
         let extra = self.metric(Column::RssExtraBytes).unwrap_or(0);

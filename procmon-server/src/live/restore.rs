@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::apply::Place;
-use super::{Agent, HostEntry, Live};
+use super::{Agent, HostEntry, Live, kept};
 use crate::store::{Store, StoreError};
 
 impl Live {
@@ -53,6 +53,7 @@ impl HostEntry {
         }
         if let Some(span) = store.last_span(&self.agent_id).await? {
             let mut host = self.write();
+            let mut newest_ns = 0;
             for stored in &span.batches {
                 let place = Place {
                     epoch: span.epoch,
@@ -61,9 +62,13 @@ impl HostEntry {
                 };
                 // Replaying counts nothing twice: the counters are since the start of this process.
                 let counters = (host.starts, host.exits);
+                let frame = stored.batch.frame.iter().map(|frame| frame.ts_ns);
+                let events = stored.batch.events.iter().map(|event| event.ts_ns);
+                newest_ns = frame.chain(events).fold(newest_ns, i64::max);
                 host.apply(&stored.batch, place, Vec::new());
                 (host.starts, host.exits) = counters;
             }
+            kept::replayed(&mut host.agent, span.epoch, newest_ns);
             host.epoch = span.epoch;
             host.durable_seq = span.seq;
             if span.batches.is_empty() {

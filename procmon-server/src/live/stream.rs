@@ -34,7 +34,10 @@ pub(super) struct LiveColumns {
     pub uid: Vec<Option<u32>>,
     pub status: Vec<Option<char>>,
     pub cpu_percent: Vec<Option<f64>>,
+    pub short_lived_cpu_percent: Vec<Option<f64>>,
+    pub cpu_time_ms: Vec<Option<u64>>,
     pub memory_rss: Vec<Option<u64>>,
+    pub rss_exact: Vec<Option<bool>>,
     pub memory_percent: Vec<Option<f64>>,
     pub num_threads: Vec<Option<u64>>,
     pub open_fds: Vec<Option<u64>>,
@@ -44,6 +47,10 @@ pub(super) struct LiveColumns {
     pub write_bytes: Vec<Option<u64>>,
     pub read_bytes_per_s: Vec<Option<f64>>,
     pub write_bytes_per_s: Vec<Option<f64>>,
+    pub voluntary_switches: Vec<Option<u64>>,
+    pub involuntary_switches: Vec<Option<u64>>,
+    pub minor_faults: Vec<Option<u64>>,
+    pub major_faults: Vec<Option<u64>>,
     pub start_time: Vec<Option<String>>,
     pub cgroup: Vec<Option<String>>,
     pub container_id: Vec<Option<String>>,
@@ -150,7 +157,11 @@ impl LiveColumns {
         self.uid.push(credentials.and_then(|known| known.uid));
         self.status.push(view.status());
         self.cpu_percent.push(view.cpu_percent());
+        self.short_lived_cpu_percent
+            .push(view.short_lived_cpu_percent());
+        self.cpu_time_ms.push(view.metric(Column::CpuTimeMs));
         self.memory_rss.push(view.rss_bytes());
+        self.rss_exact.push(view.rss_exact());
         self.memory_percent.push(view.memory_percent());
         self.num_threads.push(view.metric(Column::Threads));
         self.open_fds.push(view.metric(Column::OpenFds));
@@ -160,6 +171,12 @@ impl LiveColumns {
         self.write_bytes.push(view.metric(Column::WriteBytes));
         self.read_bytes_per_s.push(view.read_bytes_per_s());
         self.write_bytes_per_s.push(view.write_bytes_per_s());
+        self.voluntary_switches
+            .push(view.metric(Column::VoluntarySwitches));
+        self.involuntary_switches
+            .push(view.metric(Column::InvoluntarySwitches));
+        self.minor_faults.push(view.metric(Column::MinorFaults));
+        self.major_faults.push(view.metric(Column::MajorFaults));
         self.start_time.push(life.started_ns.map(rfc3339_ns));
         self.cgroup.push(text(&life.cgroup));
         self.container_id.push(text(&life.container_id));

@@ -3,12 +3,14 @@
 use std::sync::atomic::Ordering;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
 use crate::app::App;
+use crate::batch::{BUCKETS, Histogram};
 use crate::live::AgentStatus;
 
 #[derive(Debug)]
@@ -20,6 +22,7 @@ impl Collector for StateCollector {
         self.processes(&mut encoder)?;
         self.lives(&mut encoder)?;
         self.drops(&mut encoder)?;
+        self.block_latency(&mut encoder)?;
         self.store(&mut encoder)?;
         gauge(
             &mut encoder,
@@ -120,6 +123,37 @@ impl StateCollector {
         Ok(())
     }
 
+    /// Every second bucket: a power of four of microseconds.
+    fn block_latency(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let mut metric = encoder.encode_descriptor(
+            "block_latency",
+            "From the issue of a block request to its completion, since the agent or this server started.",
+            Some(&Unit::Seconds),
+            MetricType::Histogram,
+        )?;
+        for entry in self.0.live.hosts(None) {
+            let host = entry.read();
+            for (device, histograms) in &host.block_latencies.devices {
+                for (operation, histogram) in histograms {
+                    let labels = [
+                        ("agent_id", &*host.agent_id),
+                        ("device", &**device),
+                        ("op", operation.name()),
+                    ];
+                    metric
+                        .encode_family(&labels)?
+                        .encode_histogram::<NoLabelSet>(
+                            histogram.latency_sum_ns as f64 / 1e9,
+                            histogram.requests(),
+                            &exported(histogram),
+                            None,
+                        )?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn store(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
         let stats = self.0.store.stats();
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -165,6 +199,20 @@ impl StateCollector {
             self.0.store.queue_depth() as u64,
         )
     }
+}
+
+/// Upper bounds in seconds, and what lies between each and the one before.
+fn exported(histogram: &Histogram) -> Vec<(f64, u64)> {
+    let mut buckets: Vec<(f64, u64)> = Vec::with_capacity(BUCKETS / 2 + 1);
+    let mut count = 0;
+    for (index, more) in histogram.buckets[..BUCKETS - 1].iter().enumerate() {
+        count += more;
+        if index.is_multiple_of(2) {
+            buckets.push(((1_u64 << index) as f64 / 1e6, std::mem::take(&mut count)));
+        }
+    }
+    buckets.push((f64::INFINITY, count + histogram.buckets[BUCKETS - 1]));
+    buckets
 }
 
 fn gauge(

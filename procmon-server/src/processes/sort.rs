@@ -85,6 +85,21 @@ const FIELDS: &[(&str, Extract)] = &[
     ("write_bytes_per_s", |view| number(view.write_bytes_per_s())),
     ("io_per_s", |view| number(io_per_s(view))),
     ("cpu_time_ms", |view| count(view.metric(Column::CpuTimeMs))),
+    ("short_lived_cpu_percent", |view| {
+        number(view.short_lived_cpu_percent())
+    }),
+    ("voluntary_switches", |view| {
+        count(view.metric(Column::VoluntarySwitches))
+    }),
+    ("involuntary_switches", |view| {
+        count(view.metric(Column::InvoluntarySwitches))
+    }),
+    ("minor_faults", |view| {
+        count(view.metric(Column::MinorFaults))
+    }),
+    ("major_faults", |view| {
+        count(view.metric(Column::MajorFaults))
+    }),
     ("start_time", |view| {
         number(view.process.life.started_ns.map(|ns| ns as f64))
     }),

@@ -31,6 +31,9 @@ pub struct ProcessBody {
     pub status: Option<String>,
     /// Percent of one core over the last interval.
     pub cpu_percent: Option<f64>,
+    /// Percent of one core over the last interval, of descendants that began and ended within it: no list shows them. Charged to
+    /// the nearest ancestor that is still there, and not part of its `cpu_percent`.
+    pub short_lived_cpu_percent: Option<f64>,
     /// CPU time since the start.
     pub cpu_time_ms: Option<u64>,
     /// Bytes.
@@ -87,6 +90,7 @@ impl ProcessBody {
             euid: credentials.and_then(|credentials| credentials.euid),
             status: view.status().map(String::from),
             cpu_percent: view.cpu_percent(),
+            short_lived_cpu_percent: view.short_lived_cpu_percent(),
             cpu_time_ms: view.metric(Column::CpuTimeMs),
             memory_rss: view.rss_bytes(),
             memory_percent: view.memory_percent(),

@@ -7,6 +7,7 @@ mod agents;
 mod batches;
 mod document;
 mod events;
+mod interval;
 mod live;
 mod metrics;
 mod processes;

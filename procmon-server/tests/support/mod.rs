@@ -314,6 +314,7 @@ pub(crate) fn image(seq: u32, args: &[u8]) -> wire::Image {
         exe: first.to_vec().into(),
         args: args.to_vec().into(),
         args_bytes: args.len() as u64,
+        args_cut: None,
     }
 }
 

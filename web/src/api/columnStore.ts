@@ -9,7 +9,10 @@ export const NUMBER_COLUMNS = [
   "ppid",
   "uid",
   "cpu_percent",
+  "short_lived_cpu_percent",
+  "cpu_time_ms",
   "memory_rss",
+  "rss_exact",
   "memory_percent",
   "num_threads",
   "open_fds",
@@ -18,6 +21,10 @@ export const NUMBER_COLUMNS = [
   "write_bytes",
   "read_bytes_per_s",
   "write_bytes_per_s",
+  "voluntary_switches",
+  "involuntary_switches",
+  "minor_faults",
+  "major_faults",
 ] as const;
 export const STRING_COLUMNS = [
   "agent_id",
@@ -37,7 +44,8 @@ export type StringColumn = (typeof STRING_COLUMNS)[number];
 type Cells<T> = readonly (T | null)[];
 /** What the server sends: equal-length arrays. A column that an older server lacks is unknown. */
 export type WireColumns = { [K in StringColumn]?: Cells<string> } & {
-  [K in (typeof NUMBER_COLUMNS)[number]]?: Cells<number> | Float64Array;
+  /** A truth is the number 0 or 1. */
+  [K in (typeof NUMBER_COLUMNS)[number]]?: Cells<number | boolean> | Float64Array;
 } & { start_time?: Cells<string> | Float64Array; ports?: Cells<number[]>; stale?: Cells<boolean> };
 export type Removed = { agent_id: readonly string[]; process_id: readonly string[] };
 
@@ -215,13 +223,13 @@ export class ColumnStore {
 
   private writeNumbers(
     column: NumberColumn,
-    cells: Cells<number | string> | Float64Array | undefined,
+    cells: Cells<number | string | boolean> | Float64Array | undefined,
     slots: Uint32Array,
   ) {
     const target = this.numbers[column];
     for (let row = 0; row < slots.length; row++) {
       const value = cells?.[row] ?? Number.NaN;
-      target[slots[row] ?? 0] = typeof value === "string" ? Date.parse(value) : value;
+      target[slots[row] ?? 0] = typeof value === "string" ? Date.parse(value) : Number(value);
     }
   }
 

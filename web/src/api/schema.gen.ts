@@ -59,6 +59,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/agents/{agent_id}/block-latency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How long block requests took on a host, as histograms */
+        get: operations["get_block_latency"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/agents/{agent_id}/processes": {
         parameters: {
             query?: never;
@@ -74,6 +91,23 @@ export interface paths {
          *     `observed: "sample"`.
          */
         post: operations["post_processes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/{agent_id}/short-lived": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What lived and ended between the two newest samples of a host */
+        get: operations["get_short_lived"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -224,10 +258,17 @@ export interface components {
             cpu_percent?: number | null;
             /** Format: int32 */
             cpus?: number | null;
+            /** @description What the agent gave up to keep its limits: `thread_detail`, argv, `sample_rate`. */
+            degraded: string[];
             /** @description What was not seen since the agent started, by kind and reason. */
             drops: {
                 [key: string]: number;
             };
+            /**
+             * Format: int32
+             * @description The interval in force: longer when the agent slowed down to keep its budget.
+             */
+            effective_interval_ms: number;
             /** @description What was seen since the agent started, by kind. */
             events: {
                 [key: string]: number;
@@ -248,6 +289,11 @@ export interface components {
             last_seen: string;
             /** @description Over 1, 5 and 15 minutes. */
             load?: number[] | null;
+            /**
+             * Format: int64
+             * @description Null: no limit.
+             */
+            mem_limit_bytes?: number | null;
             /** Format: int64 */
             memory_available?: number | null;
             /** Format: int64 */
@@ -257,6 +303,18 @@ export interface components {
             probe_reason?: string | null;
             /** @description Number of processes now. */
             processes: number;
+            /**
+             * Format: int64
+             * @description Argument values that the agent replaced since it started, because they look like secrets.
+             */
+            redactions?: number | null;
+            /** Format: int64 */
+            ring_bytes?: number | null;
+            /**
+             * Format: int64
+             * @description Highest fill of the kernel's ring since the report before.
+             */
+            ring_used_bytes?: number | null;
             /** Format: double */
             sample_ms?: number | null;
             /** @description The clock is more than 5 s off. */
@@ -275,6 +333,34 @@ export interface components {
         };
         /** @enum {string} */
         AgentStatus: "live" | "stale";
+        /** @description Latencies of block requests from issue to completion, since the agent started (or this server, when that was later). */
+        BlockLatency: {
+            agent_id: string;
+            /** @description By device and operation, requests of all issuers. */
+            devices: components["schemas"]["BlockLatencyRow"][];
+            /** @description By process and operation, the 50 processes that waited longest; then `other`: all others. */
+            issuers: components["schemas"]["BlockLatencyRow"][];
+            /** @description By operation: kernel workers on behalf of others. */
+            writeback: components["schemas"]["BlockLatencyRow"][];
+        };
+        /** @description One histogram. */
+        BlockLatencyRow: {
+            /** @description Cumulative; the last one has no bound. */
+            buckets: components["schemas"]["LatencyBucket"][];
+            /** Format: int64 */
+            bytes: number;
+            device?: string | null;
+            /** Format: double */
+            latency_sum_seconds: number;
+            name?: string | null;
+            /** @description read, write, flush, discard or other. */
+            op: string;
+            /** Format: int32 */
+            pid?: number | null;
+            process_id?: string | null;
+            /** Format: int64 */
+            requests: number;
+        };
         /** @description Since when the agent has seen everything, but for the gaps. */
         Coverage: {
             /** @description The newest 100, oldest first. */
@@ -291,7 +377,7 @@ export interface components {
             to: string;
         };
         /** @description Something that happened. What is not known is null, never zero. */
-        Event: (components["schemas"]["ExitBody"] | null) & (components["schemas"]["SlowIoBody"] | null) & (components["schemas"]["LossBody"] | null) & {
+        Event: (components["schemas"]["ExitBody"] | null) & (components["schemas"]["SlowIoBody"] | null) & (components["schemas"]["LossBody"] | null) & (components["schemas"]["OomBody"] | null) & {
             agent_id: string;
             args?: string[] | null;
             cgroup?: string | null;
@@ -321,7 +407,7 @@ export interface components {
             received_at: string;
             /** @description By the host's clock. */
             ts: string;
-            /** @description exec, exit, fork, `io_slow` or loss. */
+            /** @description exec, exit, fork, `io_slow`, oom or loss. */
             type: string;
             /** Format: int32 */
             uid?: number | null;
@@ -347,8 +433,7 @@ export interface components {
             exit_code?: number | null;
             /** Format: int64 */
             involuntary_switches?: number | null;
-            /** @description Who sent that signal. */
-            killed_by?: string | null;
+            killed_by?: components["schemas"]["Killer"] | null;
             /** Format: int64 */
             major_faults?: number | null;
             /**
@@ -358,6 +443,7 @@ export interface components {
             max_rss_bytes?: number | null;
             /** Format: int64 */
             minor_faults?: number | null;
+            /** @description The kernel's out-of-memory killer chose it. */
             oom_killed?: boolean | null;
             /**
              * Format: int64
@@ -380,6 +466,25 @@ export interface components {
             /** Format: int64 */
             write_bytes?: number | null;
         };
+        /** @description The sender of a fatal signal, as it was when it sent it. */
+        Killer: {
+            name: string;
+            /** Format: int32 */
+            pid: number;
+            process_id: string;
+            /** Format: int32 */
+            uid: number;
+        };
+        /** @description Requests that took less than `le` seconds. */
+        LatencyBucket: {
+            /** Format: int64 */
+            count: number;
+            /**
+             * Format: double
+             * @description Null: any time.
+             */
+            le?: number | null;
+        };
         /** @description A message: all rows, or those that are new or changed and those that are gone. */
         LiveBody: {
             at: string;
@@ -393,9 +498,13 @@ export interface components {
             cmdline: (string | null)[];
             container_id: (string | null)[];
             cpu_percent: (number | null)[];
+            cpu_time_ms: (number | null)[];
             exe: (string | null)[];
+            involuntary_switches: (number | null)[];
+            major_faults: (number | null)[];
             memory_percent: (number | null)[];
             memory_rss: (number | null)[];
+            minor_faults: (number | null)[];
             name: (string | null)[];
             net_conns: (number | null)[];
             num_threads: (number | null)[];
@@ -406,11 +515,14 @@ export interface components {
             process_id: string[];
             read_bytes: (number | null)[];
             read_bytes_per_s: (number | null)[];
+            rss_exact: (boolean | null)[];
+            short_lived_cpu_percent: (number | null)[];
             stale: boolean[];
             start_time: (string | null)[];
             status: (string | null)[];
             uid: (number | null)[];
             username: (string | null)[];
+            voluntary_switches: (number | null)[];
             write_bytes: (number | null)[];
             write_bytes_per_s: (number | null)[];
         };
@@ -421,6 +533,8 @@ export interface components {
         };
         /** @description Fields of a loss: what was not seen. */
         LossBody: {
+            /** @description Whose records they were, where that is known; `cgroup` is theirs too. */
+            command?: string | null;
             from: string;
             /** Format: int64 */
             loss_count: number;
@@ -428,6 +542,18 @@ export interface components {
             loss_kind: string;
             loss_reason: string;
             until: string;
+        };
+        /** @description Fields of an out-of-memory kill: the kernel chose this process. Its exit follows. */
+        OomBody: {
+            /** @description Path of the memory cgroup whose limit was hit. */
+            memory_cgroup?: string | null;
+            /** Format: int32 */
+            oom_score_adj?: number | null;
+            /**
+             * Format: int64
+             * @description Resident set when it was chosen.
+             */
+            rss_bytes?: number | null;
         };
         /** @description Body of an error. */
         Problem: {
@@ -509,6 +635,12 @@ export interface components {
              */
             read_bytes_per_s?: number | null;
             rss_exact?: boolean | null;
+            /**
+             * Format: double
+             * @description Percent of one core over the last interval, of descendants that began and ended within it: no list shows them. Charged to
+             *     the nearest ancestor that is still there, and not part of its `cpu_percent`.
+             */
+            short_lived_cpu_percent?: number | null;
             /** @description The agent is silent: the values are old. */
             stale: boolean;
             start_time?: string | null;
@@ -583,6 +715,35 @@ export interface components {
             username?: string | null;
             /** Format: int64 */
             write_bytes?: number | null;
+        };
+        /** @description Lives of one command, user and cgroup. All of these are null for the rest that did not fit. */
+        ShortLived: {
+            cgroup?: string | null;
+            container_id?: string | null;
+            /** Format: double */
+            cpu_time_ms: number;
+            /** Format: int32 */
+            lives: number;
+            /** Format: int64 */
+            major_faults: number;
+            /** Format: int64 */
+            minor_faults: number;
+            name?: string | null;
+            /** Format: int64 */
+            read_bytes: number;
+            /** Format: int32 */
+            uid?: number | null;
+            username?: string | null;
+            /** Format: int64 */
+            write_bytes: number;
+        };
+        /** @description What lived and ended between the two newest samples, and so is in no list of processes. */
+        ShortLivedList: {
+            agent_id: string;
+            /** @description Time of the newer sample. */
+            at?: string | null;
+            /** @description By CPU time, most first. */
+            groups: components["schemas"]["ShortLived"][];
         };
         /** @description Fields of a slow I/O request. */
         SlowIoBody: {
@@ -746,6 +907,36 @@ export interface operations {
             };
         };
     };
+    get_block_latency: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                agent_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BlockLatency"];
+                };
+            };
+            /** @description No such agent */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     post_processes: {
         parameters: {
             query?: never;
@@ -825,12 +1016,42 @@ export interface operations {
             };
         };
     };
+    get_short_lived: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                agent_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShortLivedList"];
+                };
+            };
+            /** @description No such agent */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_events: {
         parameters: {
             query?: {
                 /** @description One host; all of them when left out. */
                 agent_id?: string;
-                /** @description exec, exit, fork, `io_slow` or loss; several separated by commas. */
+                /** @description exec, exit, fork, `io_slow`, oom or loss; several separated by commas. */
                 type?: string;
                 /** @description Part of the process' name, in any case. */
                 name?: string;
@@ -883,7 +1104,7 @@ export interface operations {
             query?: {
                 /** @description One host; all of them when left out. */
                 agent_id?: string;
-                /** @description exec, exit, fork, `io_slow` or loss; several separated by commas. */
+                /** @description exec, exit, fork, `io_slow`, oom or loss; several separated by commas. */
                 type?: string;
                 /** @description Part of the process' name, in any case. */
                 name?: string;

@@ -1,12 +1,22 @@
-//! `cargo xtask bench`: measurements against the budgets that the project has set itself.
+//! `cargo xtask bench`: measurements against the budgets that the project has set itself, and against other monitors.
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use crate::prerequisites::UnpackedProgram;
+
+mod agent;
 mod bpf_stats;
 mod capture;
-mod recorded;
-mod storm;
+pub(crate) mod recorded;
+pub(crate) mod statistics;
+
+/// Measured twice: for its scans, and for its accounting of ended processes.
+const ATOP: UnpackedProgram = UnpackedProgram {
+    package: "atop",
+    program: "usr/bin/atop",
+    libraries: &[],
+};
 
 /// Measure procmon on this machine.
 #[derive(Args)]
@@ -17,11 +27,13 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 enum Benchmark {
+    Agent(agent::Options),
     Capture(capture::Options),
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     match &options.benchmark {
+        Benchmark::Agent(options) => agent::run(options),
         Benchmark::Capture(options) => capture::run(options),
     }
 }

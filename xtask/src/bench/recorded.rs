@@ -13,10 +13,10 @@ use crate::http;
 const ARRIVAL_LIMIT: Duration = Duration::from_secs(30);
 
 /// Asks rarely until the newest event is old enough to be the last: counting costs the server, not the agent.
-pub(super) fn wait_for_exits(url: &str, marker: &str, expected: u64) -> Result<u64> {
+pub(crate) fn wait_for_exits(url: &str, command: &str, marker: &str, expected: u64) -> Result<u64> {
     let deadline = Instant::now() + ARRIVAL_LIMIT;
     loop {
-        let exits = count_events(url, "exit", marker)?;
+        let exits = count_events(url, "exit", command, marker)?;
         if exits >= expected || Instant::now() >= deadline {
             return Ok(exits);
         }
@@ -24,14 +24,14 @@ pub(super) fn wait_for_exits(url: &str, marker: &str, expected: u64) -> Result<u
     }
 }
 
-/// Lives in the API whose second argument is the marker, each counted once; an exit must say code 0.
-pub(super) fn count_events(url: &str, kind: &str, marker: &str) -> Result<u64> {
+/// Lives of this command in the API whose second argument is the marker, each counted once; an exit must say code 0.
+pub(crate) fn count_events(url: &str, kind: &str, command: &str, marker: &str) -> Result<u64> {
     let mut lives = BTreeSet::new();
     let mut cursor = String::new();
     loop {
         let page = http::get(
             url,
-            &format!("/api/v1/events?type={kind}&name=true&limit=10000{cursor}"),
+            &format!("/api/v1/events?type={kind}&name={command}&limit=10000{cursor}"),
         )?;
         let page: Value = serde_json::from_str(&page).context("/api/v1/events is not JSON")?;
         let events = page["events"]
@@ -41,8 +41,8 @@ pub(super) fn count_events(url: &str, kind: &str, marker: &str) -> Result<u64> {
         let ours = ours.filter(|event| kind != "exit" || event["exit_code"] == 0);
         let found = lives.len();
         lives.extend(ours.filter_map(|event| event["process_id"].as_str().map(str::to_owned)));
-        // Newest first: a page without ours, after some with them, is older than the round.
-        let past = found > 0 && lives.len() == found;
+        // Newest first: a page without ours, after some with them, is older than the round. An empty one says nothing.
+        let past = found > 0 && lives.len() == found && !events.is_empty();
         match page["next_cursor"].as_str() {
             Some(next) if !past => cursor = format!("&cursor={next}"),
             _ => return Ok(lives.len() as u64),
@@ -51,7 +51,7 @@ pub(super) fn count_events(url: &str, kind: &str, marker: &str) -> Result<u64> {
 }
 
 /// Records lost, by every agent and for every reason.
-pub(super) fn drops(url: &str) -> Result<u64> {
+pub(crate) fn drops(url: &str) -> Result<u64> {
     let agents: Value = serde_json::from_str(&http::get(url, "/api/v1/agents")?)?;
     let agents = agents["agents"]
         .as_array()

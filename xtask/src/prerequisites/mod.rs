@@ -12,9 +12,11 @@ use crate::command;
 
 mod apt;
 mod cargo_tool;
+mod unpacked;
 
 pub(crate) use apt::{apt_get, ensure_packages, version as package_version, with_fresh_lists};
 pub(crate) use cargo_tool::{CargoTool, cargo_deny};
+pub(crate) use unpacked::{UnpackedProgram, unpack};
 
 /// A program and the Debian package that brings it.
 pub(crate) struct Program {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::prerequisites::{apt_get, with_fresh_lists};
+use crate::prerequisites::{unpack, with_fresh_lists};
 use crate::{command, workspace};
 
 /// An unpacked kernel package.
@@ -34,7 +34,7 @@ impl Kernel {
         };
         let folder = cache.join(&package);
         if !folder.is_dir() {
-            download(&package, &folder)?;
+            unpack(&package, &folder)?;
         }
         open(&folder)
     }
@@ -110,30 +110,6 @@ fn numbers(version: &str) -> Vec<u64> {
         .split(|c: char| !c.is_ascii_digit())
         .filter_map(|digits| digits.parse().ok())
         .collect()
-}
-
-/// Downloads and unpacks into a temporary folder first, so that a broken download is never taken for a kernel.
-fn download(package: &str, folder: &Path) -> Result<()> {
-    let cache = folder.parent().context("the cache has no folder")?;
-    let staging = tempfile::tempdir_in(cache)?;
-    eprintln!("downloading {package}");
-    with_fresh_lists(|| {
-        command::capture(
-            apt_get()
-                .current_dir(staging.path())
-                .args(["download", package]),
-        )
-    })?;
-    let archive = staging.path().join(only_entry(staging.path())?);
-    let unpacked = staging.path().join("unpacked");
-    command::capture(
-        Command::new("dpkg-deb")
-            .arg("--extract")
-            .arg(&archive)
-            .arg(&unpacked),
-    )?;
-    fs::rename(&unpacked, folder)
-        .with_context(|| format!("cannot move the kernel to {}", folder.display()))
 }
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ enum Stage {
     KernelMatrix,
     /// A browser, a server and an agent: a process that starts is seen on the page.
     Browser,
+    /// A minute of `cargo xtask soak`: nothing grows, and nothing is lost.
+    Soak,
     /// The committed eBPF object is what its sources make.
     Ebpf,
 }

@@ -12,7 +12,7 @@ use crate::check::{self, build_debug, cargo};
 use crate::pair::{self, Pair, Setup};
 use crate::prerequisites::{self, require_root};
 use crate::service::Echo;
-use crate::{command, web};
+use crate::{command, soak, web};
 
 pub(super) fn run(stage: Stage) -> Result<Tally> {
     match stage {
@@ -22,6 +22,7 @@ pub(super) fn run(stage: Stage) -> Result<Tally> {
         Stage::Kernel => kernel::on_this_kernel(None),
         Stage::KernelMatrix => kernel::on_other_kernels(None),
         Stage::Browser => browser(),
+        Stage::Soak => soak::run(&soak::Options::short()).map(|()| Tally::default()),
         Stage::Ebpf => ebpf(),
     }
 }
@@ -84,6 +85,7 @@ fn browser() -> Result<Tally> {
         data_dir: folder.path(),
         agent_id: Some("browser-test"),
         agent_arguments: &[],
+        agent_environment: &[],
         echo: Echo::Off,
     })?;
     let tally = count(

@@ -1,5 +1,6 @@
 //! Batches of procmon's own agent.
 
+pub(super) mod interval;
 pub(super) mod text;
 
 use std::sync::Arc;

@@ -6,17 +6,19 @@ use procmon_common::ids::{BootId, ProcessId};
 use procmon_common::wire;
 
 use crate::batch::{
-    Credentials, Event, EventKind, Exit, Image, Life, Loss, Operation, SlowIo, Totals,
+    Credentials, Event, EventKind, Exit, Image, Killer, Life, Loss, Oom, Operation, SlowIo, Totals,
 };
 use crate::live::Health;
 
 /// Longest texts kept. The agent's own limits are lower; these bound what a stranger can make the server remember.
-const NAME_BYTES: usize = 256;
-const PATH_BYTES: usize = 8 << 10;
+pub(super) const NAME_BYTES: usize = 256;
+pub(super) const PATH_BYTES: usize = 8 << 10;
 const ARGS_BYTES: usize = 128 << 10;
 const PORTS: usize = 4096;
 /// Entries of a map in the agent's health.
 const HEALTH_ENTRIES: usize = 256;
+/// What an agent can give up has three names.
+const DEGRADED: usize = 16;
 
 pub(in crate::ingest) fn life(process: &wire::Process, boot: BootId) -> Life {
     Life {
@@ -54,7 +56,12 @@ fn image(image: &wire::Image) -> Image {
         seq: image.seq,
         name: clip(&image.name, NAME_BYTES).into(),
         exe: clip(&image.exe, PATH_BYTES).into(),
-        args_bytes: image.args_bytes.max(image.args.len() as u64),
+        args_bytes: match image.args_cut {
+            Some(_) => image.args_bytes,
+            // An agent that replaces nothing cannot have got more than there is.
+            None => image.args_bytes.max(image.args.len() as u64),
+        },
+        args_cut: image.is_cut() || image.args.len() > ARGS_BYTES,
         args: args.into(),
     }
 }
@@ -71,7 +78,12 @@ fn credentials(credentials: &wire::Credentials) -> Credentials {
     }
 }
 
-pub(in crate::ingest) fn exit(exit: &wire::Exit) -> Exit {
+pub(in crate::ingest) fn exit(exit: &wire::Exit, boot: BootId) -> Exit {
+    let killer = |killer: &wire::Killer| Killer {
+        id: ProcessId::booted(killer.pid, killer.start_ticks, boot),
+        name: clip(&killer.name, NAME_BYTES).into(),
+        uid: killer.uid,
+    };
     Exit {
         // A signal and a code at once cannot be: the signal says more.
         code: exit.code.filter(|_| exit.signal.is_none()),
@@ -92,6 +104,19 @@ pub(in crate::ingest) fn exit(exit: &wire::Exit) -> Exit {
         involuntary_switches: exit.involuntary_switches,
         minor_faults: exit.minor_faults,
         major_faults: exit.major_faults,
+        killed_by: exit.killed_by.as_ref().map(killer).map(Box::new),
+        oom_killed: exit.oom_killed,
+    }
+}
+
+pub(in crate::ingest) fn oom(oom: &wire::Oom) -> Oom {
+    Oom {
+        memory_cgroup: oom
+            .memory_cgroup
+            .as_deref()
+            .map(|text| cut(text, PATH_BYTES)),
+        rss_bytes: oom.rss_bytes,
+        oom_score_adj: oom.oom_score_adj,
     }
 }
 
@@ -118,6 +143,8 @@ pub(in crate::ingest) fn loss(loss: &wire::Loss) -> Event {
             reason: cut(&loss.reason, NAME_BYTES),
             count: loss.count,
             from_ns: loss.from_unix_ns,
+            command: (!loss.command.is_empty()).then(|| clip(&loss.command, NAME_BYTES).into()),
+            cgroup: loss.cgroup.as_deref().map(|text| cut(text, PATH_BYTES)),
         })),
     }
 }
@@ -168,13 +195,27 @@ pub(in crate::ingest) fn health(health: &wire::AgentHealth) -> Health {
         sample_ns: (health.sample_ns != 0).then_some(health.sample_ns),
         covered_since_ns: (health.covered_since_unix_ns != 0)
             .then_some(health.covered_since_unix_ns),
+        redactions: Some(health.redactions),
+        degraded: health
+            .degraded
+            .iter()
+            .take(DEGRADED)
+            .map(|text| cut(text, NAME_BYTES).into())
+            .collect(),
+        mem_limit_bytes: (health.mem_limit_bytes != 0).then_some(health.mem_limit_bytes),
+        // Without a ring there is no fill of it.
+        ring_used_bytes: (health.ring_bytes != 0).then_some(health.ring_used_bytes),
+        ring_bytes: (health.ring_bytes != 0).then_some(health.ring_bytes),
+        effective_interval_ms: (health.effective_interval_ms != 0)
+            .then_some(health.effective_interval_ms),
+        continued: health.continued,
     }
 }
 
-fn clip(bytes: &[u8], limit: usize) -> &[u8] {
+pub(super) fn clip(bytes: &[u8], limit: usize) -> &[u8] {
     &bytes[..bytes.len().min(limit)]
 }
 
-fn cut(text: &str, limit: usize) -> Box<str> {
+pub(super) fn cut(text: &str, limit: usize) -> Box<str> {
     text[..text.floor_char_boundary(limit)].into()
 }

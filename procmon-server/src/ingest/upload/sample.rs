@@ -119,6 +119,7 @@ pub(super) fn life(sample: &Sample, id: ProcessId, started_ms: Option<i64>) -> L
             name: bytes(&sample.name),
             exe: bytes(&sample.exe),
             args_bytes: args.len() as u64,
+            args_cut: false,
             args,
         }),
         credentials: sample.username.as_deref().map(|username| Credentials {

@@ -7,10 +7,13 @@ use procmon_common::ids::Start;
 
 use super::bytes::{put, put_signed};
 use super::container::pack;
+use super::encode_kinds::{
+    encode_block_latency, encode_exit, encode_loss, encode_oom, encode_short_lived, encode_slow_io,
+};
 use super::strings::Interner;
 use super::table::TableWriter;
 use super::{column, section, span};
-use crate::batch::{Batch, Credentials, Event, EventKind, Exit, Frame, Image, Life, Totals};
+use crate::batch::{Batch, Credentials, Event, EventKind, Frame, Image, Life, Totals};
 
 /// A batch in the storage format.
 pub fn encode(batch: &Batch) -> Vec<u8> {
@@ -27,6 +30,7 @@ pub fn encode(batch: &Batch) -> Vec<u8> {
         if !frame.ports.is_empty() {
             sections.push((section::PORTS, encode_ports(frame)));
         }
+        writer.interval(frame);
     }
     if let Some(totals) = &batch.totals {
         sections.push((section::TOTALS, encode_totals(totals)));
@@ -37,6 +41,9 @@ pub fn encode(batch: &Batch) -> Vec<u8> {
         (section::EXITS, writer.exits),
         (section::SLOW_IO, writer.slow_io),
         (section::LOSSES, writer.losses),
+        (section::OOMS, writer.ooms),
+        (section::SHORT_LIVED, writer.short_lived),
+        (section::BLOCK_LATENCY, writer.block_latency),
     ];
     for (id, table) in tables {
         if !table.is_empty() {
@@ -60,6 +67,9 @@ struct Writer<'a> {
     exits: TableWriter,
     slow_io: TableWriter,
     losses: TableWriter,
+    ooms: TableWriter,
+    short_lived: TableWriter,
+    block_latency: TableWriter,
 }
 
 impl<'a> Writer<'a> {
@@ -74,33 +84,20 @@ impl<'a> Writer<'a> {
             .put_known(LIFE, life);
         match &event.kind {
             EventKind::Fork | EventKind::Exec => {}
-            EventKind::Exit(exit) => encode_exit(exit, &mut self.exits),
-            EventKind::SlowIo(io) => {
-                use column::slow_io::{
-                    BYTES, DEVICE, LATENCY_NS, MAJOR, MINOR, OPERATION, WRITEBACK,
-                };
-                let device = self.strings.intern(io.device.as_bytes());
-                self.slow_io
-                    .row()
-                    .put(MAJOR, u64::from(io.major))
-                    .put(MINOR, u64::from(io.minor))
-                    .put(DEVICE, device)
-                    .put(OPERATION, io.operation as u64)
-                    .put(BYTES, io.bytes)
-                    .put(LATENCY_NS, io.latency_ns)
-                    .put(WRITEBACK, u64::from(io.writeback));
-            }
-            EventKind::Loss(loss) => {
-                use column::loss::{COUNT, FROM_NS, KIND, REASON};
-                let kind = self.strings.intern(loss.kind.as_bytes());
-                let reason = self.strings.intern(loss.reason.as_bytes());
-                self.losses
-                    .row()
-                    .put(KIND, kind)
-                    .put(REASON, reason)
-                    .put(COUNT, loss.count)
-                    .put_signed(FROM_NS, loss.from_ns);
-            }
+            EventKind::Exit(exit) => encode_exit(exit, &mut self.strings, &mut self.exits),
+            EventKind::SlowIo(io) => encode_slow_io(io, &mut self.strings, &mut self.slow_io),
+            EventKind::Loss(loss) => encode_loss(loss, &mut self.strings, &mut self.losses),
+            EventKind::Oom(oom) => encode_oom(oom, &mut self.strings, &mut self.ooms),
+        }
+    }
+
+    /// What completed and ended between the samples.
+    fn interval(&mut self, frame: &'a Frame) {
+        for group in &frame.short_lived {
+            encode_short_lived(group, &mut self.strings, &mut self.short_lived);
+        }
+        for latency in &frame.block_latency {
+            encode_block_latency(latency, &mut self.strings, &mut self.block_latency);
         }
     }
 
@@ -121,12 +118,16 @@ impl<'a> Writer<'a> {
         let empty = (&Image::default(), &Credentials::default());
         // The empty defaults only fill columns whose flag says that they mean nothing.
         let (has_image, has_credentials) = (life.image.is_some(), life.credentials.is_some());
+        let looks_cut = life.image.as_ref().is_some_and(looks_cut);
+        let tells_cut = life.image.as_ref().is_some_and(|image| image.args_cut);
         let mut flags = 0;
         for (set, flag) in [
             (life.started_ns.is_some(), id::HAS_STARTED),
             (has_image, id::HAS_IMAGE),
             (has_credentials, id::HAS_CREDENTIALS),
             (life.baseline, id::IS_BASELINE),
+            (tells_cut && !looks_cut, id::ARGS_ARE_CUT),
+            (!tells_cut && looks_cut, id::ARGS_ARE_WHOLE),
         ] {
             flags |= if set { flag } else { 0 };
         }
@@ -174,7 +175,11 @@ impl<'a> Writer<'a> {
             .put_known(id::CGROUP, cgroup)
             .put_known(id::CONTAINER, container)
             .put_known(id::PID_NAMESPACE, wide(life.pid_namespace))
-            .put_known(id::NAMESPACE_PID, wide(life.namespace_pid));
+            .put_known(id::NAMESPACE_PID, wide(life.namespace_pid))
+            .put(
+                id::ARGS_GROWN,
+                (image.args.len() as u64).saturating_sub(image.args_bytes),
+            );
     }
 
     fn span(&mut self, batch: &'a Batch) -> Vec<u8> {
@@ -202,37 +207,9 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn encode_exit(exit: &Exit, exits: &mut TableWriter) {
-    use column::exit::{CODE, CORE_DUMPED, FIRST_TOTAL, FLAGS, SIGNAL, TOTALS_FINAL};
-    let core_dumped = if exit.core_dumped { CORE_DUMPED } else { 0 };
-    let totals_final = if exit.totals_final { TOTALS_FINAL } else { 0 };
-    let mut row = exits.row();
-    row.put(FLAGS, core_dumped + totals_final)
-        .put_known(CODE, exit.code.map(u64::from))
-        .put_known(SIGNAL, exit.signal.map(u64::from));
-    for (id, total) in (FIRST_TOTAL..).zip(exit_totals(exit)) {
-        row.put_known(id, total);
-    }
-}
-
-/// In the order of their column numbers.
-fn exit_totals(exit: &Exit) -> [Option<u64>; 14] {
-    [
-        exit.cpu_time_ns,
-        exit.user_time_ns,
-        exit.system_time_ns,
-        exit.max_rss_bytes,
-        exit.read_bytes,
-        exit.write_bytes,
-        exit.read_chars,
-        exit.write_chars,
-        exit.read_calls,
-        exit.write_calls,
-        exit.voluntary_switches,
-        exit.involuntary_switches,
-        exit.minor_faults,
-        exit.major_faults,
-    ]
+/// What the lengths of argv say of it, where nothing was replaced in it.
+fn looks_cut(image: &Image) -> bool {
+    image.args_bytes > image.args.len() as u64
 }
 
 fn encode_frame(frame: &Frame) -> Vec<u8> {

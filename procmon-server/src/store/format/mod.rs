@@ -14,6 +14,7 @@ mod bytes;
 mod container;
 mod decode;
 mod encode;
+mod encode_kinds;
 mod strings;
 mod table;
 
@@ -35,6 +36,9 @@ pub(crate) mod section {
     pub(crate) const FRAME: u64 = 8;
     pub(crate) const PORTS: u64 = 9;
     pub(crate) const TOTALS: u64 = 10;
+    pub(crate) const OOMS: u64 = 11;
+    pub(crate) const SHORT_LIVED: u64 = 12;
+    pub(crate) const BLOCK_LATENCY: u64 = 13;
 }
 
 /// Numbers of columns, by section.
@@ -62,11 +66,16 @@ pub(crate) mod column {
         pub(crate) const CONTAINER: u64 = 17;
         pub(crate) const PID_NAMESPACE: u64 = 18;
         pub(crate) const NAMESPACE_PID: u64 = 19;
+        /// How much longer argv is than it really was.
+        pub(crate) const ARGS_GROWN: u64 = 20;
 
         pub(crate) const HAS_STARTED: u64 = 1;
         pub(crate) const HAS_IMAGE: u64 = 2;
         pub(crate) const HAS_CREDENTIALS: u64 = 4;
         pub(crate) const IS_BASELINE: u64 = 8;
+        /// Whether argv was cut, where its length says otherwise.
+        pub(crate) const ARGS_ARE_CUT: u64 = 16;
+        pub(crate) const ARGS_ARE_WHOLE: u64 = 32;
     }
 
     pub(crate) mod event {
@@ -83,6 +92,13 @@ pub(crate) mod column {
         pub(crate) const SIGNAL: u64 = 3;
         /// The totals follow from here on, in the order of `encode::exit_totals`.
         pub(crate) const FIRST_TOTAL: u64 = 4;
+        /// Unknown, no, yes.
+        pub(crate) const OOM_KILLED: u64 = 18;
+        pub(crate) const KILLER_PID: u64 = 19;
+        pub(crate) const KILLER_START: u64 = 20;
+        pub(crate) const KILLER_BOOT: u64 = 21;
+        pub(crate) const KILLER_NAME: u64 = 22;
+        pub(crate) const KILLER_UID: u64 = 23;
 
         pub(crate) const CORE_DUMPED: u64 = 1;
         pub(crate) const TOTALS_FINAL: u64 = 2;
@@ -103,6 +119,46 @@ pub(crate) mod column {
         pub(crate) const REASON: u64 = 2;
         pub(crate) const COUNT: u64 = 3;
         pub(crate) const FROM_NS: u64 = 4;
+        pub(crate) const COMMAND: u64 = 5;
+        pub(crate) const CGROUP: u64 = 6;
+    }
+
+    pub(crate) mod oom {
+        pub(crate) const FLAGS: u64 = 1;
+        pub(crate) const MEMORY_CGROUP: u64 = 2;
+        pub(crate) const RSS_BYTES: u64 = 3;
+        pub(crate) const SCORE_ADJ: u64 = 4;
+
+        pub(crate) const HAS_SCORE_ADJ: u64 = 1;
+    }
+
+    pub(crate) mod short_lived {
+        pub(crate) const LIVES: u64 = 1;
+        pub(crate) const NAME: u64 = 2;
+        pub(crate) const UID: u64 = 3;
+        pub(crate) const USERNAME: u64 = 4;
+        pub(crate) const CGROUP: u64 = 5;
+        pub(crate) const CONTAINER: u64 = 6;
+        pub(crate) const CPU_TIME_NS: u64 = 7;
+        pub(crate) const READ_BYTES: u64 = 8;
+        pub(crate) const WRITE_BYTES: u64 = 9;
+        pub(crate) const MINOR_FAULTS: u64 = 10;
+        pub(crate) const MAJOR_FAULTS: u64 = 11;
+    }
+
+    pub(crate) mod block_latency {
+        /// 0: a device, 1: an issuer, 2: writeback.
+        pub(crate) const SOURCE: u64 = 1;
+        pub(crate) const MAJOR: u64 = 2;
+        pub(crate) const MINOR: u64 = 3;
+        pub(crate) const NAME: u64 = 4;
+        /// Handle of the issuer.
+        pub(crate) const ISSUER: u64 = 5;
+        pub(crate) const OPERATION: u64 = 6;
+        pub(crate) const BYTES: u64 = 7;
+        pub(crate) const LATENCY_SUM_NS: u64 = 8;
+        /// The buckets follow.
+        pub(crate) const FIRST_BUCKET: u64 = 9;
     }
 }
 

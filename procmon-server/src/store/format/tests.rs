@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::batch::{
-    Batch, ColumnChanges, Credentials, Event, EventKind, Exit, Frame, Image, Life, Loss, Operation,
-    SlowIo, Totals,
+    BUCKETS, Batch, BlockLatency, BlockSource, ColumnChanges, Credentials, Event, EventKind, Exit,
+    Frame, Histogram, Image, Killer, Life, Loss, Oom, Operation, ShortLived, SlowIo, Totals,
 };
 
 fn life() -> impl Strategy<Value = Arc<Life>> {
@@ -17,13 +17,15 @@ fn life() -> impl Strategy<Value = Arc<Life>> {
         (any::<u32>(), any::<i64>()).prop_map(|(pid, ms)| ProcessId::upload(pid, ms)),
     ]);
     let bytes = || proptest::collection::vec(any::<u8>(), 0..12).prop_map(Vec::into_boxed_slice);
-    let image = (any::<u32>(), bytes(), bytes(), bytes(), 0..5000_u64).prop_map(
-        |(seq, name, exe, args, cut)| Image {
+    let lengths = (0..5000_u64, any::<bool>());
+    let image = (any::<u32>(), bytes(), bytes(), bytes(), lengths).prop_map(
+        |(seq, name, exe, args, (args_bytes, args_cut))| Image {
             seq,
             name,
             exe,
-            args_bytes: args.len() as u64 + cut,
             args,
+            args_bytes,
+            args_cut,
         },
     );
     let text = || proptest::option::of("[a-z/é]{0,8}".prop_map(String::into_boxed_str));
@@ -78,7 +80,26 @@ fn kind() -> impl Strategy<Value = EventKind> {
                 major_faults: total,
                 core_dumped: flag,
                 totals_final: !flag,
+                oom_killed: code.map(|_| flag),
+                killed_by: code.map(|code| {
+                    Box::new(Killer {
+                        id: ProcessId::booted(code, u64::from(code) << 20, BootId([7; 16])),
+                        name: b"\xffkill".as_slice().into(),
+                        uid: code,
+                    })
+                }),
                 ..Exit::default()
+            }))
+        });
+    let oom = (
+        proptest::option::of(any::<i32>()),
+        proptest::option::of(0..u64::MAX - 1),
+    )
+        .prop_map(|(oom_score_adj, rss_bytes)| {
+            EventKind::Oom(Box::new(Oom {
+                memory_cgroup: rss_bytes.map(|_| "/docker/é".into()),
+                rss_bytes,
+                oom_score_adj,
             }))
         });
     let io = (any::<u32>(), any::<u64>(), 0..5_u64).prop_map(|(major, bytes, operation)| {
@@ -97,9 +118,18 @@ fn kind() -> impl Strategy<Value = EventKind> {
             reason: "ring_full".into(),
             count,
             from_ns,
+            command: (count % 2 == 0).then(|| b"cc1".as_slice().into()),
+            cgroup: (count % 3 == 0).then(|| "/build".into()),
         }))
     });
-    prop_oneof![Just(EventKind::Fork), Just(EventKind::Exec), exit, io, loss]
+    prop_oneof![
+        Just(EventKind::Fork),
+        Just(EventKind::Exec),
+        exit,
+        io,
+        loss,
+        oom
+    ]
 }
 
 fn frame() -> impl Strategy<Value = Frame> {
@@ -114,12 +144,59 @@ fn frame() -> impl Strategy<Value = Frame> {
         any::<i64>(),
         proptest::collection::vec(column, 0..4),
         proptest::collection::vec(ports, 0..3),
+        proptest::collection::vec(short_lived(), 0..3),
+        proptest::collection::vec(block_latency(), 0..3),
     )
-        .prop_map(|(ts_ns, columns, ports)| Frame {
-            ts_ns,
-            columns,
-            ports,
-        })
+        .prop_map(
+            |(ts_ns, columns, ports, short_lived, block_latency)| Frame {
+                ts_ns,
+                columns,
+                ports,
+                short_lived,
+                block_latency,
+            },
+        )
+}
+
+fn short_lived() -> impl Strategy<Value = ShortLived> {
+    (any::<u32>(), any::<u64>(), any::<bool>()).prop_map(|(lives, number, rest)| ShortLived {
+        name: (!rest).then(|| b"cc1".as_slice().into()),
+        uid: (!rest).then_some(lives),
+        username: (!rest).then(|| "bob".into()),
+        cgroup: (!rest).then(|| "/build".into()),
+        container_id: None,
+        lives,
+        cpu_time_ns: number,
+        read_bytes: number,
+        write_bytes: 0,
+        minor_faults: number,
+        major_faults: 1,
+    })
+}
+
+fn block_latency() -> impl Strategy<Value = BlockLatency> {
+    let of = prop_oneof![
+        any::<u32>().prop_map(BlockSource::Issuer),
+        Just(BlockSource::Writeback),
+        (any::<u32>(), any::<u32>()).prop_map(|(major, minor)| BlockSource::Device {
+            major,
+            minor,
+            name: "vda".into()
+        }),
+    ];
+    (of, 0..5_u64, any::<u64>(), 0..BUCKETS).prop_map(|(of, operation, number, bucket)| {
+        let mut histogram = Histogram {
+            bytes: number,
+            latency_sum_ns: number,
+            ..Histogram::default()
+        };
+        histogram.buckets[bucket] = number;
+        BlockLatency {
+            of,
+            operation: Operation::from_number(operation),
+            histogram,
+        }
+    })
 }
 
 fn batch() -> impl Strategy<Value = Batch> {
@@ -209,4 +286,44 @@ fn unknown_sections_are_passed_over() {
 fn a_newer_version_is_named() {
     assert_eq!(decode(b"PMB1\x02\x00"), Err(FormatError::Version(2)));
     assert_eq!(decode(b"PMB2"), Err(FormatError::Magic));
+}
+
+/// Written by the first version, from an upload in which demo ended and demo2 began.
+const FIRST_VERSION: &str = "504d423101060700050508002c2c02002929030018180400050501003232010001020180f99deefbd4b7ea31060104\
+    0101a601020301010403040101ca010503010106070301010c1105010182ea30020801020e060204d309d4090307b8b989c6c0682a050202020802000409020101\
+    0a0202050f0204040203010a80f99deefbd4b7ea31000204820181010302010201010101000604001004050e64656d6f2f7573722f62696e2f64656d6f202d78726f\
+    6f7464656d6f322f7573722f62696e2f64656d6f32";
+
+#[test]
+fn what_the_first_version_stored_is_read() {
+    let digits: Vec<u8> = FIRST_VERSION
+        .bytes()
+        .filter(u8::is_ascii_hexdigit)
+        .collect();
+    let bytes: Vec<u8> = digits
+        .chunks(2)
+        .map(|pair| {
+            let text = std::str::from_utf8(pair).expect("digits");
+            u8::from_str_radix(text, 16).expect("a byte")
+        })
+        .collect();
+    let batch = decode(&bytes).expect("readable");
+    let [ended, began] = &batch.events[..] else {
+        panic!("{batch:?}")
+    };
+    let EventKind::Exit(exit) = &ended.kind else {
+        panic!("{ended:?}")
+    };
+    assert_eq!((&exit.killed_by, exit.oom_killed), (&None, None));
+    let image = began.life.as_ref().and_then(|life| life.image.as_ref());
+    let image = image.expect("an image");
+    assert_eq!(
+        (&*image.args, image.args_cut),
+        (&b"/usr/bin/demo2"[..], false)
+    );
+    assert_eq!(
+        encode(&batch),
+        bytes,
+        "what has nothing new to say is stored as before"
+    );
 }

@@ -72,6 +72,16 @@ export function AgentTable({ agents, stale }: Props) {
             <th scope="col" className={styles.numeric} title={t`Time between two samples`}>
               <Trans>Interval</Trans>
             </th>
+            <th scope="col" title={t`What the agent gave up to keep its own limits`}>
+              <Trans>Degraded</Trans>
+            </th>
+            <th
+              scope="col"
+              className={styles.numeric}
+              title={t`Values in command lines that the agent replaced since it started, because they look like secrets`}
+            >
+              <Trans>Redacted</Trans>
+            </th>
             <th scope="col">
               <Trans>Version</Trans>
             </th>
@@ -141,7 +151,21 @@ function AgentRow({ agent, now }: { agent: Agent; now: number }) {
           signedDuration(agent.clock_offset_ms)
         )}
       </td>
-      <td className={styles.numeric}>{duration(agent.interval_ms)}</td>
+      <td className={styles.numeric}>
+        {agent.effective_interval_ms > agent.interval_ms ? (
+          <Marked level="warning">{duration(agent.effective_interval_ms)}</Marked>
+        ) : (
+          duration(agent.interval_ms)
+        )}
+      </td>
+      <td>
+        {agent.degraded.length === 0 ? (
+          ZERO
+        ) : (
+          <Marked level="warning">{agent.degraded.join(", ")}</Marked>
+        )}
+      </td>
+      <td className={styles.numeric}>{count(agent.redactions)}</td>
       <td>{agent.version ?? UNKNOWN}</td>
       <td>{agent.kernel ?? UNKNOWN}</td>
     </tr>

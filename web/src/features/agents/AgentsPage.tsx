@@ -48,6 +48,7 @@ function Summary({ agents }: { agents: readonly Agent[] }) {
   const live = agents.filter((agent) => agent.status === "live").length;
   const fallback = agents.filter((agent) => agent.probe !== null && agent.probe !== "ebpf").length;
   const dropping = agents.filter((agent) => Object.values(agent.drops).some((n) => n > 0)).length;
+  const degraded = agents.filter((agent) => agent.degraded.length > 0).length;
   const skewed = agents.filter((agent) => agent.skewed).length;
   return (
     <p className={styles.summary}>
@@ -64,6 +65,12 @@ function Summary({ agents }: { agents: readonly Agent[] }) {
         <>
           {" · "}
           <Trans>{dropping} with drops</Trans>
+        </>
+      )}
+      {degraded > 0 && (
+        <>
+          {" · "}
+          <Trans>{degraded} degraded</Trans>
         </>
       )}
       {skewed > 0 && (

@@ -33,6 +33,7 @@ export function EventDetails({ event, onClose }: { event: ProcessEvent; onClose:
         <Fact label={<Trans>Parent</Trans>}>{event.ppid ?? UNKNOWN}</Fact>
         {event.type === "exit" && <ExitFacts event={event} />}
         {event.type === "io_slow" && <SlowFacts event={event} />}
+        {event.type === "oom" && <OomFacts event={event} />}
         <Fact label={<Trans>Container</Trans>} wide>
           {event.container_id ?? ZERO}
         </Fact>
@@ -48,15 +49,25 @@ function ExitFacts({ event }: { event: ProcessEvent }) {
   return (
     <>
       <Fact label={<Trans>Outcome</Trans>}>{text.outcome(event)}</Fact>
-      <Fact label={<Trans>Killed by</Trans>}>
-        {event.killed_by ?? (event.signal == null ? ZERO : UNKNOWN)}
-      </Fact>
+      <Fact label={<Trans>Killed by</Trans>}>{text.killer(event)}</Fact>
       <Fact label={<Trans>Duration</Trans>}>{text.length(event)}</Fact>
       <Fact label={<Trans>CPU time</Trans>}>{text.cpuTime(event)}</Fact>
       <Fact label={<Trans>Peak RSS</Trans>}>{text.peakRss(event)}</Fact>
       <Fact label={<Trans>Read and written</Trans>}>
         {bytes(event.read_bytes)} / {bytes(event.write_bytes)}
       </Fact>
+    </>
+  );
+}
+
+function OomFacts({ event }: { event: ProcessEvent }) {
+  return (
+    <>
+      <Fact label={<Trans>Memory cgroup</Trans>} wide>
+        {event.memory_cgroup ?? UNKNOWN}
+      </Fact>
+      <Fact label={<Trans>RSS when chosen</Trans>}>{bytes(event.rss_bytes)}</Fact>
+      <Fact label={<Trans>OOM score adjustment</Trans>}>{event.oom_score_adj ?? UNKNOWN}</Fact>
     </>
   );
 }

@@ -184,6 +184,14 @@ function Loss({ event, utc }: { event: ProcessEvent; utc: boolean }) {
   const kind = event.loss_kind ?? UNKNOWN;
   const reason = event.loss_reason ?? UNKNOWN;
   const host = event.agent_id;
+  const { command } = event;
+  if (command) {
+    return (
+      <Trans>
+        {from} – {until}: {count} × {kind} of {command} lost on {host} ({reason})
+      </Trans>
+    );
+  }
   return (
     <Trans>
       {from} – {until}: {count} × {kind} lost on {host} ({reason})

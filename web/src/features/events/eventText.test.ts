@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ProcessEvent } from "../../api/client.ts";
-import { command, cpuTime, length, outcome, peakRss, severity } from "./eventText.ts";
+import { command, cpuTime, killer, length, outcome, peakRss, severity } from "./eventText.ts";
 
 const event = (fields: Partial<ProcessEvent>) => ({ type: "exit", ...fields }) as ProcessEvent;
 
@@ -11,6 +11,16 @@ describe("event text", () => {
     expect(outcome(event({ exit_code: null, signal: 40 }))).toBe("signal 40");
     expect(outcome(event({ exit_code: null, signal: null }))).toBe("?");
     expect(outcome(event({ type: "exec" }))).toBe("");
+  });
+
+  it("names who killed it, the kernel, nobody, or says that it is not known", () => {
+    const killed_by = { process_id: "7-42-0f0f0f0f", pid: 7, name: "bash", uid: 0 };
+    expect(killer(event({ signal: 15, killed_by }))).toBe("bash 7 (UID 0)");
+    expect(killer(event({ signal: 9, oom_killed: true }))).toBe("OOM");
+    expect(killer(event({ signal: 9 }))).toBe("?");
+    expect(killer(event({ exit_code: 0 }))).toBe("–");
+    expect(outcome(event({ type: "oom", rss_bytes: 67_108_864 }))).toBe("OOM 64.0 MiB");
+    expect(severity(event({ type: "oom" }))).toBe("critical");
   });
 
   it("warns of crashes only", () => {

@@ -1,10 +1,10 @@
 /** Events in words: outcomes, signals, and what an event has instead of an outcome. */
 import type { ProcessEvent } from "../../api/client.ts";
-import { bytes, duration, UNKNOWN } from "../../ui/format.ts";
+import { bytes, duration, UNKNOWN, ZERO } from "../../ui/format.ts";
 import type { SeverityLevel } from "../../ui/Severity.tsx";
 
 /** The kinds that exist; the filter offers them in this order. */
-export const EVENT_TYPES = ["exec", "exit", "fork", "io_slow", "loss"] as const;
+export const EVENT_TYPES = ["exec", "exit", "fork", "io_slow", "oom", "loss"] as const;
 
 const SIGNALS: Record<number, string> = {
   1: "HUP",
@@ -41,9 +41,19 @@ export function outcome(event: ProcessEvent): string {
       return exitOutcome(event);
     case "io_slow":
       return `${event.op ?? UNKNOWN} ${event.device ?? UNKNOWN} ${bytes(event.bytes)}`;
+    case "oom":
+      return `OOM ${bytes(event.rss_bytes)}`;
     default:
       return "";
   }
+}
+
+/** Who sent the signal: nobody where there was none, the kernel itself, or not known. */
+export function killer(event: ProcessEvent): string {
+  const by = event.killed_by;
+  if (by) return `${by.name} ${by.pid} (UID ${by.uid})`;
+  if (event.signal == null) return ZERO;
+  return event.oom_killed ? "OOM" : UNKNOWN;
 }
 
 function exitOutcome(event: ProcessEvent): string {
@@ -56,7 +66,7 @@ function exitOutcome(event: ProcessEvent): string {
 }
 
 export function severity(event: ProcessEvent): SeverityLevel | null {
-  if (event.oom_killed) return "critical";
+  if (event.oom_killed || event.type === "oom") return "critical";
   if (event.signal != null && VIOLENT.has(event.signal)) return "warning";
   return null;
 }

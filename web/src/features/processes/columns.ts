@@ -88,13 +88,31 @@ export const COLUMNS: readonly ProcessColumn[] = [
     text: written("cpu_percent", format.percent),
   },
   {
+    id: "short_lived_cpu_percent",
+    label: msg`Short CPU %`,
+    meaning: msg`CPU time of descendants that began and ended within the last sampling interval, in % of one core; no row of theirs shows it`,
+    width: 104,
+    numeric: true,
+    descendingFirst: true,
+    text: written("short_lived_cpu_percent", format.percent),
+  },
+  {
+    id: "cpu_time_ms",
+    label: msg`CPU time`,
+    meaning: msg`CPU time since the process started`,
+    width: 88,
+    numeric: true,
+    descendingFirst: true,
+    text: written("cpu_time_ms", format.duration),
+  },
+  {
     id: "memory_rss",
     label: msg`RSS`,
-    meaning: msg`Resident memory in IEC bytes, at the last sample`,
+    meaning: msg`Resident memory in IEC bytes, at the last sample; ≈ is the kernel's approximation`,
     width: 84,
     numeric: true,
     descendingFirst: true,
-    text: written("memory_rss", format.bytes),
+    text: resident,
   },
   {
     id: "memory_percent",
@@ -176,6 +194,42 @@ export const COLUMNS: readonly ProcessColumn[] = [
     text: written("write_bytes", format.bytes),
   },
   {
+    id: "voluntary_switches",
+    label: msg`Waits`,
+    meaning: msg`Voluntary context switches since the process started: it waited for something`,
+    width: 80,
+    numeric: true,
+    descendingFirst: true,
+    text: written("voluntary_switches", format.count),
+  },
+  {
+    id: "involuntary_switches",
+    label: msg`Preemptions`,
+    meaning: msg`Involuntary context switches since the process started: another one got the CPU`,
+    width: 104,
+    numeric: true,
+    descendingFirst: true,
+    text: written("involuntary_switches", format.count),
+  },
+  {
+    id: "minor_faults",
+    label: msg`Minor faults`,
+    meaning: msg`Page faults since the process started that needed no storage`,
+    width: 104,
+    numeric: true,
+    descendingFirst: true,
+    text: written("minor_faults", format.count),
+  },
+  {
+    id: "major_faults",
+    label: msg`Major faults`,
+    meaning: msg`Page faults since the process started that waited for storage`,
+    width: 104,
+    numeric: true,
+    descendingFirst: true,
+    text: written("major_faults", format.count),
+  },
+  {
     id: "start_time",
     label: msg`Started`,
     meaning: msg`When the process started: time of day, or the date when it was not today`,
@@ -254,6 +308,12 @@ function command(store: ColumnStore, slot: number): string {
   const text = store.string("cmdline", slot);
   if (text === null) return format.UNKNOWN;
   return text === "" ? `[${store.string("name", slot) ?? format.UNKNOWN}]` : text;
+}
+
+function resident(store: ColumnStore, slot: number): string {
+  const text = format.bytes(store.number("memory_rss", slot));
+  const approximate = store.number("rss_exact", slot) === 0;
+  return approximate && text !== format.UNKNOWN ? `≈ ${text}` : text;
 }
 
 function ports(store: ColumnStore, slot: number): string {

@@ -15,6 +15,8 @@ export function rowOf(store: ColumnStore, slot: number): Row {
   const row: Row = {};
   for (const column of STRING_COLUMNS) row[column] = store.string(column, slot);
   for (const column of NUMBERS) row[column] = orNull(store.number(column, slot));
+  const exact = store.number("rss_exact", slot);
+  row.rss_exact = Number.isNaN(exact) ? null : exact === 1;
   const start = store.number("start_time", slot);
   row.start_time = Number.isNaN(start) ? null : new Date(start).toISOString();
   row.ports = store.ports[slot] ?? null;

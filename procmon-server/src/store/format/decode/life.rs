@@ -24,7 +24,7 @@ pub(super) fn read_lives(
 }
 
 struct LifeReader<'a> {
-    columns: [ColumnReader<'a>; 19],
+    columns: [ColumnReader<'a>; 20],
     start: i64,
     started_ns: i64,
 }
@@ -58,7 +58,7 @@ impl<'a> LifeReader<'a> {
         };
         let started_delta = self.column(id::STARTED_NS).signed()?;
         self.started_ns = self.started_ns.wrapping_add(started_delta);
-        let image = self.image(strings, flags & id::HAS_IMAGE != 0)?;
+        let image = self.image(strings, flags)?;
         let credentials = self.credentials(strings)?;
         let parent = self.column(id::PPID).known_u32()?;
         let mut text = |id| -> Result<Option<Box<str>>, FormatError> {
@@ -79,23 +79,28 @@ impl<'a> LifeReader<'a> {
         })
     }
 
-    fn image(&mut self, strings: &Strings<'_>, known: bool) -> Result<Option<Image>, FormatError> {
+    fn image(&mut self, strings: &Strings<'_>, flags: u64) -> Result<Option<Image>, FormatError> {
         use column::life as id;
         let seq = self.column(id::IMAGE_SEQ).next()? as u32;
         let name = self.column(id::NAME).next()?;
         let exe = self.column(id::EXE).next()?;
         let args = self.column(id::ARGS).next()?;
         let cut = self.column(id::ARGS_CUT).next()?;
-        if !known {
+        let grown = self.column(id::ARGS_GROWN).next()?;
+        if flags & id::HAS_IMAGE == 0 {
             return Ok(None);
         }
         let args = strings.bytes(args)?;
+        let looks_cut = cut > 0;
+        let args_cut =
+            flags & id::ARGS_ARE_CUT != 0 || looks_cut && flags & id::ARGS_ARE_WHOLE == 0;
         Ok(Some(Image {
             seq,
             name: strings.bytes(name)?.into(),
             exe: strings.bytes(exe)?.into(),
             args: args.into(),
-            args_bytes: cut.saturating_add(args.len() as u64),
+            args_bytes: cut.saturating_add(args.len() as u64).saturating_sub(grown),
+            args_cut,
         }))
     }
 

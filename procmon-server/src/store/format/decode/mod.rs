@@ -1,6 +1,7 @@
 //! Bytes to batch.
 
 mod event;
+mod interval;
 mod life;
 mod sample;
 
@@ -9,6 +10,7 @@ use super::strings::Strings;
 use super::{FormatError, section};
 use crate::batch::{Batch, Event};
 use event::read_events;
+use interval::{read_block_latency, read_short_lived};
 use life::read_lives;
 use sample::{read_frame, read_span, read_totals};
 
@@ -27,6 +29,11 @@ pub fn decode(bytes: &[u8]) -> Result<Batch, FormatError> {
         &sections.read(section::FRAME)?,
         &sections.read(section::PORTS)?,
     )?;
+    if let Some(frame) = &mut batch.frame {
+        frame.short_lived = read_short_lived(&sections.read(section::SHORT_LIVED)?, &strings)?;
+        frame.block_latency =
+            read_block_latency(&sections.read(section::BLOCK_LATENCY)?, &strings)?;
+    }
     batch.totals = read_totals(&sections.read(section::TOTALS)?)?;
     Ok(batch)
 }

@@ -184,7 +184,6 @@ impl BatchBuilder {
             ring_bytes: condition.ring_bytes,
             labels: self.speaker.labels.clone(),
             redactions: condition.redactions,
-            ..wire::AgentHealth::default()
         }
     }
 

@@ -55,6 +55,8 @@ pub enum Probe {
     #[default]
     Auto,
     Ebpf,
+    Tracepoint,
+    Procnet,
     Sample,
 }
 
@@ -63,19 +65,26 @@ impl Probe {
         match self {
             Self::Auto => "auto",
             Self::Ebpf => "ebpf",
+            Self::Tracepoint => "tracepoint",
+            Self::Procnet => "procnet",
             Self::Sample => "sample",
         }
     }
 }
 
 impl Setting for Probe {
-    const EXPECTED: &'static str =
-        "auto, ebpf or sample (tracepoint and procnet are not supported by this version)";
+    const EXPECTED: &'static str = "auto, ebpf, tracepoint, procnet or sample";
 
     fn from_value(value: &Value) -> Option<Self> {
-        [Self::Auto, Self::Ebpf, Self::Sample]
-            .into_iter()
-            .find(|probe| value.scalar() == Some(probe.name()))
+        [
+            Self::Auto,
+            Self::Ebpf,
+            Self::Tracepoint,
+            Self::Procnet,
+            Self::Sample,
+        ]
+        .into_iter()
+        .find(|probe| value.scalar() == Some(probe.name()))
     }
 }
 

@@ -31,6 +31,7 @@ struct Started {
     listener: Option<TcpListener>,
     ship: Arc<ShipState>,
     vitals: Arc<Vitals>,
+    redactor: Redactor,
     config: watch::Sender<Arc<AgentConfig>>,
 }
 
@@ -45,10 +46,10 @@ pub(crate) fn run(flags: &Flags, config: AgentConfig) -> Result<ExitCode> {
 fn start(config: &Arc<AgentConfig>) -> Result<Started> {
     let limits = SpoolOptions::new(config.spool_max_bytes).within(config.mem_limit_bytes);
     let (writer, reader) = spool::open(&config.spool_dir, limits)?;
+    let redactor = Redactor::new(config.redact, config.redact_rules.as_deref())?;
     let listener = config.listen.map(listen::bind).transpose()?;
     let (continuity, predecessor) = resume::prepare(&config.spool_dir, config.pin, &writer)?;
-    let (level, reason, capture) =
-        probe::choose(config.probe, capture_options(config), continuity)?;
+    let (level, reason, source) = probe::choose(config.probe, capture_options(config), continuity)?;
     if level == Level::Ebpf {
         tracing::info!("agent {}: probe {level}", config.agent_id);
     } else {
@@ -64,7 +65,7 @@ fn start(config: &Arc<AgentConfig>) -> Result<Started> {
     let options = WatchOptions {
         speaker,
         spool_max_bytes: config.spool_max_bytes,
-        redactor: Redactor::default(),
+        redactor: redactor.clone(),
         resync: ship.resync(),
         vitals: Arc::clone(&vitals),
         config: receiver,
@@ -72,11 +73,12 @@ fn start(config: &Arc<AgentConfig>) -> Result<Started> {
     };
     Ok(Started {
         level,
-        watch: Watch::new(capture, writer, options)?,
+        watch: Watch::new(source, writer, options)?,
         reader,
         listener,
         ship,
         vitals,
+        redactor,
         config: sender,
     })
 }
@@ -117,6 +119,7 @@ async fn serve(started: Started, flags: Flags, privileges: Option<Privileges>) -
         listener,
         ship,
         vitals,
+        redactor,
         config,
         ..
     } = started;
@@ -150,7 +153,7 @@ async fn serve(started: Started, flags: Flags, privileges: Option<Privileges>) -
     }
     let reloading = stop_watch.clone();
     tasks.spawn(async move {
-        reload_on_hangup(&flags, config, targets, &reloading)
+        reload_on_hangup(&flags, &redactor, config, targets, &reloading)
             .await
             .context("waiting for SIGHUP")
     });
@@ -168,6 +171,7 @@ fn target_of(config: &AgentConfig) -> ShipTarget {
 /// Each SIGHUP reads the configuration again. A channel holds the newest one only: that is the one that counts.
 async fn reload_on_hangup(
     flags: &Flags,
+    redactor: &Redactor,
     configs: watch::Sender<Arc<AgentConfig>>,
     targets: watch::Sender<ShipTarget>,
     shutdown: &CancellationToken,
@@ -179,7 +183,7 @@ async fn reload_on_hangup(
             () = shutdown.cancelled() => return Ok(()),
         }
         let running = Arc::clone(&configs.borrow());
-        let reloaded = match reload::reload(flags, &running) {
+        let reloaded = match reload::reload(flags, &running, redactor) {
             Ok(reloaded) => reloaded,
             Err(error) => {
                 tracing::error!("SIGHUP: {error:#}. The configuration stays as it was");

@@ -10,40 +10,36 @@ use procmon_common::wire;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::decode::decode;
-use crate::enrich::clock::boot_ns;
 use crate::enrich::procfs;
-use crate::kernel::Capture;
 use crate::redact::Redactor;
-use crate::table::{Changes, Life, Table};
+use crate::source::Source;
+use crate::table::{Changes, Table};
 
 const TICK: std::time::Duration = std::time::Duration::from_millis(50);
+/// Printed before more are taken.
+const MAX_EVENTS: usize = 1024;
 
 /// Prints until `shutdown`, or until nobody reads any more. What was lost is told on stderr.
 pub fn run(
-    mut capture: Capture,
+    mut source: Source,
     fork_events: bool,
     redactor: Redactor,
     shutdown: &CancellationToken,
     out: &mut impl Write,
 ) -> Result<()> {
-    let mut table = Table::new(fork_events, true);
+    let mut table = Table::new(fork_events, source.knows_totals());
     table.set_redactor(redactor);
     table.baseline()?;
     let mut printer = Printer::new(procfs::boot_id()?);
     let mut lost = 0;
     loop {
         let stopping = shutdown.is_cancelled();
-        capture.drain(|bytes| {
-            match decode(bytes) {
-                Ok(record) => table.apply(&record),
-                Err(error) => {
-                    tracing::error!("a record of the kernel programs cannot be read: {error}");
-                }
-            }
-            true
-        });
-        table.expire(if stopping { u64::MAX } else { boot_ns() }, Life::exists);
+        let goes_on = source.drain(
+            &mut table,
+            |table| table.pending_events() >= MAX_EVENTS,
+            |error| tracing::error!("a record of the kernel programs cannot be read: {error}"),
+        )?;
+        source.expire(&mut table, stopping);
         for event in printer.events(table.take_changes()) {
             if writeln!(out, "{event}").is_err() {
                 return Ok(());
@@ -52,15 +48,17 @@ pub fn run(
         if out.flush().is_err() || stopping {
             return Ok(());
         }
-        let now_lost = capture.counters()?.lost().map(|(.., count)| count).sum();
+        let now_lost = source.counters()?.lost().map(|(.., count)| count).sum();
         if now_lost > lost {
             eprintln!(
-                "{} records were lost: the ring is full faster than this output is read",
+                "{} events were lost: they come faster than this output is read",
                 now_lost - lost
             );
             lost = now_lost;
         }
-        capture.wait(TICK);
+        if !goes_on {
+            source.wait(TICK);
+        }
     }
 }
 

@@ -120,7 +120,7 @@ impl LossMeter {
         counts.extend(
             kernel
                 .lost()
-                .map(|(kind, reason, count)| ((kind.name(), reason), count)),
+                .map(|(kind, reason, count)| ((kind, reason), count)),
         );
         counts
     }

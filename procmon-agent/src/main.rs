@@ -9,9 +9,10 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Parser;
 use procmon_agent::config::{AgentConfig, Cli, Command, TopFlags};
+use procmon_agent::kernel::CaptureOptions;
 use procmon_agent::kernel::probe::{self, Level};
-use procmon_agent::kernel::{Capture, CaptureOptions};
 use procmon_agent::redact::Redactor;
+use procmon_agent::source::Source;
 use procmon_agent::top::{self, TopOptions};
 use procmon_agent::{check, events, privileges, resume};
 use tokio::runtime::Runtime;
@@ -41,6 +42,8 @@ fn start_log() {
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
+        // Telling of a line that cannot be written goes to the same place, and panics when its reader is gone.
+        .log_internal_errors(false)
         .init();
 }
 
@@ -49,9 +52,10 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     match cli.command {
         Some(Command::Check) => runtime()?.block_on(check::run(&config, &probe::assess())),
         Some(Command::Events) => {
-            let capture = start_capture(&config)?;
-            daemon::give_up_privileges(&config, Level::Ebpf, true)?;
-            runtime()?.block_on(print_events(capture, config.fork_events))
+            let (level, source) = start_events(&config)?;
+            let redactor = Redactor::new(config.redact, config.redact_rules.as_deref())?;
+            daemon::give_up_privileges(&config, level, true)?;
+            runtime()?.block_on(print_events(source, config.fork_events, redactor))
         }
         Some(Command::Top(flags)) => show_top(&config, flags),
         Some(Command::Unpin) => resume::unpin(&config.spool_dir),
@@ -66,18 +70,22 @@ fn runtime() -> std::io::Result<Runtime> {
         .build()
 }
 
-fn start_capture(config: &AgentConfig) -> Result<Capture> {
-    Capture::start(capture_options(config)).map_err(|error| {
-        anyhow::anyhow!(
-            "`events` needs the probe level ebpf: {}. Try `procmon-agent check`",
-            probe::explain(&error)
-        )
-    })
+/// A source that tells events.
+fn start_events(config: &AgentConfig) -> Result<(Level, Source)> {
+    let (level, reason, source) = probe::choose(config.probe, capture_options(config), None)?;
+    anyhow::ensure!(
+        source.has_events(),
+        "`events` needs a probe level that tells events, not {level} ({reason}). Try `procmon-agent check`"
+    );
+    if level != Level::Ebpf {
+        tracing::warn!("probe {level}: {reason}");
+    }
+    Ok((level, source))
 }
 
 /// At the best level that works, without a word about it: a user who is not root expects less.
 fn show_top(config: &AgentConfig, flags: TopFlags) -> Result<ExitCode> {
-    let (level, _, capture) = probe::choose(config.probe, capture_options(config), None)?;
+    let (level, _, source) = probe::choose(config.probe, capture_options(config), None)?;
     if config.hardening {
         privileges::give_up(&privileges::features(level.name(), true))?;
     }
@@ -92,10 +100,17 @@ fn show_top(config: &AgentConfig, flags: TopFlags) -> Result<ExitCode> {
         rows: flags.rows,
         interval,
     };
+    let redactor = Redactor::new(config.redact, config.redact_rules.as_deref())?;
     let shutdown = CancellationToken::new();
     let stopping = shutdown.clone();
     runtime()?.block_on(until_signal(shutdown, move || {
-        top::run(capture, options, &stopping, &mut std::io::stdout().lock())
+        top::run(
+            source,
+            redactor,
+            options,
+            &stopping,
+            &mut std::io::stdout().lock(),
+        )
     }))
 }
 
@@ -117,14 +132,14 @@ async fn until_signal(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn print_events(capture: Capture, fork_events: bool) -> Result<ExitCode> {
+async fn print_events(source: Source, fork_events: bool, redactor: Redactor) -> Result<ExitCode> {
     let shutdown = CancellationToken::new();
     let stopping = shutdown.clone();
     until_signal(shutdown, move || {
         events::run(
-            capture,
+            source,
             fork_events,
-            Redactor::default(),
+            redactor,
             &stopping,
             &mut std::io::stdout().lock(),
         )

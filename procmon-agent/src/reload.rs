@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::config::{AgentConfig, Flags};
+use crate::redact::Redactor;
 
 /// What reading the configuration again led to.
 #[derive(Debug)]
@@ -48,9 +49,13 @@ enum Effect {
     AtStart,
 }
 
-/// Reads all layers again. On an error nothing has changed.
-pub fn reload(flags: &Flags, running: &AgentConfig) -> Result<Reloaded> {
-    Ok(merge(running, AgentConfig::load(flags)?))
+/// Reads all layers again, and the rules of redaction, which may be others in the same file. On an error nothing has
+/// changed.
+pub fn reload(flags: &Flags, running: &AgentConfig, redactor: &Redactor) -> Result<Reloaded> {
+    let reloaded = merge(running, AgentConfig::load(flags)?);
+    let config = &reloaded.config;
+    redactor.reload(config.redact, config.redact_rules.as_deref())?;
+    Ok(reloaded)
 }
 
 fn merge(running: &AgentConfig, read: AgentConfig) -> Reloaded {
@@ -68,6 +73,8 @@ fn merge(running: &AgentConfig, read: AgentConfig) -> Reloaded {
         token: read.token,
         labels: read.labels,
         fork_events: read.fork_events,
+        redact: read.redact,
+        redact_rules: read.redact_rules,
         mem_limit_bytes: read.mem_limit_bytes,
         cpu_limit_percent: read.cpu_limit_percent,
         ..running.clone()
@@ -102,8 +109,8 @@ fn differences(a: &AgentConfig, b: &AgentConfig) -> [(&'static str, Effect, bool
             AtStart,
             a.io_slow_threshold != b.io_slow_threshold,
         ),
-        ("redact", AtStart, a.redact != b.redact),
-        ("redact_rules", AtStart, a.redact_rules != b.redact_rules),
+        ("redact", Now, a.redact != b.redact),
+        ("redact_rules", Now, a.redact_rules != b.redact_rules),
         ("pin", AtStart, a.pin != b.pin),
         ("listen", AtStart, a.listen != b.listen),
         ("mem_limit", Now, a.mem_limit_bytes != b.mem_limit_bytes),

@@ -15,16 +15,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::batch::{BatchBuilder, Condition, Content, Speaker};
 use crate::config::AgentConfig;
-use crate::decode::decode;
-use crate::enrich::clock::{boot_ns, unix_ns};
+use crate::enrich::clock::unix_ns;
 use crate::kernel::{Capture, KernelCounters};
 use crate::limits::{Limits, thread_cpu};
 use crate::losses::LossMeter;
 use crate::redact::Redactor;
 use crate::resume::Predecessor;
 use crate::sample::Sampler;
+use crate::source::Source;
 use crate::spool::{Appended, SpoolWriter};
-use crate::table::{Life, Table};
+use crate::table::Table;
 use crate::vitals::Vitals;
 use upkeep::Upkeep;
 
@@ -53,7 +53,7 @@ pub struct WatchOptions {
 }
 
 pub struct Watch {
-    capture: Option<Capture>,
+    source: Source,
     table: Table,
     sampler: Sampler,
     builder: BatchBuilder,
@@ -64,6 +64,7 @@ pub struct Watch {
     last_sample: Option<Instant>,
     sample_cost: Duration,
     losses: LossMeter,
+    lost_before: u64,
     /// Counts that the next batch tells.
     telling: Option<KernelCounters>,
     events: HashMap<String, u64>,
@@ -74,23 +75,20 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Takes the baseline, or what the run before knew, when its rings are continued. `capture` is attached already, so
-    /// that nothing falls between; without it processes are found by comparing samples.
-    pub fn new(
-        mut capture: Option<Capture>,
-        spool: SpoolWriter,
-        options: WatchOptions,
-    ) -> Result<Self> {
+    /// Takes the baseline, or what the run before knew, when its rings are continued. `source` is attached already, so
+    /// that nothing falls between.
+    pub fn new(mut source: Source, spool: SpoolWriter, options: WatchOptions) -> Result<Self> {
         let mut config = options.config;
         let current = Arc::clone(&config.borrow_and_update());
-        let mut table = Table::new(current.fork_events, capture.is_some());
+        let mut table = Table::new(current.fork_events, source.knows_totals());
         table.set_redactor(options.redactor.clone());
         let (mut limits, mut upkeep) = (Limits::new(current.allowance()), Upkeep::new());
         let mut builder = BatchBuilder::new(options.speaker)?;
-        let other_abi = capture.as_ref().map_or(0, Capture::unreadable);
+        let capture = source.ebpf();
+        let other_abi = capture.map_or(0, Capture::unreadable);
         let continued = options
             .predecessor
-            .zip(capture.as_ref())
+            .zip(capture)
             .filter(|(_, capture)| capture.is_continued());
         let losses = if let Some((before, capture)) = continued {
             for known in &before.processes {
@@ -104,9 +102,9 @@ impl Watch {
             table.baseline_while(|table| upkeep.measure(&mut limits, table))?;
             LossMeter::since(unix_ns(), other_abi)
         };
-        let iterator = capture.as_mut().and_then(Capture::take_iterator);
+        let iterator = source.ebpf_mut().and_then(Capture::take_iterator);
         Ok(Self {
-            capture,
+            source,
             table,
             sampler: Sampler::new(iterator)?,
             builder,
@@ -117,6 +115,7 @@ impl Watch {
             last_sample: None,
             sample_cost: Duration::ZERO,
             losses,
+            lost_before: 0,
             telling: None,
             events: HashMap::new(),
             limits,
@@ -129,6 +128,7 @@ impl Watch {
     /// Runs until `shutdown`; what was seen until then is in the spool when it returns.
     pub fn run(mut self, shutdown: &CancellationToken) -> Result<()> {
         let mut sample_due = Instant::now();
+        let mut next_send = Instant::now();
         while !shutdown.is_cancelled() {
             self.vitals.ticked();
             if Instant::now() >= sample_due {
@@ -140,26 +140,24 @@ impl Watch {
             // What changes the interval applies to the one that has begun.
             let next_sample = sample_due.min(Instant::now() + self.interval());
             sample_due = next_sample;
-            let tick = if self.table.awaits_totals() {
-                SHORT_TICK
-            } else {
-                TICK
-            };
-            self.wait(tick.min(next_sample.saturating_duration_since(Instant::now())));
+            self.source.wait(self.tick(next_sample, next_send));
             self.drain()?;
-            self.table.expire(boot_ns(), Life::exists);
+            self.source.expire(&mut self.table, false);
+            // Some levels wake this loop at each event: it is read at once, and sent with those that follow it.
+            let is_due = Instant::now() >= next_send;
             if self.builder.health_is_urgent() {
                 let health = Some(self.health()?);
                 self.send(Content {
                     health,
                     ..Content::default()
                 })?;
-            } else if self.table.has_changes() || self.must_key() {
+            } else if is_due && (self.table.has_changes() || self.must_key()) {
                 self.send(Content::default())?;
+                next_send = Instant::now() + SHORT_TICK;
             }
         }
         self.drain()?;
-        self.table.expire(u64::MAX, Life::exists);
+        self.source.expire(&mut self.table, true);
         let closing = Content {
             losses: self.losses()?,
             health: Some(self.health()?),
@@ -168,28 +166,25 @@ impl Watch {
         self.send(closing)
     }
 
-    fn wait(&self, timeout: Duration) {
-        match &self.capture {
-            Some(capture) => capture.wait(timeout),
-            None => std::thread::sleep(timeout),
-        }
+    /// How long there is nothing to do, unless something happens.
+    fn tick(&self, next_sample: Instant, next_send: Instant) -> Duration {
+        let now = Instant::now();
+        let tick = if self.table.has_changes() {
+            next_send.saturating_duration_since(now)
+        } else if self.table.awaits_totals() {
+            SHORT_TICK
+        } else {
+            TICK
+        };
+        tick.min(next_sample.saturating_duration_since(now))
     }
 
-    /// Applies all pending records; closes a batch whenever one is full.
+    /// Applies all pending events; closes a batch whenever one is full.
     fn drain(&mut self) -> Result<()> {
         loop {
-            let Some(capture) = &mut self.capture else {
-                return Ok(());
-            };
-            let (table, losses) = (&mut self.table, &mut self.losses);
-            capture.drain_placed(|record| {
-                match decode(record.bytes) {
-                    Ok(decoded) => table.apply_placed(&decoded, record.place, record.again),
-                    Err(error) => losses.undecodable(error),
-                }
-                !is_full(table)
-            });
-            if !is_full(&self.table) {
+            let losses = &mut self.losses;
+            let undecodable = |error| losses.undecodable(error);
+            if !self.source.drain(&mut self.table, is_full, undecodable)? {
                 return Ok(());
             }
             self.send(Content::default())?;
@@ -212,17 +207,17 @@ impl Watch {
         self.drain()?;
         let sample = self.sampler.take()?;
         self.drain()?;
-        if self.capture.is_none() {
-            self.table.drop_replaced();
-        }
-        let grace = if self.capture.is_some() {
+        let grace = if self.source.has_events() {
             RECORD_GRACE
         } else {
             Duration::ZERO
         };
+        if self.must_compare_starts()? {
+            self.table.drop_replaced();
+        }
         self.table.merge(&sample, self.last_sample, grace);
         // The server counts on it that no exit waits longer than it must when a batch is built.
-        self.table.expire(boot_ns(), Life::exists);
+        self.source.expire(&mut self.table, false);
         self.last_sample = Some(sample.taken);
         self.sample_cost = started.elapsed();
         self.spool.retry();
@@ -248,10 +243,24 @@ impl Watch {
     }
 
     fn block_latency(&mut self) -> Result<Vec<wire::BlockLatency>> {
-        let Some(capture) = &mut self.capture else {
+        let Some(capture) = self.source.ebpf_mut() else {
             return Ok(Vec::new());
         };
         Ok(self.table.block_latency(&capture.latencies()?))
+    }
+
+    /// Whether a pid may have been given to another process unnoticed: nothing tells, or something was lost.
+    fn must_compare_starts(&mut self) -> Result<bool> {
+        if !self.source.has_events() {
+            return Ok(true);
+        }
+        let lost = self
+            .source
+            .counters()?
+            .lost()
+            .map(|(.., count)| count)
+            .sum();
+        Ok(std::mem::replace(&mut self.lost_before, lost) != lost)
     }
 
     fn must_key(&self) -> bool {
@@ -291,7 +300,7 @@ impl Watch {
         }
         content.processes = changes.processes;
         content.events = changes.events;
-        let marks = self.capture.as_ref().map(Capture::marks);
+        let marks = self.source.ebpf().map(Capture::marks);
         content.rings = marks.into_iter().flatten().map(Into::into).collect();
         let mut appended = Appended::Disk;
         for batch in self.builder.build(content)? {
@@ -303,7 +312,7 @@ impl Watch {
 
     /// Gives back to the kernel what the spool has now: this, and no sooner, makes a killed agent lose nothing.
     fn settle(&mut self, appended: Appended) -> Result<()> {
-        let Some(capture) = &mut self.capture else {
+        let Some(capture) = self.source.ebpf_mut() else {
             return Ok(());
         };
         // What waits in memory for the disk stays in the ring, too, as long as there is room for more.
@@ -331,7 +340,7 @@ impl Watch {
 
     fn health(&mut self) -> Result<wire::AgentHealth> {
         let condition = self.condition()?;
-        if let Some(capture) = &mut self.capture {
+        if let Some(capture) = self.source.ebpf_mut() {
             capture.forget_fill();
         }
         Ok(self.builder.health(condition))
@@ -339,36 +348,30 @@ impl Watch {
 
     fn condition(&self) -> Result<Condition> {
         let spool = self.spool.stats();
-        let fill = self.capture.as_ref().map(Capture::fill);
+        let fill = self.source.ebpf().map(Capture::fill);
         let (ring_used_bytes, ring_bytes) = fill.unwrap_or_default();
         Ok(Condition {
-            drops: self.losses.totals(&self.kernel_counters()?, &spool),
+            drops: self.losses.totals(&self.source.counters()?, &spool),
             events: self.events.clone(),
             spool_bytes: spool.bytes(),
             spool_max_bytes: self.spool_max_bytes,
             sample: self.sample_cost,
+            redactions: self.redactor.redactions(),
             degraded: self.limits.names(),
             mem_limit_bytes: self.limits.allowance().mem_limit_bytes,
             ring_used_bytes,
             ring_bytes,
-            redactions: self.redactor.redactions(),
         })
     }
 
     fn losses(&mut self) -> Result<Vec<wire::Loss>> {
-        let counters = self.kernel_counters()?;
+        let counters = self.source.counters()?;
         let table = &mut self.table;
         let losses = self
             .losses
             .take(&counters, &self.spool.stats(), |id| table.cgroup_path(id));
         self.telling = Some(counters);
         Ok(losses)
-    }
-
-    fn kernel_counters(&self) -> Result<KernelCounters> {
-        self.capture
-            .as_ref()
-            .map_or_else(|| Ok(KernelCounters::default()), Capture::counters)
     }
 }
 

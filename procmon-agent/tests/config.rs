@@ -212,8 +212,8 @@ fn what_an_operator_reads() {
             "--token: the value (not shown) has a space, a line break",
         ),
         (
-            ["--probe", "procnet"],
-            "--probe: \"procnet\" does not fit; expected auto, ebpf or sample (tracepoint and",
+            ["--probe", "netlink"],
+            "--probe: \"netlink\" does not fit; expected auto, ebpf, tracepoint, procnet or sample",
         ),
         (
             ["--spool-max-bytes", "10kB"],

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use procmon_agent::batch::Speaker;
 use procmon_agent::config::{AgentConfig, Flags, Host};
 use procmon_agent::redact::Redactor;
+use procmon_agent::source::Source;
 use procmon_agent::spool::{self, SpoolOptions, SpoolReader};
 use procmon_agent::vitals::Vitals;
 use procmon_agent::watch::{Watch, WatchOptions};
@@ -48,7 +49,7 @@ impl Running {
             redactor: Redactor::default(),
             predecessor: None,
         };
-        let watch = Watch::new(None, writer, options).expect("reads /proc");
+        let watch = Watch::new(Source::Sample, writer, options).expect("reads /proc");
         let shutdown = CancellationToken::new();
         let stopping = shutdown.clone();
         let thread = std::thread::spawn(move || watch.run(&stopping));

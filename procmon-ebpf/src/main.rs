@@ -17,6 +17,7 @@
 )]
 
 mod block;
+mod classic;
 mod emit;
 mod exec;
 mod exit;

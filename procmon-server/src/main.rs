@@ -41,6 +41,8 @@ fn start_log() {
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
+        // Telling of a line that cannot be written goes to the same place, and panics when its reader is gone.
+        .log_internal_errors(false)
         .init();
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Setup<'a> {
 impl Setup<'_> {
     /// The server alone, ready, and its address.
     pub(crate) fn start_server(&self) -> Result<(String, Service)> {
-        let mut server = Command::new(self.binaries.join("procmon-server"));
+        let mut server = ending_with_us(&self.binaries.join("procmon-server"));
         server
             .args(["--bind-addr", self.bind_addr])
             .arg("--data-dir")
@@ -43,7 +43,7 @@ impl Setup<'_> {
 
     /// The agent alone; it waits for its server by itself.
     pub(crate) fn start_agent(&self, url: &str) -> Result<Service> {
-        let mut agent = Command::new(self.binaries.join("procmon-agent"));
+        let mut agent = ending_with_us(&self.binaries.join("procmon-agent"));
         agent.args(["--server-url", url]);
         agent.arg("--spool-dir").arg(self.spool_dir());
         agent
@@ -96,6 +96,13 @@ impl Pair {
 /// The folder that cargo puts a profile's programs in.
 pub(crate) fn binaries(profile: &str) -> Result<PathBuf> {
     Ok(crate::workspace::target_dir()?.join(profile))
+}
+
+/// A program that is killed when we end without having stopped it, be it by Ctrl-C: its process group is not ours.
+fn ending_with_us(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
 }
 
 fn listening_on(line: &str) -> Option<String> {

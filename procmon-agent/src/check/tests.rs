@@ -157,6 +157,25 @@ fn the_level_that_would_be_used_and_why_not_a_better_one() {
     );
 }
 
+#[tokio::test]
+async fn each_level_that_does_not_work_is_told_with_its_fix() {
+    let folder = tempfile::tempdir().expect("folder");
+    let config = config(folder.path(), flags_for("http://127.0.0.1:1".to_owned()));
+    let probes = [
+        probe("ebpf", false),
+        probe("tracepoint", false),
+        probe("procnet", true),
+        probe("sample", true),
+    ];
+    let (passed, text) = report_text(&config, &probes).await;
+    assert!(passed, "{text}");
+    let expected = "warn  probe: ebpf does not work: ebpf reason\n      fix: ebpf fix\n\
+        warn  probe: tracepoint does not work: tracepoint reason\n      fix: tracepoint fix\n\
+        ok    probe: procnet: procnet reason\n";
+    assert!(text.contains(expected), "{text}");
+    assert!(!text.contains("sample reason"), "{text}");
+}
+
 #[test]
 fn a_spool_that_cannot_be_written_is_a_failure() {
     let folder = tempfile::tempdir().expect("folder");

@@ -74,7 +74,7 @@ pub struct Flags {
         value_name = "NAME=VALUE"
     )]
     pub labels: Vec<String>,
-    /// How to see processes: auto, ebpf or sample [default: auto, the best that works]
+    /// How to see processes: auto, ebpf, tracepoint, procnet or sample [default: auto, the best that works]
     #[arg(long, global = true, value_name = "LEVEL")]
     pub probe: Option<String>,
     /// Where batches wait for the server [default: /var/lib/procmon-agent/spool for root]

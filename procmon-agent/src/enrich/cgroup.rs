@@ -179,8 +179,11 @@ pub fn container_id(path: &str) -> Option<&str> {
 
 /// The innermost service or scope, as systemd names cgroups.
 pub fn systemd_unit(path: &str) -> Option<&str> {
-    path.rsplit('/')
-        .find(|part| part.ends_with(".service") || part.ends_with(".scope"))
+    let kinds = ["service", "scope"];
+    path.rsplit('/').find(|part| {
+        part.rsplit_once('.')
+            .is_some_and(|(_, kind)| kinds.contains(&kind))
+    })
 }
 
 #[cfg(test)]

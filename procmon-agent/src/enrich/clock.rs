@@ -7,6 +7,11 @@ pub fn boot_ns() -> u64 {
     nanoseconds(ClockId::Boottime) as u64
 }
 
+/// What the time since boot is ahead of `CLOCK_MONOTONIC`, which stands still while the host sleeps.
+pub fn suspended_ns() -> u64 {
+    boot_ns().saturating_sub(nanoseconds(ClockId::Monotonic) as u64)
+}
+
 /// Nanoseconds since the Unix epoch.
 pub fn unix_ns() -> i64 {
     nanoseconds(ClockId::Realtime)

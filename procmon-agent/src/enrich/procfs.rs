@@ -33,7 +33,19 @@ pub struct Stat {
     pub name: Vec<u8>,
     pub state: u8,
     pub ppid: u32,
+    pub flags: u32,
+    /// Those that are not released yet.
+    pub threads: u32,
     pub start_ticks: u64,
+}
+
+impl Stat {
+    /// Whether the process runs no more, seen after its first thread ended: no other thread is left, and the one that
+    /// is has not just taken over its place by an exec.
+    pub fn is_over(&self) -> bool {
+        const PF_EXITING: u32 = 4;
+        self.threads <= 1 && self.flags & PF_EXITING != 0
+    }
 }
 
 /// Which boot of this host it is.
@@ -87,12 +99,16 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     let mut fields = text.get(close + 2..)?.split(|byte| *byte == b' ');
     let state = *fields.next()?.first()?;
     let ppid = number(fields.next()?)?;
-    // Field 22; the last that was taken is field 4.
-    let start_ticks = number(fields.nth(17)?)?;
+    // Fields 9, 20 and 22; the last that was taken is field 4.
+    let flags = number(fields.nth(4)?)?;
+    let threads = number(fields.nth(10)?)?;
+    let start_ticks = number(fields.nth(1)?)?;
     Some(Stat {
         name,
         state,
         ppid,
+        flags,
+        threads,
         start_ticks,
     })
 }
@@ -195,6 +211,8 @@ mod tests {
                 name: b"a) R 1 (b)".to_vec(),
                 state: b'S',
                 ppid: 7,
+                flags: 4_194_560,
+                threads: 1,
                 start_ticks: 98_765
             }
         );

@@ -19,7 +19,7 @@ impl Users {
     pub fn credentials(&mut self, (uid, euid, gid): (u32, u32, u32)) -> wire::Credentials {
         wire::Credentials {
             uid,
-            euid,
+            euid: Some(euid),
             gid,
             username: self.name(uid),
         }

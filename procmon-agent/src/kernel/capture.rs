@@ -1,5 +1,6 @@
 //! The loaded programs: wait, drain, give back, count.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use aya::Ebpf;
 use aya::maps::{Map, MapData};
 use aya::programs::ProgramFd;
 use procmon_common::kernel::{Kind, Latency, LatencyKey};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::counters::{Counters, KernelCounters};
 use super::inherited::Inherited;
@@ -199,14 +199,12 @@ impl Capture {
             std::thread::sleep(timeout);
             return;
         }
-        let Ok(timeout) = Timespec::try_from(timeout) else {
-            return;
-        };
-        // An interrupted or failed wait is an early wake-up: the drain after it is harmless.
-        let _ = poll(
-            &mut [PollFd::new(&self.ring, PollFlags::IN)],
-            Some(&timeout),
-        );
+        super::wait_readable([self.ring()], timeout);
+    }
+
+    /// Readable when the programs call for the reader.
+    pub(crate) fn ring(&self) -> BorrowedFd<'_> {
+        self.ring.as_fd()
     }
 
     /// Hands over pending records in order until there is none or `take` returns false; how many there were.

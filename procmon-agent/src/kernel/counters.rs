@@ -28,6 +28,10 @@ pub struct KernelCounters {
     pub counts: Vec<(Kind, &'static str, u64)>,
     /// Whose records found the ring full, as far as that is known; part of `counts`.
     pub lost_by: Vec<LostBy>,
+    /// Events that the proc connector could not deliver, of any kind.
+    pub undelivered: u64,
+    /// The same where only the statuses of exits are taken from it.
+    pub statuses_undelivered: u64,
     /// The maps' own figures, to be noted as told.
     pub(crate) figures: Vec<u64>,
 }
@@ -43,12 +47,17 @@ pub struct LostBy {
 }
 
 impl KernelCounters {
-    /// Records lost, by kind and reason.
-    pub fn lost(&self) -> impl Iterator<Item = (Kind, &'static str, u64)> + '_ {
+    /// What was lost, by kind and reason.
+    pub fn lost(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + '_ {
+        let undelivered = [
+            ("event", "socket_full", self.undelivered),
+            ("exit_status", "socket_full", self.statuses_undelivered),
+        ];
         self.counts
             .iter()
-            .copied()
-            .filter(|(_, reason, _)| *reason != Counter::Emitted.name())
+            .map(|(kind, reason, count)| (kind.name(), *reason, *count))
+            .chain(undelivered)
+            .filter(|(_, reason, count)| *reason != Counter::Emitted.name() && *count > 0)
     }
 
     /// Adds what another version of the programs has counted and nobody told.
@@ -142,6 +151,7 @@ impl Counters {
             counts,
             lost_by,
             figures,
+            ..KernelCounters::default()
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use aya::programs::links::FdLink;
@@ -34,7 +35,8 @@ pub(super) const PROGRAMS: [ProgramRow; 9] = [
     ("signal_sent", "signal_generate", None),
 ];
 
-const LOAD_ATTEMPTS: u32 = 5;
+const LOAD_ATTEMPTS: u32 = 20;
+const LOAD_PAUSE: Duration = Duration::from_millis(5);
 
 /// What the verifier sees as constants, and what makes one version of the programs another.
 pub(super) struct Frozen {
@@ -179,7 +181,10 @@ pub(super) fn patiently(
         attempts -= 1;
         match load() {
             Err(ProgramError::LoadError { io_error, .. })
-                if io_error.raw_os_error() == Some(libc::EAGAIN) && attempts > 0 => {}
+                if io_error.raw_os_error() == Some(libc::EAGAIN) && attempts > 0 =>
+            {
+                std::thread::sleep(LOAD_PAUSE);
+            }
             result => return result,
         }
     }

@@ -1,9 +1,10 @@
 //! Redaction: what looks like a secret in argv is replaced before it is kept anywhere. Pure but for reading the rule file.
 //! An argv can only become part of an image as [`RedactedArgs`], and only [`Redactor`] makes those.
 //!
-//! `rules` makes one automaton of all rules; `scan` looks at what it finds: names (`name`, `value`), commands (`tool`), URLs
+//! `rules` makes one automaton of all rules; `scan` looks at what it finds: names (`name`, `value`, `harmless`), commands (`tool`), URLs
 //! (`url`) and patterns. Time is linear in the length of argv. `word` knows arguments and shell words.
 
+mod harmless;
 mod name;
 mod rule_file;
 mod rules;

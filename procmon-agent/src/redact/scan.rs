@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::rules::{Anchor, Pattern, Rules};
 use super::word::{Arguments, is_quote, is_space};
-use super::{name, tool, url, value};
+use super::{harmless, name, tool, url, value};
 
 /// A part of argv to replace, and the rule that says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl<'a> Scan<'a, '_> {
             return;
         }
         let place = value::of_name(self.args, &self.arguments, &whole)
-            .filter(|place| !(term.keeps_paths && value::is_path(&self.args[place.clone()])));
+            .filter(|place| !(term.keeps_paths && harmless::is_path(&self.args[place.clone()])));
         if place.is_some() {
             self.names.push((self.found.len(), whole.clone()));
         }
@@ -127,7 +127,7 @@ impl<'a> Scan<'a, '_> {
             return;
         }
         let place = value::of_name(self.args, &self.arguments, &whole)
-            .filter(|place| !value::is_path(&self.args[place.clone()]));
+            .filter(|place| !harmless::is_path(&self.args[place.clone()]));
         self.push(place, "environment_name");
     }
 
@@ -157,7 +157,7 @@ impl<'a> Scan<'a, '_> {
             self.found_until = self.found_until.max(at.start + all.end);
             let place = at.start + secret.start..at.start + secret.end;
             self.push(
-                Some(place).filter(|place| !value::is_harmless(&self.args[place.clone()])),
+                Some(place).filter(|place| !harmless::is_harmless(&self.args[place.clone()])),
                 &pattern.name,
             );
         }
@@ -185,7 +185,7 @@ impl<'a> Scan<'a, '_> {
             while let Some((all, secret)) = first_match(pattern, &self.args[start..argument.end]) {
                 let place = start + secret.start..start + secret.end;
                 self.push(
-                    Some(place).filter(|place| !value::is_harmless(&self.args[place.clone()])),
+                    Some(place).filter(|place| !harmless::is_harmless(&self.args[place.clone()])),
                     &pattern.name,
                 );
                 start += all.end.max(1);

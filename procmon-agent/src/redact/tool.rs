@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use super::harmless::is_harmless;
 use super::rules::{Rules, Tool};
-use super::value::is_harmless;
 use super::word::{Arguments, ends_command, is_space, skip_spaces, unquoted, word_end};
 
 /// Walks all words once, and reports the secrets in them.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::value::is_harmless;
+use super::harmless::is_harmless;
 use super::word::{is_quote, is_space};
 
 /// A password with an unescaped slash is looked for this far.

@@ -2,12 +2,14 @@ use sysinfo::{ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, Upda
 
 use super::{Sample, Sampled};
 use crate::enrich::procfs;
+use crate::sockets::Sockets;
 
 /// Scans /proc by sysinfo: what works everywhere, without root too.
 pub(super) struct ProcScanner {
     system: System,
     /// Without root, I/O of other users' processes reads as zero and is unknown.
     own_uid: Option<u32>,
+    sockets: Sockets,
 }
 
 impl ProcScanner {
@@ -16,6 +18,7 @@ impl ProcScanner {
         Ok(Self {
             system: System::new()?,
             own_uid: (!euid.is_root()).then(|| euid.as_raw()),
+            sockets: Sockets::default(),
         })
     }
 
@@ -32,6 +35,24 @@ impl ProcScanner {
         sample
             .processes
             .extend(processes.map(|process| self.sampled(process)));
+        self.add_sockets(sample);
+    }
+
+    fn add_sockets(&mut self, sample: &mut Sample) {
+        let processes = sample.processes.iter().map(|sampled| {
+            let process = self.system.process(sysinfo::Pid::from_u32(sampled.pid));
+            let start = process.map_or(0, sysinfo::Process::start_time);
+            (sampled.pid, start, sampled.open_fds)
+        });
+        self.sockets.refresh(processes);
+        for sampled in &mut sample.processes {
+            if let Some((sockets, ports)) = self.sockets.of(sampled.pid) {
+                let first = sample.ports.len();
+                sample.ports.extend(ports);
+                sampled.ports = Some(first..sample.ports.len());
+                sampled.net_conns = Some(sockets.into());
+            }
+        }
     }
 
     fn sampled(&self, process: &sysinfo::Process) -> Sampled {

@@ -71,8 +71,11 @@ impl Table {
         }
         let users = (identity.uid, identity.euid, identity.gid);
         let known = &process.credentials;
-        if (known.uid, known.euid, known.gid) != users {
-            process.credentials = self.users.credentials(users);
+        let known = known
+            .as_ref()
+            .map(|known| (known.uid, known.euid, known.gid));
+        if known != Some((users.0, Some(users.1), users.2)) {
+            process.credentials = Some(self.users.credentials(users));
             changed = true;
         }
         let moved = process
@@ -124,7 +127,7 @@ impl Table {
         let (handle, ts_unix_ns) = (process.handle, process.started_unix_ns);
         let exec = wire::Exec {
             image: Some(process.image.to_wire()),
-            credentials: Some(process.credentials.clone()),
+            credentials: process.credentials.clone(),
         };
         self.insert(process);
         let kind = Some(wire::event::Kind::Exec(exec));

@@ -4,7 +4,9 @@
 
 mod block_latency;
 mod budget;
+mod ends;
 mod merge;
+mod notices;
 mod pending;
 mod process;
 mod records;
@@ -28,6 +30,7 @@ use crate::kernel::Place;
 use crate::redact::Redactor;
 use crate::resume::KnownProcess;
 use budget::Budget;
+use ends::Leaderless;
 use pending::PendingExits;
 use short_lived::ShortLives;
 
@@ -58,6 +61,7 @@ impl Changes {
 pub struct Table {
     live: HashMap<u32, Process, RandomState>,
     pending: PendingExits,
+    leaderless: Leaderless,
     changes: Changes,
     next_handle: u32,
     clock: BootClock,
@@ -69,10 +73,10 @@ pub struct Table {
     samples: u64,
     /// Whether exits tell what was used: then what no sample shows is known too.
     knows_totals: bool,
+    redactor: Redactor,
     budget: Budget,
     /// Of the record that is being applied, where its ring outlives the agent.
     place: Option<Place>,
-    redactor: Redactor,
 }
 
 impl Table {
@@ -80,6 +84,7 @@ impl Table {
         Self {
             live: HashMap::default(),
             pending: PendingExits::default(),
+            leaderless: Leaderless::default(),
             changes: Changes::default(),
             next_handle: 1,
             clock: BootClock::now(),
@@ -90,9 +95,9 @@ impl Table {
             short_lives: ShortLives::default(),
             samples: 0,
             knows_totals,
+            redactor: Redactor::default(),
             budget: Budget::default(),
             place: None,
-            redactor: Redactor::default(),
         }
     }
 
@@ -262,6 +267,7 @@ impl Table {
 
     /// The end of a process whose exit was not seen.
     fn end_unseen(&mut self, mut process: Process) {
+        self.settle_leaderless(process.life);
         if process.exit_sent {
             self.changes.gone.push(process.handle);
         } else if let Some(exit) = self.pending.take(process.life) {

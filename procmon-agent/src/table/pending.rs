@@ -55,6 +55,18 @@ impl PendingExits {
     ) {
         let mut exit = wire_exit(record, process.max_rss_pages_before);
         exit.oom_killed = Some(process.oom_chosen && exit.signal == Some(SIGKILL));
+        self.add_exit(life, exit, record.header.ts_boot_ns, ts_unix_ns, place);
+    }
+
+    /// An exit without totals. It waits all the same: until then most are reaped, and their end is told once.
+    pub(super) fn add_exit(
+        &mut self,
+        life: Life,
+        exit: wire::Exit,
+        ts_boot_ns: u64,
+        ts_unix_ns: i64,
+        place: Option<Place>,
+    ) {
         let pending = PendingExit {
             ts_unix_ns,
             exit,
@@ -62,7 +74,7 @@ impl PendingExits {
         };
         self.exits.insert(life, pending);
         self.deadlines
-            .push_back((record.header.ts_boot_ns + WAIT.as_nanos() as u64, life));
+            .push_back((ts_boot_ns + WAIT.as_nanos() as u64, life));
     }
 
     pub(super) fn take(&mut self, life: Life) -> Option<PendingExit> {
@@ -118,14 +130,7 @@ impl PendingExit {
 }
 
 fn wire_exit(record: &ExitRecord, max_rss_pages_before: Option<u64>) -> wire::Exit {
-    let mut exit = wire::Exit::default();
-    let signal = record.wait_status & 0x7f;
-    if signal == 0 {
-        exit.code = Some(record.wait_status >> 8 & 0xff);
-    } else {
-        exit.signal = Some(signal);
-        exit.core_dumped = record.wait_status & 0x80 != 0;
-    }
+    let mut exit = exit_of_status(record.wait_status);
     let killer = &record.killer;
     exit.killed_by = (killer.pid != 0).then(|| wire::Killer {
         pid: killer.pid,
@@ -136,6 +141,19 @@ fn wire_exit(record: &ExitRecord, max_rss_pages_before: Option<u64>) -> wire::Ex
     exit.max_rss_bytes =
         peak_rss_pages(record, max_rss_pages_before).map(|pages| pages * page_bytes());
     set_totals(&mut exit, &record.totals);
+    exit
+}
+
+/// How it ended, from what wait(2) reports.
+pub(super) fn exit_of_status(status: u32) -> wire::Exit {
+    let mut exit = wire::Exit::default();
+    let signal = status & 0x7f;
+    if signal == 0 {
+        exit.code = Some(status >> 8 & 0xff);
+    } else {
+        exit.signal = Some(signal);
+        exit.core_dumped = status & 0x80 != 0;
+    }
     exit
 }
 

@@ -36,7 +36,8 @@ pub struct Process {
     pub ppid: u32,
     pub started_unix_ns: i64,
     pub image: Image,
-    pub credentials: wire::Credentials,
+    /// `None`: not known.
+    pub credentials: Option<wire::Credentials>,
     pub cgroup: Option<Cgroup>,
     pub pid_namespace: Option<u32>,
     pub namespace_pid: Option<u32>,
@@ -126,12 +127,12 @@ impl Process {
                 args: redactor.redact(&identity.args, identity.args_bytes),
                 args_bytes: identity.args_bytes,
             },
-            credentials: wire::Credentials {
+            credentials: Some(wire::Credentials {
                 uid,
-                euid,
+                euid: Some(euid),
                 gid,
                 username,
-            },
+            }),
             cgroup: identity.cgroup.as_deref().map(Cgroup::new),
             pid_namespace: identity.pid_namespace,
             namespace_pid: identity.namespace_pid,
@@ -158,7 +159,7 @@ impl Process {
                 exe: image.exe,
                 args_bytes: image.args_bytes,
             },
-            credentials: process.credentials.clone().unwrap_or_default(),
+            credentials: process.credentials.clone(),
             cgroup: process.cgroup.as_deref().map(Cgroup::new),
             pid_namespace: process.pid_namespace,
             namespace_pid: process.namespace_pid,
@@ -185,7 +186,7 @@ impl Process {
             ppid: self.ppid,
             started_unix_ns: self.started_unix_ns,
             image: Some(self.image.to_wire()),
-            credentials: Some(self.credentials.clone()),
+            credentials: self.credentials.clone(),
             cgroup: self.cgroup.as_ref().map(|cgroup| text(&cgroup.path)),
             container_id: self
                 .cgroup

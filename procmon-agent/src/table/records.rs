@@ -55,6 +55,7 @@ impl Table {
     /// Sends the exits that waited long enough for their totals. Those that still exist are zombies. The others were
     /// reaped: the kernel's last word about them is late, and rarely (seen on 6.18, in softirq) never comes.
     pub fn expire(&mut self, now_boot_ns: u64, exists: impl Fn(Life) -> bool) {
+        self.end_leaderless(now_boot_ns);
         while let Some((life, exit)) = self.pending.take_due(now_boot_ns) {
             let Entry::Occupied(entry) = self.live.entry(life.pid) else {
                 continue;
@@ -76,7 +77,7 @@ impl Table {
 
     /// Whether an exit waits for its totals, so that the reader should come back soon.
     pub fn awaits_totals(&self) -> bool {
-        self.pending.len() > 0
+        self.pending.len() > 0 || !self.leaderless.is_empty()
     }
 
     fn fork(&mut self, record: &ForkRecord) {
@@ -98,9 +99,10 @@ impl Table {
         let mut process = self.new_process(life, &record.header, record.cgroup_id);
         process.image = image.unwrap_or_default();
         process.image.name = Bytes::copy_from_slice(trim_comm(&record.comm));
-        process.credentials = self
-            .users
-            .credentials((record.uid, record.euid, record.gid));
+        process.credentials = Some(
+            self.users
+                .credentials((record.uid, record.euid, record.gid)),
+        );
         process.pid_namespace = Some(record.pid_namespace).filter(|inode| *inode != 0);
         process.namespace_pid = Some(record.namespace_pid).filter(|pid| *pid != 0);
         process.max_rss_pages_before = Some(0);
@@ -136,7 +138,7 @@ impl Table {
         process.pid_namespace = Some(record.pid_namespace).filter(|inode| *inode != 0);
         process.namespace_pid = Some(record.namespace_pid).filter(|pid| *pid != 0);
         process.max_rss_pages_before = Some(record.max_rss_pages_before);
-        process.credentials = credentials.clone();
+        process.credentials = Some(credentials.clone());
         process.image = Image {
             seq: process.image.seq + 1,
             name: Bytes::copy_from_slice(trim_comm(&record.comm)),
@@ -291,7 +293,7 @@ impl Table {
         }
     }
 
-    fn event(&mut self, handle: u32, ts_boot_ns: u64, kind: wire::event::Kind) {
+    pub(super) fn event(&mut self, handle: u32, ts_boot_ns: u64, kind: wire::event::Kind) {
         let ts_unix_ns = self.clock.unix_ns(ts_boot_ns);
         self.changes.events.push(wire::Event {
             ts_unix_ns,

@@ -74,7 +74,7 @@ impl ShortLives {
     fn add(&mut self, process: &Process, whole: bool, used: Unsampled) {
         let group = Group {
             name: process.image.name.clone(),
-            uid: process.credentials.uid,
+            uid: uid(process),
             cgroup: process
                 .cgroup
                 .as_ref()
@@ -114,12 +114,23 @@ impl Unsampled {
     }
 }
 
+/// Of a life whose start and execs were lost: 0, without a name.
+fn uid(process: &Process) -> u32 {
+    process
+        .credentials
+        .as_ref()
+        .map_or(0, |credentials| credentials.uid)
+}
+
 fn named(process: &Process) -> wire::ShortLived {
     let cgroup = process.cgroup.as_ref();
     wire::ShortLived {
         name: process.image.name.clone(),
-        uid: process.credentials.uid,
-        username: process.credentials.username.clone(),
+        uid: uid(process),
+        username: process
+            .credentials
+            .as_ref()
+            .and_then(|credentials| credentials.username.clone()),
         cgroup: cgroup.map(|cgroup| cgroup.path.to_string()),
         container_id: cgroup
             .and_then(|cgroup| cgroup.container_id.as_ref())

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
-use crate::decode::decode;
-use crate::enrich::clock::boot_ns;
 use crate::kernel::Capture;
+use crate::redact::Redactor;
 use crate::sample::{Sample, Sampler};
-use crate::table::{Life, Table};
+use crate::source::Source;
+use crate::table::Table;
 pub use rows::Sort;
 use terminal::{Key, Terminal};
 
@@ -37,12 +37,13 @@ pub struct TopOptions {
 
 /// Shows tables until `shutdown`, `q`, or after the first. A reader that has enough is no error.
 pub fn run(
-    capture: Option<Capture>,
+    source: Source,
+    redactor: Redactor,
     options: TopOptions,
     shutdown: &CancellationToken,
     out: &mut impl Write,
 ) -> Result<()> {
-    let mut top = Top::new(capture)?;
+    let mut top = Top::new(source, redactor)?;
     let terminal = Terminal::open(!options.once);
     match top.show(options, &terminal, shutdown, out) {
         Err(error)
@@ -57,19 +58,20 @@ pub fn run(
 }
 
 struct Top {
-    capture: Option<Capture>,
+    source: Source,
     table: Table,
     sampler: Sampler,
     last_sample: Option<Instant>,
 }
 
 impl Top {
-    fn new(mut capture: Option<Capture>) -> Result<Self> {
-        let mut table = Table::new(false, capture.is_some());
+    fn new(mut source: Source, redactor: Redactor) -> Result<Self> {
+        let mut table = Table::new(false, source.knows_totals());
+        table.set_redactor(redactor);
         table.baseline()?;
-        let iterator = capture.as_mut().and_then(Capture::take_iterator);
+        let iterator = source.ebpf_mut().and_then(Capture::take_iterator);
         Ok(Self {
-            capture,
+            source,
             table,
             sampler: Sampler::new(iterator)?,
             last_sample: None,
@@ -87,7 +89,7 @@ impl Top {
         // The first sample is what the second one is compared with.
         let mut sample = self.sample()?;
         loop {
-            if !self.wait(options.interval, terminal, shutdown, &mut sort) {
+            if !self.wait(options.interval, terminal, shutdown, &mut sort)? {
                 return Ok(());
             }
             sample = self.compare(sample)?;
@@ -108,49 +110,48 @@ impl Top {
         terminal: &Terminal,
         shutdown: &CancellationToken,
         sort: &mut Sort,
-    ) -> bool {
+    ) -> Result<bool> {
         let due = Instant::now() + interval;
         while Instant::now() < due {
             if shutdown.is_cancelled() {
-                return false;
+                return Ok(false);
             }
             let left = due.saturating_duration_since(Instant::now());
             match terminal.key(TICK.min(left)) {
-                Some(Key::Quit) => return false,
+                Some(Key::Quit) => return Ok(false),
                 Some(Key::Sort(key)) => {
                     *sort = key;
-                    return true;
+                    return Ok(true);
                 }
                 None => {}
             }
-            self.drain();
+            self.drain()?;
         }
-        true
+        Ok(true)
     }
 
-    fn drain(&mut self) {
-        let table = &mut self.table;
-        if let Some(capture) = &mut self.capture {
-            capture.drain(|bytes| {
-                if let Ok(record) = decode(bytes) {
-                    table.apply(&record);
-                }
-                true
-            });
+    fn drain(&mut self) -> Result<()> {
+        // What cannot be read is the daemon's to report.
+        while self
+            .source
+            .drain(&mut self.table, |table| table.pending_events() > 0, |_| {})?
+        {
+            // Nobody is told.
+            drop(self.table.take_changes());
         }
-        self.table.expire(boot_ns(), Life::exists);
-        // Nobody is told.
+        self.source.expire(&mut self.table, false);
         drop(self.table.take_changes());
+        Ok(())
     }
 
     fn sample(&mut self) -> Result<Sample> {
-        self.drain();
+        self.drain()?;
         let sample = self.sampler.take()?;
-        self.drain();
-        if self.capture.is_none() {
+        self.drain()?;
+        if !self.source.has_events() {
             self.table.drop_replaced();
         }
-        let grace = if self.capture.is_some() {
+        let grace = if self.source.has_events() {
             RECORD_GRACE
         } else {
             Duration::ZERO

@@ -49,13 +49,13 @@ fn row(process: &Process, memory_bytes: u64) -> Row {
     let value = |column| process.now.get(column);
     let percent = |column| value(column).map(|centi| centi as f64 / 100.0);
     let rss_bytes = value(Column::RssKib).map(|kib| kib * 1024);
-    let user = &process.credentials;
+    let user = process.credentials.as_ref().map(|credentials| {
+        let name = credentials.username.clone();
+        name.unwrap_or_else(|| credentials.uid.to_string())
+    });
     Row {
         pid: process.life.pid,
-        user: user
-            .username
-            .clone()
-            .unwrap_or_else(|| user.uid.to_string()),
+        user: user.unwrap_or_else(|| "?".to_owned()),
         state: value(Column::Status).map(|letter| char::from(letter as u8)),
         cpu_percent: percent(Column::CpuCentipercent),
         short_lived_percent: percent(Column::ShortLivedCpuCentipercent),

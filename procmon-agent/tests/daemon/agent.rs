@@ -43,12 +43,23 @@ impl Agent {
     }
 
     pub(crate) fn start_in(folder: TempDir, user: User, arguments: &[&str]) -> Result<Self> {
-        let log = File::create(folder.path().join("log"))?;
         let binary = env!("CARGO_BIN_EXE_procmon-agent");
-        let mut command = match user {
+        let command = match user {
             User::Root => Command::new(binary),
             User::Nobody => as_nobody(binary, folder.path())?,
         };
+        Self::launch(command, folder, arguments)
+    }
+
+    /// With rings that outlive it, in this BPF file system.
+    pub(crate) fn start_pinned(folder: TempDir, bpffs: &Path, arguments: &[&str]) -> Result<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_procmon-agent"));
+        command.env("PROCMON_BPFFS", bpffs).arg("--pin=true");
+        Self::launch(command, folder, arguments)
+    }
+
+    fn launch(mut command: Command, folder: TempDir, arguments: &[&str]) -> Result<Self> {
+        let log = File::create(folder.path().join("log"))?;
         let child = command
             .args(["--agent-id", "tested", "--listen", "127.0.0.1:0"])
             .arg("--spool-dir")
@@ -145,6 +156,13 @@ impl Agent {
             .parse()?)
     }
 
+    /// Kills it; what it spooled stays.
+    pub(crate) fn kill(mut self) -> Result<TempDir> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(std::mem::replace(&mut self.folder, tempfile::tempdir()?))
+    }
+
     /// Ends it in good order.
     pub(crate) fn stop(mut self) -> Result<String> {
         signal(self.pid(), rustix::process::Signal::TERM)?;
@@ -217,6 +235,19 @@ impl Sleeper {
             .args(["-c", "read never", marker, &"x".repeat(args_bytes)])
             .stdin(std::process::Stdio::piped())
             .spawn()?;
+        Ok(Self(child))
+    }
+}
+
+impl Sleeper {
+    /// This program again, listening on a port in a network namespace of its own.
+    pub(crate) fn listening(marker: &str) -> Result<Self> {
+        let child = Command::new("unshare")
+            .arg("--net")
+            .arg(std::env::current_exe()?)
+            .args(["--child", "listen", marker])
+            .spawn()
+            .context("cannot start unshare (package util-linux)")?;
         Ok(Self(child))
     }
 }

@@ -5,6 +5,9 @@ use std::io::Error;
 use procmon_agent::privileges::{denied, features, give_up};
 
 pub(crate) fn run(arguments: &[String]) -> ! {
+    if arguments.first().is_some_and(|first| first == "listen") {
+        listen();
+    }
     give_up(&features("ebpf", true)).expect("privileges are given up");
     match arguments.first().map(String::as_str) {
         Some("denied") => denials(),
@@ -12,6 +15,14 @@ pub(crate) fn run(arguments: &[String]) -> ! {
         other => panic!("unknown child {other:?}"),
     }
     std::process::exit(0);
+}
+
+/// Waits for connections that nobody makes.
+fn listen() -> ! {
+    let _listener = std::net::TcpListener::bind("0.0.0.0:0").expect("a port");
+    loop {
+        std::thread::park();
+    }
 }
 
 /// Calls that an attacker would like, and that fail as if root was nobody.

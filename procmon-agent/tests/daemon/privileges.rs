@@ -7,14 +7,18 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use procmon_common::columns::Column;
+use procmon_common::wire;
 
 use super::agent::{Agent, NOBODY, Sleeper, User, run_marked, until};
 use super::server::Server;
 use super::trial;
 
 /// `CAP_DAC_READ_SEARCH`, `CAP_SYS_PTRACE`, `CAP_PERFMON`, `CAP_BPF`.
-const FOUR: u64 = 1 << 2 | 1 << 19 | 1 << 38 | 1 << 39;
+pub(crate) const FOUR: u64 = 1 << 2 | 1 << 19 | 1 << 38 | 1 << 39;
+/// `CAP_DAC_READ_SEARCH`, `CAP_SYS_PTRACE`.
+const TWO: u64 = 1 << 2 | 1 << 19;
 const DAC_OVERRIDE: u64 = 1 << 1;
+const SYS_ADMIN: u64 = 1 << 21;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -24,7 +28,9 @@ pub(crate) fn trials() -> Vec<Trial> {
             "privileges::a_spool_of_another_user_costs_one_more",
             foreign,
         ),
-        trial("privileges::a_lower_level_needs_no_bpf", sample),
+        trial("privileges::tracepoints_need_one_more", tracepoint),
+        trial("privileges::the_proc_connector_needs_no_bpf", procnet),
+        trial("privileges::samples_need_no_bpf", sample),
         trial("privileges::hardening_can_be_off", off),
         trial("privileges::denied_calls_fail_and_are_counted", denied),
         trial("privileges::an_intruders_calls_are_fatal", fatal),
@@ -32,7 +38,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// Of every thread: these capabilities in each set, none to gain, filtered.
-fn require(agent: &Agent, capabilities: u64, is_bounded: bool) -> Result<()> {
+pub(crate) fn require(agent: &Agent, capabilities: u64, is_bounded: bool) -> Result<()> {
     let threads = agent.threads()?;
     ensure!(threads.len() > 1, "the agent has one thread only");
     for thread in threads {
@@ -124,11 +130,53 @@ fn foreign() -> Result<()> {
     Ok(())
 }
 
-fn sample() -> Result<()> {
-    const SYS_ADMIN: u64 = 1 << 21;
-    let agent = Agent::start(&["--probe=sample", "--interval=1s"])?;
-    require(&agent, 1 << 2 | 1 << 19 | SYS_ADMIN, true)?;
+/// Sees what this level shows with what is left, the ports of another network namespace included.
+fn lower(level: &str, capabilities: u64) -> Result<()> {
+    let server = Server::start()?;
+    let marker = format!("seen-at-{level}");
+    let _contained = Sleeper::listening(&marker)?;
+    let probe = format!("--probe={level}");
+    let url = server.url();
+    let agent = Agent::start(&[&probe, "--interval=1s", "--server-url", &url])?;
+    require(&agent, capabilities, true)?;
+    until("a port of another network namespace is seen", || {
+        let seen = server.seen();
+        let Some((process, _)) = seen.process(&marker) else {
+            return Ok(false);
+        };
+        let mut ports = seen.batches.iter().filter_map(|batch| batch.frame.as_ref());
+        Ok(ports.any(|frame| {
+            let of_it = |ports: &&wire::Ports| ports.handle == process.handle;
+            frame
+                .ports
+                .iter()
+                .filter(of_it)
+                .any(|ports| !ports.ports.is_empty())
+        }))
+    })?;
+    if level != "sample" {
+        run_marked("brief-below-ebpf")?;
+        until("the new process is seen", || {
+            let seen = server.seen().args_of_execs();
+            Ok(seen.iter().any(|args| args.contains("brief-below-ebpf"))
+                || agent.metric("events_total{kind=\"exit\"}").is_ok())
+        })?;
+    }
+    let text = agent.get("/metrics", "*/*")?.1;
+    ensure!(!text.contains("denied_syscalls_total{"), "{text}");
     agent.stop().map(drop)
+}
+
+fn tracepoint() -> Result<()> {
+    lower("tracepoint", FOUR | SYS_ADMIN)
+}
+
+fn procnet() -> Result<()> {
+    lower("procnet", TWO | SYS_ADMIN)
+}
+
+fn sample() -> Result<()> {
+    lower("sample", TWO | SYS_ADMIN)
 }
 
 fn off() -> Result<()> {

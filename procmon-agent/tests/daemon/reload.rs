@@ -15,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("reload::interval_labels_and_limits", values),
         trial("reload::server_and_token_without_losing_an_event", target),
         trial("reload::a_bad_file_changes_nothing", bad),
+        trial("reload::rules_of_redaction", rules),
         trial("reload::what_waits_for_a_restart_is_named", waiting),
     ]
 }
@@ -149,6 +150,32 @@ fn bad() -> Result<()> {
         "{log}"
     );
     Ok(())
+}
+
+fn rules() -> Result<()> {
+    let server = Server::start()?;
+    let agent = start(&server, "interval: 1s\n")?;
+    let shown = |password: &str| {
+        run_marked(&format!("--password={password}"))?;
+        let mut shown = String::new();
+        until("the process is seen", || {
+            let seen = server.seen().args_of_execs();
+            let found = seen.iter().rfind(|args| args.contains("--password="));
+            shown = found.cloned().unwrap_or_default();
+            Ok(!shown.is_empty())
+        })?;
+        server.seen().batches.clear();
+        anyhow::Ok(shown)
+    };
+    ensure!(!shown("hunter21")?.contains("hunter21"));
+    change(
+        &agent,
+        &server,
+        "interval: 1s\nredact: off\n",
+        "in force now: redact",
+    )?;
+    ensure!(shown("hunter22")?.contains("hunter22"));
+    agent.stop().map(drop)
 }
 
 fn waiting() -> Result<()> {

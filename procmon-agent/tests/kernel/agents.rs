@@ -5,6 +5,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -23,19 +24,25 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Named as no other program is, so that nobody else's processes are counted.
 pub(crate) const PROBE: &str = "storm-probe";
 
+/// Every agent sees the processes of all tests.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// A BPF file system, a spool and a program of its own.
 pub(crate) struct Host {
     bpffs: Bpffs,
     folder: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Host {
     pub(crate) fn new() -> Result<Self> {
+        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir()?;
         std::fs::copy("/bin/true", folder.path().join(PROBE)).context("no /bin/true")?;
         Ok(Self {
             bpffs: Bpffs::mount()?,
             folder,
+            _alone: alone,
         })
     }
 

@@ -46,6 +46,23 @@ pub(crate) fn run(arguments: &[String]) -> ! {
             std::thread::sleep(Duration::from_millis(number(1)));
             exit(0)
         }
+        Some("listen") => {
+            let place = arguments.get(1).map_or("", String::as_str);
+            if let Err(error) = crate::sockets::listen(place) {
+                eprintln!("listen: {error:#}");
+                exit(93)
+            }
+            exit(0)
+        }
+        Some("exec-by-thread") => exec_by_thread(arguments[1..].to_vec()),
+        Some("ladder") => {
+            let name = arguments.get(1).map_or("", String::as_str);
+            if let Err(error) = crate::namespaces::run(name) {
+                eprintln!("{name}: {error:#}");
+                exit(95)
+            }
+            exit(0)
+        }
         other => {
             eprintln!("unknown child program {other:?}");
             exit(99)
@@ -140,6 +157,23 @@ fn exec(arguments: &[String]) -> ! {
         .exec();
     eprintln!("exec: {error}");
     exit(96)
+}
+
+fn exec_by_thread(arguments: Vec<String>) -> ! {
+    let thread = std::thread::spawn(move || exec(&arguments));
+    let _ = thread.join();
+    exit(94)
+}
+
+/// Runs a check of `namespaces` in a child process, whose own namespaces and capabilities it changes.
+pub(crate) fn in_namespace(name: &str) -> anyhow::Result<()> {
+    let status = status_of(name)?;
+    anyhow::ensure!(status.success(), "see above: {status}");
+    Ok(())
+}
+
+pub(crate) fn status_of(name: &str) -> anyhow::Result<std::process::ExitStatus> {
+    Ok(crate::watcher::child(["ladder", name]).status()?)
 }
 
 /// Prints the pids of a vforked and of a forked /bin/true.

@@ -48,7 +48,7 @@ fn setuid_exec_changes_the_effective_user() -> Result<()> {
         .and_then(|exec| exec.credentials.clone())
         .context("no exec")?;
     ensure!(
-        (credentials.uid, credentials.euid, credentials.gid) == (NOBODY, 0, NOBODY),
+        (credentials.uid, credentials.euid, credentials.gid) == (NOBODY, Some(0), NOBODY),
         "{credentials:?}"
     );
     ensure!(

@@ -13,11 +13,14 @@ mod cgroup;
 mod child;
 mod exits;
 mod identity;
+mod ladder;
 mod lives;
+mod namespaces;
 mod redaction;
 mod restart;
 mod short_lived;
 mod snapshot;
+mod sockets;
 mod stall;
 mod storm;
 mod totals;
@@ -40,10 +43,12 @@ fn main() {
         cgroup::trials(),
         exits::trials(),
         identity::trials(),
-        restart::trials(),
+        ladder::trials(),
         short_lived::trials(),
         snapshot::trials(),
         redaction::trials(),
+        restart::trials(),
+        sockets::trials(),
         stall::trials(),
         storm::trials(),
         totals::trials(),

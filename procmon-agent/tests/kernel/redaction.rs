@@ -9,6 +9,7 @@ use procmon_agent::enrich::procfs;
 use procmon_agent::events;
 use procmon_agent::kernel::{Capture, CaptureOptions};
 use procmon_agent::redact::Redactor;
+use procmon_agent::source::Source;
 use procmon_agent::table::Table;
 use procmon_common::wire;
 use tokio_util::sync::CancellationToken;
@@ -89,7 +90,8 @@ fn printed_events_are_redacted() -> Result<()> {
     let stopped = CancellationToken::new();
     stopped.cancel();
     let mut printed = Vec::new();
-    events::run(capture, false, Redactor::default(), &stopped, &mut printed)?;
+    let source = Source::Ebpf(capture);
+    events::run(source, false, Redactor::default(), &stopped, &mut printed)?;
     ensure_hidden(&String::from_utf8_lossy(&printed))
 }
 

@@ -109,7 +109,7 @@ fn what_changes_without_an_event() -> Result<()> {
     let known = &watcher.lives[&pid].process;
     let credentials = known.credentials.clone().context("credentials")?;
     ensure!(
-        (credentials.uid, credentials.euid) == (65_534, 65_534),
+        (credentials.uid, credentials.euid) == (65_534, Some(65_534)),
         "{credentials:?}"
     );
     let image = known.image.clone().context("an image")?;

@@ -73,8 +73,6 @@ pub(crate) fn busy(own_network: bool) -> ! {
         });
     }
     burnt.wait();
-    // Until the threads sleep.
-    std::thread::sleep(Duration::from_millis(300));
     let text: Vec<String> = ports.iter().map(ToString::to_string).collect();
     println!("{}", text.join(" "));
     let _ = std::io::stdin().read(&mut [0]);
@@ -126,6 +124,7 @@ impl Busy {
             .spawn()?;
         let mut line = String::new();
         BufReader::new(process.stdout.take().context("piped")?).read_line(&mut line)?;
+        wait_until_still(process.id())?;
         let ports = line
             .split_whitespace()
             .map(str::parse)
@@ -145,6 +144,25 @@ impl Busy {
             .write_all(b"x")?;
         self.process.wait()?;
         Ok(())
+    }
+}
+
+/// Until no thread was scheduled for a while: then nothing of the process changes.
+fn wait_until_still(pid: u32) -> Result<()> {
+    let scheduled = || -> Result<Vec<String>> {
+        let threads = fs::read_dir(format!("/proc/{pid}/task"))?;
+        threads
+            .map(|thread| Ok(fs::read_to_string(thread?.path().join("schedstat"))?))
+            .collect()
+    };
+    let mut before = Vec::new();
+    loop {
+        let now = scheduled()?;
+        if now == before {
+            return Ok(());
+        }
+        before = now;
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

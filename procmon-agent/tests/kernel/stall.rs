@@ -94,7 +94,7 @@ fn lost_by(counters: &KernelCounters, kind: Kind, command: &str) -> u64 {
 fn lost(counters: &KernelCounters, kind: Kind) -> u64 {
     let of_kind = counters
         .lost()
-        .filter(|(lost, reason, _)| (*lost, *reason) == (kind, "ring_full"));
+        .filter(|(lost, reason, _)| (*lost, *reason) == (kind.name(), "ring_full"));
     of_kind.map(|(.., count)| count).sum()
 }
 

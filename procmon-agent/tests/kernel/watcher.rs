@@ -6,10 +6,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use procmon_agent::decode::decode;
-use procmon_agent::enrich::clock::boot_ns;
-use procmon_agent::kernel::{Capture, CaptureOptions, KernelCounters};
+use procmon_agent::config::Probe;
+use procmon_agent::kernel::{Capture, CaptureOptions, KernelCounters, probe};
 use procmon_agent::sample::Sampler;
+use procmon_agent::source::Source;
 use procmon_agent::table::Table;
 use procmon_common::columns::Column;
 use procmon_common::wire;
@@ -21,7 +21,7 @@ use crate::lives::Lives;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Watcher {
-    capture: Capture,
+    source: Source,
     table: Table,
     pub(crate) lives: HashMap<u32, Life>,
     handles: HashMap<u32, u32>,
@@ -50,15 +50,20 @@ impl Watcher {
     }
 
     pub(crate) fn with(options: CaptureOptions) -> Result<Self> {
-        let mut capture =
-            Capture::start(options).context("this test needs root and a kernel with BTF")?;
-        let mut table = Table::new(false, true);
+        let (_, _, source) = probe::choose(Probe::Ebpf, options, None)
+            .context("this test needs root and a kernel with BTF")?;
+        Self::of(source)
+    }
+
+    pub(crate) fn of(mut source: Source) -> Result<Self> {
+        let mut table = Table::new(false, source.knows_totals());
         table.baseline()?;
-        let sampler = Sampler::new(capture.take_iterator())?;
+        let iterator = source.ebpf_mut().and_then(Capture::take_iterator);
+        let sampler = Sampler::new(iterator)?;
         let mut watcher = Self {
             sampler,
             sampled: None,
-            capture,
+            source,
             table,
             lives: HashMap::new(),
             handles: HashMap::new(),
@@ -72,18 +77,15 @@ impl Watcher {
     /// Applies what is pending.
     pub(crate) fn poll(&mut self) -> Result<()> {
         let mut undecodable = None;
-        self.capture.drain(|bytes| {
-            match decode(bytes) {
-                Ok(record) => self.table.apply(&record),
-                Err(error) => undecodable = Some(error),
-            }
-            true
-        });
+        self.source.drain(
+            &mut self.table,
+            |_| false,
+            |error| undecodable = Some(error),
+        )?;
         if let Some(error) = undecodable {
             bail!("a record cannot be decoded: {error}");
         }
-        self.table
-            .expire(boot_ns(), procmon_agent::table::Life::exists);
+        self.source.expire(&mut self.table, false);
         self.take_changes()
     }
 
@@ -121,7 +123,7 @@ impl Watcher {
 
     /// What the kernel counted.
     pub(crate) fn counters(&self) -> Result<KernelCounters> {
-        self.capture.counters()
+        self.source.counters()
     }
 
     fn life(&mut self, pid: u32) -> Result<&mut Life> {
@@ -139,7 +141,7 @@ impl Watcher {
                 return Ok(());
             }
             ensure!(Instant::now() < deadline, "no {what} within {PATIENCE:?}");
-            self.capture.wait(Duration::from_millis(20));
+            self.source.wait(Duration::from_millis(20));
         }
     }
 
@@ -178,7 +180,10 @@ impl Watcher {
 
     /// Block requests since the last call.
     pub(crate) fn block_latency(&mut self) -> Result<Vec<wire::BlockLatency>> {
-        Ok(self.table.block_latency(&self.capture.latencies()?))
+        let Some(capture) = self.source.ebpf_mut() else {
+            return Ok(Vec::new());
+        };
+        Ok(self.table.block_latency(&capture.latencies()?))
     }
 
     pub(crate) fn handle(&self, pid: u32) -> Option<u32> {
@@ -186,12 +191,7 @@ impl Watcher {
     }
 
     pub(crate) fn lost(&self) -> Result<Vec<(&'static str, &'static str, u64)>> {
-        Ok(self
-            .capture
-            .counters()?
-            .lost()
-            .map(|(kind, reason, count)| (kind.name(), reason, count))
-            .collect())
+        Ok(self.source.counters()?.lost().collect())
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every record starts with a [`Header`] that carries [`ABI_VERSION`], so that an agent never mistakes an old ring for
 //! its own. Nothing here interprets: offsets of kernel structures are in [`offsets`], decisions are the agent's.
 
+mod classic;
 mod exec;
 mod exit;
 mod fork;
@@ -14,6 +15,7 @@ mod sample;
 
 use bytemuck::{Pod, Zeroable};
 
+pub use classic::{ClassicExecRecord, ClassicFields, ClassicRecord};
 pub use exec::{ARGS_MAX, EXE_MAX, ExecRecord};
 pub use exit::{ExitRecord, FreeRecord, IoTotals, Killer, SentSignal, Totals};
 pub use fork::ForkRecord;

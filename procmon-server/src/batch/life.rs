@@ -13,6 +13,7 @@ pub struct Life {
     pub credentials: Option<Credentials>,
     pub cgroup: Option<Box<str>>,
     pub container_id: Option<Box<str>>,
+    pub systemd_unit: Option<Box<str>>,
     pub pid_namespace: Option<u32>,
     pub namespace_pid: Option<u32>,
     /// It ran before anybody looked.

@@ -38,6 +38,7 @@ pub struct EventBody {
     pub euid: Option<u32>,
     pub cgroup: Option<String>,
     pub container_id: Option<String>,
+    pub systemd_unit: Option<String>,
     /// kernel: seen as it happened. sample: deduced from two samples.
     #[schema(value_type = String)]
     pub observed: &'static str,
@@ -158,6 +159,7 @@ impl EventBody {
             euid: credentials.and_then(|credentials| credentials.euid),
             cgroup: life.and_then(|life| life.cgroup.as_deref().map(str::to_owned)),
             container_id: life.and_then(|life| life.container_id.as_deref().map(str::to_owned)),
+            systemd_unit: life.and_then(|life| life.systemd_unit.as_deref().map(str::to_owned)),
             observed: if event.sampled { "sample" } else { "kernel" },
             exit: None,
             io_slow: None,

@@ -18,7 +18,9 @@ const LISTED_WHEN_STALE_MS: i64 = 600_000;
 /// A clock further off than that is called skewed.
 const SKEW_MS: i64 = 5_000;
 /// What happened so shortly before an agent's last batch may be missing in it: an exit waits that long for its totals.
-const UNSENT_NS: i64 = 200_000_000;
+pub(super) const UNSENT_NS: i64 = 200_000_000;
+/// Why nothing was seen in a gap between two runs.
+pub(super) const AGENT_DOWN: &str = "agent_down";
 /// Gaps remembered per agent; older ones are in the events of type `loss`.
 const GAPS: usize = 100;
 /// Batches over which the clock's offset is estimated when agents do not say when they sent.
@@ -193,6 +195,11 @@ impl Agent {
             return;
         };
         self.health.covered_since_ns = Some(earlier.min(began));
+        if continued {
+            // A restart of the server cannot know that the run which went on meanwhile covers the time before it.
+            self.gaps
+                .retain(|gap| &*gap.loss.reason != AGENT_DOWN || gap.loss.from_ns < began);
+        }
         let last_built_ns = self.last_built_ms.saturating_mul(1_000_000);
         if continued && began < last_built_ns.saturating_add(1_000_000) {
             return;
@@ -201,7 +208,7 @@ impl Agent {
             let from_ns = last_built_ns.saturating_sub(UNSENT_NS);
             let loss = Loss {
                 kind: "agent".into(),
-                reason: "agent_down".into(),
+                reason: AGENT_DOWN.into(),
                 count: 1,
                 from_ns,
                 ..Loss::default()

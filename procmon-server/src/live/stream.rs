@@ -54,6 +54,7 @@ pub(super) struct LiveColumns {
     pub start_time: Vec<Option<String>>,
     pub cgroup: Vec<Option<String>>,
     pub container_id: Vec<Option<String>>,
+    pub systemd_unit: Vec<Option<String>>,
     pub stale: Vec<bool>,
 }
 
@@ -180,6 +181,7 @@ impl LiveColumns {
         self.start_time.push(life.started_ns.map(rfc3339_ns));
         self.cgroup.push(text(&life.cgroup));
         self.container_id.push(text(&life.container_id));
+        self.systemd_unit.push(text(&life.systemd_unit));
         self.stale.push(view.stale);
     }
 }

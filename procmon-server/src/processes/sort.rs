@@ -109,6 +109,9 @@ const FIELDS: &[(&str, Extract)] = &[
     ("container_id", |view| {
         text(view.process.life.container_id.as_deref().map(str::as_bytes))
     }),
+    ("systemd_unit", |view| {
+        text(view.process.life.systemd_unit.as_deref().map(str::as_bytes))
+    }),
 ];
 
 fn number(value: Option<f64>) -> Key {

@@ -59,6 +59,8 @@ pub struct ProcessBody {
     pub start_time: Option<String>,
     pub cgroup: Option<String>,
     pub container_id: Option<String>,
+    /// Innermost systemd service or scope.
+    pub systemd_unit: Option<String>,
     pub pid_namespace: Option<u32>,
     pub namespace_pid: Option<u32>,
     /// When the sample was taken that the values come from.
@@ -110,6 +112,7 @@ impl ProcessBody {
             start_time: life.started_ns.map(rfc3339_ns),
             cgroup: text(&life.cgroup),
             container_id: text(&life.container_id),
+            systemd_unit: text(&life.systemd_unit),
             pid_namespace: life.pid_namespace,
             namespace_pid: life.namespace_pid,
             observed_at: view.observed_ns().map(rfc3339_ns),

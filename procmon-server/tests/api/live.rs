@@ -25,7 +25,7 @@ async fn a_snapshot_and_then_what_changes() {
     let mut stream = Reader::new(request.send().await.expect("an answer"));
     let snapshot = next(&mut stream, "snapshot").await;
     let columns = snapshot["columns"].as_object().expect("columns");
-    assert_eq!(columns.len(), 32);
+    assert_eq!(columns.len(), 33);
     for (name, values) in columns {
         assert_eq!(values.as_array().expect("a column").len(), 2, "{name}");
     }

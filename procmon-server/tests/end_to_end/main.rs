@@ -192,3 +192,52 @@ async fn a_server_killed_three_times_under_load_misses_nothing() {
     load.join().expect("every process ran");
     check(&server.address, &marker, 10 * BURST).await;
 }
+
+/// What the server has went through the agent's table and its spool: there is no other way to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_never_leaves_the_host() {
+    let (data, spool) = (
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    );
+    let server = ServerProcess::start(data.path(), 0);
+    let marker = format!("procmon-secret-{}", std::process::id());
+    // It assembles itself here: this test's own source and command line are not the secret.
+    let secret = ["hunter", "2", &marker].join("-");
+    let arguments = [marker.clone(), format!("--password={secret}")];
+    let before = Command::new("/bin/sh")
+        .args(["-c", "sleep 30; :"])
+        .args(&arguments)
+        .spawn();
+    let mut before = AgentProcess(before.expect("/bin/sh"));
+    let _agent = AgentProcess::start("secret", &server.address, spool.path());
+    until_live(&server.address, "secret").await;
+    let status = Command::new("/bin/true").args(&arguments).status();
+    assert!(status.expect("/bin/true").success());
+    let started = Instant::now();
+    let events = loop {
+        let events = all_events(&server.address, "type=exit&name=true").await;
+        let ours = |event: &Value| event["args"][1] == marker.as_str();
+        if events.iter().any(ours) {
+            break all_events(&server.address, "name=true").await;
+        }
+        assert!(started.elapsed() < PATIENCE, "no exit event");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let processes = support::http_client()
+        .get(format!(
+            "http://{}/api/v1/processes?cmdline={marker}",
+            server.address
+        ))
+        .send()
+        .await;
+    let processes = processes.expect("an answer").text().await.expect("text");
+    for shown in [&processes, &serde_json::to_string(&events).expect("JSON")] {
+        assert!(
+            shown.contains(&marker) && shown.contains("--password=‹redacted›"),
+            "{shown}"
+        );
+        assert!(!shown.contains(&secret), "{shown}");
+    }
+    let _ = before.0.kill();
+}

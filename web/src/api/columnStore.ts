@@ -36,6 +36,7 @@ export const STRING_COLUMNS = [
   "status",
   "cgroup",
   "container_id",
+  "systemd_unit",
 ] as const;
 
 export type NumberColumn = (typeof NUMBER_COLUMNS)[number] | "start_time";
@@ -53,7 +54,14 @@ const FREE = 0;
 const LIVE = 1;
 const GONE = 2;
 /** Columns with few distinct values: one string for all rows, since every message brings copies. */
-const INTERNED = new Set<StringColumn>(["agent_id", "username", "status", "cgroup", "exe"]);
+const INTERNED = new Set<StringColumn>([
+  "agent_id",
+  "username",
+  "status",
+  "cgroup",
+  "exe",
+  "systemd_unit",
+]);
 const INTERN_LIMIT = 50_000;
 
 export class ColumnStore {

@@ -104,7 +104,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What lived and ended between the two newest samples of a host */
+        /** What no sample shows of lives that ended between the two newest ones of a host */
         get: operations["get_short_lived"];
         put?: never;
         post?: never;
@@ -405,6 +405,7 @@ export interface components {
             process_id?: string | null;
             /** @description By the server's clock. */
             received_at: string;
+            systemd_unit?: string | null;
             /** @description By the host's clock. */
             ts: string;
             /** @description exec, exit, fork, `io_slow`, oom or loss. */
@@ -520,6 +521,7 @@ export interface components {
             stale: boolean[];
             start_time: (string | null)[];
             status: (string | null)[];
+            systemd_unit: (string | null)[];
             uid: (number | null)[];
             username: (string | null)[];
             voluntary_switches: (number | null)[];
@@ -646,6 +648,8 @@ export interface components {
             start_time?: string | null;
             /** @description One letter as in ps: R S D Z T I. */
             status?: string | null;
+            /** @description Innermost systemd service or scope. */
+            systemd_unit?: string | null;
             /** Format: int32 */
             uid?: number | null;
             /** @description Of the real user. */
@@ -722,7 +726,10 @@ export interface components {
             container_id?: string | null;
             /** Format: double */
             cpu_time_ms: number;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Those that no sample saw at all; the figures are of the others too, after their last sample.
+             */
             lives: number;
             /** Format: int64 */
             major_faults: number;
@@ -737,7 +744,7 @@ export interface components {
             /** Format: int64 */
             write_bytes: number;
         };
-        /** @description What lived and ended between the two newest samples, and so is in no list of processes. */
+        /** @description What no sample shows of lives that ended between the two newest ones. */
         ShortLivedList: {
             agent_id: string;
             /** @description Time of the newer sample. */

@@ -16,8 +16,8 @@ const FOLDERS: &[&str] = &[
     "bin", "dev", "etc", "lib", "lib64", "modules", "proc", "root", "sys", "tmp", "usr", "usr/bin",
 ];
 
-/// What the disk needs.
-const MODULES: &[&str] = &["virtio_pci", "virtio_blk"];
+/// What the disk needs, and the kernel's lists of sockets (there is nothing here that would load them on demand).
+const MODULES: &[&str] = &["virtio_pci", "virtio_blk", "tcp_diag", "udp_diag"];
 
 pub(super) fn build(run: &GuestRun) -> Result<Vec<u8>> {
     let mut archive = Archive::new();

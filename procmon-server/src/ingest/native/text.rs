@@ -32,6 +32,10 @@ pub(in crate::ingest) fn life(process: &wire::Process, boot: BootId) -> Life {
             .container_id
             .as_deref()
             .map(|text| cut(text, NAME_BYTES)),
+        systemd_unit: process
+            .systemd_unit
+            .as_deref()
+            .map(|text| cut(text, NAME_BYTES)),
         pid_namespace: process.pid_namespace,
         namespace_pid: process.namespace_pid,
         baseline: process.baseline,
@@ -69,7 +73,7 @@ fn image(image: &wire::Image) -> Image {
 fn credentials(credentials: &wire::Credentials) -> Credentials {
     Credentials {
         uid: Some(credentials.uid),
-        euid: Some(credentials.euid),
+        euid: credentials.euid,
         gid: Some(credentials.gid),
         username: credentials
             .username

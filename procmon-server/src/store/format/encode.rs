@@ -149,6 +149,7 @@ impl<'a> Writer<'a> {
         let username = text(life.username().map(str::as_bytes));
         let cgroup = text(life.cgroup.as_deref().map(str::as_bytes));
         let container = text(life.container_id.as_deref().map(str::as_bytes));
+        let unit = text(life.systemd_unit.as_deref().map(str::as_bytes));
         let image = image.unwrap_or(empty.0);
         let credentials = life.credentials.as_ref().unwrap_or(empty.1);
         let wide = |value: Option<u32>| value.map(u64::from);
@@ -179,7 +180,8 @@ impl<'a> Writer<'a> {
             .put(
                 id::ARGS_GROWN,
                 (image.args.len() as u64).saturating_sub(image.args_bytes),
-            );
+            )
+            .put_known(id::SYSTEMD_UNIT, unit);
     }
 
     fn span(&mut self, batch: &'a Batch) -> Vec<u8> {

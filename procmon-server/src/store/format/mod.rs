@@ -68,6 +68,7 @@ pub(crate) mod column {
         pub(crate) const NAMESPACE_PID: u64 = 19;
         /// How much longer argv is than it really was.
         pub(crate) const ARGS_GROWN: u64 = 20;
+        pub(crate) const SYSTEMD_UNIT: u64 = 21;
 
         pub(crate) const HAS_STARTED: u64 = 1;
         pub(crate) const HAS_IMAGE: u64 = 2;

@@ -48,9 +48,11 @@ fn life() -> impl Strategy<Value = Arc<Life>> {
         proptest::option::of(credentials),
         text(),
         text(),
+        text(),
     )
         .prop_map(
-            |(id, (ppid, started_ns, baseline), image, credentials, cgroup, container_id)| {
+            |(id, numbers, image, credentials, cgroup, container_id, systemd_unit)| {
+                let (ppid, started_ns, baseline) = numbers;
                 Arc::new(Life {
                     id,
                     ppid,
@@ -59,6 +61,7 @@ fn life() -> impl Strategy<Value = Arc<Life>> {
                     credentials,
                     cgroup,
                     container_id,
+                    systemd_unit,
                     pid_namespace: ppid,
                     namespace_pid: ppid,
                     baseline,

@@ -37,6 +37,9 @@ export function EventDetails({ event, onClose }: { event: ProcessEvent; onClose:
         <Fact label={<Trans>Container</Trans>} wide>
           {event.container_id ?? ZERO}
         </Fact>
+        <Fact label={<Trans>Unit</Trans>} wide>
+          {event.systemd_unit ?? ZERO}
+        </Fact>
         <Fact label={<Trans>Process id</Trans>} wide>
           <code>{event.process_id}</code>
         </Fact>

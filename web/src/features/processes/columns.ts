@@ -245,6 +245,13 @@ export const COLUMNS: readonly ProcessColumn[] = [
     text: (store, slot) => store.string("container_id", slot)?.slice(0, 12) ?? format.ZERO,
   },
   {
+    id: "systemd_unit",
+    label: msg`Unit`,
+    meaning: msg`systemd service or scope the process runs in; – is none`,
+    width: 136,
+    text: (store, slot) => store.string("systemd_unit", slot) ?? format.ZERO,
+  },
+  {
     id: "cgroup",
     label: msg`Cgroup`,
     meaning: msg`Control group path`,

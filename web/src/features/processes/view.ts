@@ -226,6 +226,7 @@ const TEXT = new Set<SortColumn>([
   "status",
   "cgroup",
   "container_id",
+  "systemd_unit",
 ]);
 
 function isText(column: SortColumn): column is SortColumn & StringColumn {

@@ -24,7 +24,7 @@ pub(super) fn read_lives(
 }
 
 struct LifeReader<'a> {
-    columns: [ColumnReader<'a>; 20],
+    columns: [ColumnReader<'a>; 21],
     start: i64,
     started_ns: i64,
 }
@@ -68,6 +68,7 @@ impl<'a> LifeReader<'a> {
         Ok(Life {
             cgroup: text(id::CGROUP)?,
             container_id: text(id::CONTAINER)?,
+            systemd_unit: text(id::SYSTEMD_UNIT)?,
             id: pid.map(|pid| ProcessId { pid, start }),
             ppid: parent,
             started_ns: (flags & id::HAS_STARTED != 0).then_some(self.started_ns),

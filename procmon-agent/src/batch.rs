@@ -66,6 +66,7 @@ pub struct Content {
     pub losses: Vec<wire::Loss>,
     pub host: Option<wire::HostTotals>,
     pub health: Option<wire::AgentHealth>,
+    pub rings: Vec<wire::RingMark>,
 }
 
 /// The numbers that the health record reports.
@@ -76,10 +77,12 @@ pub struct Condition {
     pub spool_bytes: u64,
     pub spool_max_bytes: u64,
     pub sample: Duration,
-    pub redactions: u64,
     /// What the agent gave up to keep its limits.
     pub degraded: Vec<String>,
     pub mem_limit_bytes: u64,
+    pub ring_used_bytes: u64,
+    pub ring_bytes: u64,
+    pub redactions: u64,
 }
 
 pub struct BatchBuilder {
@@ -88,6 +91,7 @@ pub struct BatchBuilder {
     epoch: u64,
     next_seq: u64,
     covered_since_unix_ns: i64,
+    is_continued: bool,
     health_sent: Option<Instant>,
     /// The time between two samples that is in force.
     interval: Duration,
@@ -104,8 +108,16 @@ impl BatchBuilder {
             epoch: now as u64,
             next_seq: 1,
             covered_since_unix_ns: now,
+            is_continued: false,
             health_sent: None,
         })
+    }
+
+    /// What happened while no agent ran is told, too: covered since the run before began to look. Complete only when nothing
+    /// was lost in between.
+    pub fn continue_run(&mut self, covered_since_unix_ns: i64, is_complete: bool) {
+        self.covered_since_unix_ns = covered_since_unix_ns;
+        self.is_continued = is_complete;
     }
 
     pub fn speaker(&self) -> &Speaker {
@@ -167,9 +179,11 @@ impl BatchBuilder {
             },
             sample_ns: condition.sample.as_nanos() as u64,
             covered_since_unix_ns: self.covered_since_unix_ns,
+            continued: self.is_continued,
+            ring_used_bytes: condition.ring_used_bytes,
+            ring_bytes: condition.ring_bytes,
             labels: self.speaker.labels.clone(),
             redactions: condition.redactions,
-            ..wire::AgentHealth::default()
         }
     }
 
@@ -214,6 +228,7 @@ impl BatchBuilder {
             losses: content.losses,
             host: content.host,
             health: content.health,
+            rings: content.rings,
         };
         let payload = self.encoder.encode(&batch)?;
         self.next_seq += 1;

@@ -1,6 +1,7 @@
 //! `procmon-agent check`: what the daemon would find on this host, each shortcoming with its fix.
 
 mod host;
+mod pins;
 mod server;
 mod spool;
 
@@ -74,6 +75,7 @@ async fn report(
     findings.push(configuration(config));
     findings.extend(token_in_sight(config));
     findings.extend(spool::findings(config));
+    findings.extend(pins::findings(config));
     findings.push(server::finding(config).await);
     write_report(&findings, out)
 }

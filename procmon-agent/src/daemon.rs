@@ -11,11 +11,11 @@ use procmon_agent::kernel::probe::{self, Level};
 use procmon_agent::listen::{self, Told};
 use procmon_agent::privileges::{self, Privileges};
 use procmon_agent::redact::Redactor;
-use procmon_agent::reload;
 use procmon_agent::ship::{self, ShipState, ShipTarget};
 use procmon_agent::spool::{self, SpoolOptions, SpoolReader};
 use procmon_agent::vitals::Vitals;
 use procmon_agent::watch::{Watch, WatchOptions};
+use procmon_agent::{reload, resume};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
@@ -48,7 +48,8 @@ fn start(config: &Arc<AgentConfig>) -> Result<Started> {
     let (writer, reader) = spool::open(&config.spool_dir, limits)?;
     let redactor = Redactor::new(config.redact, config.redact_rules.as_deref())?;
     let listener = config.listen.map(listen::bind).transpose()?;
-    let (level, reason, source) = probe::choose(config.probe, capture_options(config))?;
+    let (continuity, predecessor) = resume::prepare(&config.spool_dir, config.pin, &writer)?;
+    let (level, reason, source) = probe::choose(config.probe, capture_options(config), continuity)?;
     if level == Level::Ebpf {
         tracing::info!("agent {}: probe {level}", config.agent_id);
     } else {
@@ -68,6 +69,7 @@ fn start(config: &Arc<AgentConfig>) -> Result<Started> {
         resync: ship.resync(),
         vitals: Arc::clone(&vitals),
         config: receiver,
+        predecessor,
     };
     Ok(Started {
         level,

@@ -17,6 +17,7 @@ pub mod notice;
 pub mod privileges;
 pub mod redact;
 pub mod reload;
+pub mod resume;
 pub mod sample;
 pub mod ship;
 pub mod sockets;

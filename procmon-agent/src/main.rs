@@ -14,7 +14,7 @@ use procmon_agent::kernel::probe::{self, Level};
 use procmon_agent::redact::Redactor;
 use procmon_agent::source::Source;
 use procmon_agent::top::{self, TopOptions};
-use procmon_agent::{check, events, privileges};
+use procmon_agent::{check, events, privileges, resume};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -58,6 +58,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             runtime()?.block_on(print_events(source, config.fork_events, redactor))
         }
         Some(Command::Top(flags)) => show_top(&config, flags),
+        Some(Command::Unpin) => resume::unpin(&config.spool_dir),
         None => daemon::run(&cli.flags, config),
     }
 }
@@ -71,7 +72,7 @@ fn runtime() -> std::io::Result<Runtime> {
 
 /// A source that tells events.
 fn start_events(config: &AgentConfig) -> Result<(Level, Source)> {
-    let (level, reason, source) = probe::choose(config.probe, capture_options(config))?;
+    let (level, reason, source) = probe::choose(config.probe, capture_options(config), None)?;
     anyhow::ensure!(
         source.has_events(),
         "`events` needs a probe level that tells events, not {level} ({reason}). Try `procmon-agent check`"
@@ -84,7 +85,7 @@ fn start_events(config: &AgentConfig) -> Result<(Level, Source)> {
 
 /// At the best level that works, without a word about it: a user who is not root expects less.
 fn show_top(config: &AgentConfig, flags: TopFlags) -> Result<ExitCode> {
-    let (level, _, source) = probe::choose(config.probe, capture_options(config))?;
+    let (level, _, source) = probe::choose(config.probe, capture_options(config), None)?;
     if config.hardening {
         privileges::give_up(&privileges::features(level.name(), true))?;
     }

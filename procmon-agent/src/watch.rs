@@ -16,13 +16,14 @@ use tokio_util::sync::CancellationToken;
 use crate::batch::{BatchBuilder, Condition, Content, Speaker};
 use crate::config::AgentConfig;
 use crate::enrich::clock::unix_ns;
-use crate::kernel::Capture;
+use crate::kernel::{Capture, KernelCounters};
 use crate::limits::{Limits, thread_cpu};
 use crate::losses::LossMeter;
 use crate::redact::Redactor;
+use crate::resume::Predecessor;
 use crate::sample::Sampler;
 use crate::source::Source;
-use crate::spool::SpoolWriter;
+use crate::spool::{Appended, SpoolWriter};
 use crate::table::Table;
 use crate::vitals::Vitals;
 use upkeep::Upkeep;
@@ -47,6 +48,8 @@ pub struct WatchOptions {
     pub vitals: Arc<Vitals>,
     /// The configuration in force, and each that replaces it.
     pub config: Receiver<Arc<AgentConfig>>,
+    /// The run before, where its rings are continued.
+    pub predecessor: Option<Predecessor>,
 }
 
 pub struct Watch {
@@ -62,6 +65,8 @@ pub struct Watch {
     sample_cost: Duration,
     losses: LossMeter,
     lost_before: u64,
+    /// Counts that the next batch tells.
+    telling: Option<KernelCounters>,
     events: HashMap<String, u64>,
     limits: Limits,
     upkeep: Upkeep,
@@ -70,28 +75,48 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Takes the baseline. `source` is attached already, so that nothing falls between.
+    /// Takes the baseline, or what the run before knew, when its rings are continued. `source` is attached already, so
+    /// that nothing falls between.
     pub fn new(mut source: Source, spool: SpoolWriter, options: WatchOptions) -> Result<Self> {
         let mut config = options.config;
         let current = Arc::clone(&config.borrow_and_update());
         let mut table = Table::new(current.fork_events, source.knows_totals());
         table.set_redactor(options.redactor.clone());
         let (mut limits, mut upkeep) = (Limits::new(current.allowance()), Upkeep::new());
-        table.baseline_while(|table| upkeep.measure(&mut limits, table))?;
+        let mut builder = BatchBuilder::new(options.speaker)?;
+        let capture = source.ebpf();
+        let other_abi = capture.map_or(0, Capture::unreadable);
+        let continued = options
+            .predecessor
+            .zip(capture)
+            .filter(|(_, capture)| capture.is_continued());
+        let losses = if let Some((before, capture)) = continued {
+            for known in &before.processes {
+                table.adopt(known);
+                upkeep.measure(&mut limits, &mut table);
+            }
+            let is_complete = capture.counters()?.lost().next().is_none();
+            builder.continue_run(before.covered_since_unix_ns, is_complete);
+            LossMeter::since(before.last_built_unix_ns, other_abi)
+        } else {
+            table.baseline_while(|table| upkeep.measure(&mut limits, table))?;
+            LossMeter::since(unix_ns(), other_abi)
+        };
         let iterator = source.ebpf_mut().and_then(Capture::take_iterator);
         Ok(Self {
             source,
             table,
             sampler: Sampler::new(iterator)?,
-            builder: BatchBuilder::new(options.speaker)?,
+            builder,
             spool,
             spool_max_bytes: options.spool_max_bytes,
             redactor: options.redactor,
             resync: options.resync,
             last_sample: None,
             sample_cost: Duration::ZERO,
-            losses: LossMeter::new(),
+            losses,
             lost_before: 0,
+            telling: None,
             events: HashMap::new(),
             limits,
             upkeep,
@@ -191,6 +216,8 @@ impl Watch {
             self.table.drop_replaced();
         }
         self.table.merge(&sample, self.last_sample, grace);
+        // The server counts on it that no exit waits longer than it must when a batch is built.
+        self.source.expire(&mut self.table, false);
         self.last_sample = Some(sample.taken);
         self.sample_cost = started.elapsed();
         self.spool.retry();
@@ -273,9 +300,27 @@ impl Watch {
         }
         content.processes = changes.processes;
         content.events = changes.events;
+        let marks = self.source.ebpf().map(Capture::marks);
+        content.rings = marks.into_iter().flatten().map(Into::into).collect();
+        let mut appended = Appended::Disk;
         for batch in self.builder.build(content)? {
             self.vitals.built(batch.payload.len());
-            self.spool.append(batch)?;
+            appended = self.spool.append(batch)?;
+        }
+        self.settle(appended)
+    }
+
+    /// Gives back to the kernel what the spool has now: this, and no sooner, makes a killed agent lose nothing.
+    fn settle(&mut self, appended: Appended) -> Result<()> {
+        let Some(capture) = self.source.ebpf_mut() else {
+            return Ok(());
+        };
+        // What waits in memory for the disk stays in the ring, too, as long as there is room for more.
+        if appended != Appended::Memory || capture.is_crowded() {
+            capture.settle(self.table.oldest_open());
+        }
+        if let Some(told) = self.telling.take() {
+            capture.note_told(&told)?;
         }
         Ok(())
     }
@@ -295,11 +340,16 @@ impl Watch {
 
     fn health(&mut self) -> Result<wire::AgentHealth> {
         let condition = self.condition()?;
+        if let Some(capture) = self.source.ebpf_mut() {
+            capture.forget_fill();
+        }
         Ok(self.builder.health(condition))
     }
 
     fn condition(&self) -> Result<Condition> {
         let spool = self.spool.stats();
+        let fill = self.source.ebpf().map(Capture::fill);
+        let (ring_used_bytes, ring_bytes) = fill.unwrap_or_default();
         Ok(Condition {
             drops: self.losses.totals(&self.source.counters()?, &spool),
             events: self.events.clone(),
@@ -309,12 +359,19 @@ impl Watch {
             redactions: self.redactor.redactions(),
             degraded: self.limits.names(),
             mem_limit_bytes: self.limits.allowance().mem_limit_bytes,
+            ring_used_bytes,
+            ring_bytes,
         })
     }
 
     fn losses(&mut self) -> Result<Vec<wire::Loss>> {
         let counters = self.source.counters()?;
-        Ok(self.losses.take(&counters, &self.spool.stats()))
+        let table = &mut self.table;
+        let losses = self
+            .losses
+            .take(&counters, &self.spool.stats(), |id| table.cgroup_path(id));
+        self.telling = Some(counters);
+        Ok(losses)
     }
 }
 

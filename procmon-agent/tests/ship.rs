@@ -278,6 +278,38 @@ async fn what_happens_while_the_server_is_away_arrives_in_order_exactly_once() {
     agent.stop().await;
 }
 
+/// As much as an agent says in an hour, with an event twice a second: more than one segment, and nothing of it in memory.
+#[tokio::test]
+async fn an_hour_without_a_server_is_made_up_for() {
+    const BATCHES: u64 = 7200;
+    let folder = tempfile::tempdir().expect("folder");
+    let small = SpoolOptions {
+        segment_bytes: 64 << 10,
+        cache_bytes: 32 << 10,
+        ..SpoolOptions::new(16 << 20)
+    };
+    let reserved = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let address = reserved.local_addr().expect("has an address");
+    drop(reserved);
+    let spool = spool::open(folder.path(), small).expect("opens");
+    let mut agent = Agent::with(spool, url(address), None);
+    agent.append(1..=BATCHES / 2);
+    until(|| matches!(agent.state.link(), Link::Unreachable(_))).await;
+    agent.append(BATCHES / 2 + 1..=BATCHES);
+    assert_eq!(agent.writer.pending(), BATCHES);
+    assert!(agent.state.retries() > 0);
+    // In the middle of it the agent is restarted.
+    agent.stop().await;
+    let spool = spool::open(folder.path(), small).expect("opens");
+    let agent = Agent::with(spool, url(address), None);
+    let server = Server::default();
+    server.start(address.port()).await;
+    agent.settled().await;
+    assert_eq!(server.stored(), (1..=BATCHES).collect::<Vec<_>>());
+    assert_eq!(agent.writer.stats().dropped(), []);
+    agent.stop().await;
+}
+
 #[tokio::test]
 async fn a_server_killed_in_the_middle_of_a_request_gets_the_batch_again() {
     let folder = tempfile::tempdir().expect("folder");

@@ -178,9 +178,18 @@ fn a_restart_gives_out_only_what_was_not_acknowledged() {
     assert_eq!(drain(&mut reader), expected);
     drop((writer, reader));
 
-    let (_writer, mut reader) = open(folder.path());
+    let (mut writer, mut reader) = open(folder.path());
     assert_eq!(drain(&mut reader), []);
-    assert_eq!(segments(folder.path()), Vec::<PathBuf>::new());
+    let knows = writer.tail().expect("reads");
+    let knows: Vec<_> = knows.iter().map(|b| (b.epoch, b.seq, b.key)).collect();
+    assert_eq!(
+        knows,
+        [(2, 1, true)],
+        "what the run before knew stays until this one has said so itself"
+    );
+    append(&mut writer, 3, 1, 300);
+    assert_eq!(drain(&mut reader), [(3, 1)]);
+    assert_eq!(segments(folder.path()).len(), 1);
 }
 
 #[test]

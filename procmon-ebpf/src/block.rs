@@ -3,9 +3,9 @@
 
 use aya_ebpf::helpers::{bpf_get_current_task_btf, bpf_ktime_get_boot_ns};
 use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
-use procmon_common::kernel::{ABI_VERSION, BlockRequest, Counter, Kind, SlowIoRecord};
+use procmon_common::kernel::{ABI_VERSION, BlockRequest, Counter, Kind, LostKey, SlowIoRecord};
 
-use crate::emit::{count, emit};
+use crate::emit::{count, emit_of};
 use crate::latency::add_latency;
 use crate::maps::REQUESTS;
 use crate::offsets::{Object, load_object, load_u32, load_u64, offset, setting};
@@ -76,7 +76,8 @@ pub(crate) fn block_complete(ctx: BtfTracePointContext) -> i32 {
         let now = bpf_ktime_get_boot_ns();
         let latency_ns = now.saturating_sub((*issue).issued_boot_ns);
         if latency_ns >= setting!(io_slow_threshold_ns) {
-            emit::<SlowIoRecord>(Kind::SlowIo, |record| {
+            let issuer = |key: *mut LostKey| (*key).comm = (*issue).issuer_comm;
+            emit_of::<SlowIoRecord>(Kind::SlowIo, issuer, |record| {
                 write_slow(record, issue, request, now, latency_ns)
             });
         }

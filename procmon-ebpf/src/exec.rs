@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
 use procmon_common::kernel::{ARGS_MAX, Counter, EXE_MAX, ExecRecord, Kind};
 
-use crate::emit::{count, wakeup_flags};
+use crate::emit::{self, count, lose, wakeup_flags};
 use crate::maps::{EVENTS, SCRATCH, SCRATCH_BYTES};
 use crate::offsets::{Object, load_object, load_u32, load_u64, offset};
 use crate::task::{cgroup_id, innermost_pid, write_comm, write_header};
@@ -44,15 +44,11 @@ pub(crate) fn process_exec(ctx: BtfTracePointContext) -> i32 {
             return 0;
         }
         let ring = (&raw const EVENTS).cast_mut().cast();
-        let written = bpf_ringbuf_output(ring, buffer.cast(), len, wakeup_flags()) == 0;
-        count(
-            if written {
-                Counter::Emitted
-            } else {
-                Counter::RingFull
-            },
-            Kind::Exec,
-        );
+        if bpf_ringbuf_output(ring, buffer.cast(), len, wakeup_flags()) == 0 {
+            count(Counter::Emitted, Kind::Exec);
+        } else {
+            lose(Kind::Exec, emit::task(task));
+        }
     }
     0
 }

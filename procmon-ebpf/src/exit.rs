@@ -4,7 +4,7 @@
 use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
 use procmon_common::kernel::{ExitRecord, FreeRecord, Kind};
 
-use crate::emit::emit;
+use crate::emit::{self, emit_of};
 use crate::log::log;
 use crate::offsets::{Object, load_object, load_u32, load_u64, offset};
 use crate::rss::{add_cpu_deltas, counted_pages};
@@ -32,7 +32,10 @@ pub(crate) fn process_exit(ctx: BtfTracePointContext) -> i32 {
         };
         if last {
             log!(&ctx, "exit: pid {}", load_u32(task, offset!(task_tgid)));
-            emit::<ExitRecord>(Kind::Exit, |record| write_exit(record, task, signal));
+            let leader = load_object(task, offset!(task_group_leader));
+            emit_of::<ExitRecord>(Kind::Exit, emit::task(leader), |record| {
+                write_exit(record, task, signal)
+            });
         }
     }
     0
@@ -45,7 +48,9 @@ pub(crate) fn process_free(ctx: BtfTracePointContext) -> i32 {
         let task = *ctx.as_ptr().cast::<Object>();
         if load_u32(task, offset!(task_pid)) == load_u32(task, offset!(task_tgid)) {
             log!(&ctx, "free: pid {}", load_u32(task, offset!(task_tgid)));
-            emit::<FreeRecord>(Kind::Free, |record| write_free(record, task));
+            emit_of::<FreeRecord>(Kind::Free, emit::task(task), |record| {
+                write_free(record, task)
+            });
         }
     }
     0

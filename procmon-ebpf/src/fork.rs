@@ -3,7 +3,7 @@
 use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
 use procmon_common::kernel::{ForkRecord, Kind};
 
-use crate::emit::emit;
+use crate::emit::{self, emit_of};
 use crate::log::log;
 use crate::offsets::{Object, load_object, load_u32, offset};
 use crate::task::{cgroup_id, innermost_pid, write_comm, write_header};
@@ -15,7 +15,9 @@ pub(crate) fn process_fork(ctx: BtfTracePointContext) -> i32 {
         let child = *ctx.as_ptr().cast::<Object>().add(1);
         if load_u32(child, offset!(task_pid)) == load_u32(child, offset!(task_tgid)) {
             log!(&ctx, "fork: pid {}", load_u32(child, offset!(task_pid)));
-            emit::<ForkRecord>(Kind::Fork, |record| write_fork(record, child));
+            emit_of::<ForkRecord>(Kind::Fork, emit::task(child), |record| {
+                write_fork(record, child)
+            });
         }
     }
     0

@@ -2,11 +2,11 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf},
 };
 use procmon_common::kernel::{
-    ARGS_MAX, BlockRequest, COUNTER_SLOTS, EXE_MAX, ExecRecord, Latency, LatencyKey, SentSignal,
-    TaskSample,
+    ARGS_MAX, BlockRequest, COUNTER_SLOTS, EXE_MAX, ExecRecord, LOST_BY_ENTRIES, Latency,
+    LatencyKey, LostKey, SentSignal, TOLD_SLOTS, TaskSample,
 };
 
 use crate::files::{DESCRIPTOR_SLOTS, FileMemo, FileWalk};
@@ -18,6 +18,15 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTER_SLOTS, 0);
+
+/// What could still be said of records that found the ring full. Those that find this full too are in `COUNTERS` alone.
+#[map]
+pub(crate) static LOST_BY: PerCpuHashMap<LostKey, u64> =
+    PerCpuHashMap::with_max_entries(LOST_BY_ENTRIES, 0);
+
+/// The agent's notebook, which outlives it where the maps are pinned: no program uses it.
+#[map]
+pub(crate) static TOLD: Array<u64> = Array::with_max_entries(TOLD_SLOTS, 0);
 
 /// Keyed by the address of the request. A full table is counted.
 #[map]

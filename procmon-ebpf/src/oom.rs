@@ -4,7 +4,7 @@ use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
 use procmon_common::kernel::{ABI_VERSION, Kind, OomRecord};
 
-use crate::emit::emit;
+use crate::emit::{self, emit_of};
 use crate::log::log;
 use crate::offsets::{Object, load_object, load_u16, offset};
 use crate::rss::{add_cpu_deltas, counted_pages};
@@ -18,10 +18,13 @@ pub(crate) fn oom_victim(ctx: BtfTracePointContext) -> i32 {
         log!(&ctx, "oom victim");
         if offset!(oom_victim_is_task) != 0 {
             let task = *arguments;
-            emit::<OomRecord>(Kind::Oom, |record| write_victim(record, task));
+            emit_of::<OomRecord>(Kind::Oom, emit::task(task), |record| {
+                write_victim(record, task)
+            });
         } else {
             let pid = *arguments as u64 as u32;
-            emit::<OomRecord>(Kind::Oom, |record| write_pid(record, pid));
+            // Whose it is only the pid tells.
+            emit_of::<OomRecord>(Kind::Oom, |_| (), |record| write_pid(record, pid));
         }
     }
     0

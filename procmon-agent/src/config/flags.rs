@@ -29,6 +29,8 @@ pub enum Command {
     Events,
     /// Show the processes of this host; needs no server, and no root
     Top(TopFlags),
+    /// Detach and remove what an agent with `pin` left in the kernel
+    Unpin,
 }
 
 /// What `top` can be told.

@@ -1,138 +1,185 @@
-//! The loaded programs: attach, wait, drain, count.
+//! The loaded programs: wait, drain, give back, count.
 
-use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use aya::maps::{MapData, PerCpuArray, RingBuf};
-use aya::programs::{BtfTracePoint, ProgramError};
-use aya::{Btf as AyaBtf, Ebpf, EbpfLoader};
-use procmon_common::kernel::{COUNTERS, Counter, KINDS, Kind, Latency, LatencyKey, Settings};
+use aya::Ebpf;
+use aya::maps::{Map, MapData};
+use aya::programs::ProgramFd;
+use procmon_common::kernel::{Kind, Latency, LatencyKey};
 
-use super::btf::Btf;
+use super::counters::{Counters, KernelCounters};
+use super::inherited::Inherited;
 use super::iterator::TaskIterator;
 use super::latency::LatencyTable;
-use super::offsets::resolve;
-use super::program_info::recursion_misses;
+use super::options::{CaptureOptions, Continuity};
+use super::overlap::Overlap;
+use super::pin::{self, PinFolder};
+use super::place::{Drained, OWN_RING, Place, RingMark};
+use super::programs::{self, Frozen, PROGRAMS, ProgramRow};
+use super::ring::Ring;
+use crate::enrich::clock::boot_ns;
 
-/// The committed object. `cargo xtask build-ebpf` makes it.
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../procmon-ebpf/prebuilt/procmon-ebpf.o");
-
-/// Another object to load in its place, for tests of a rebuilt one.
-const OBJECT_VARIABLE: &str = "PROCMON_EBPF_OBJECT";
-
-/// Program, tracepoint, and the kind of record that a miss of it loses.
-pub(super) type ProgramRow = (&'static str, &'static str, Option<Kind>);
-
-const PROGRAMS: [ProgramRow; 9] = [
-    ("process_free", "sched_process_free", Some(Kind::Free)),
-    ("process_exit", "sched_process_exit", Some(Kind::Exit)),
-    ("process_exec", "sched_process_exec", Some(Kind::Exec)),
-    ("process_fork", "sched_process_fork", Some(Kind::Fork)),
-    ("block_complete", "block_rq_complete", Some(Kind::SlowIo)),
-    ("block_issue", "block_rq_issue", Some(Kind::SlowIo)),
-    ("block_insert", "block_rq_insert", Some(Kind::SlowIo)),
-    ("oom_victim", "mark_victim", Some(Kind::Oom)),
-    // Missed, an exit does not name who sent the signal.
-    ("signal_sent", "signal_generate", None),
-];
-
-const LOAD_ATTEMPTS: u32 = 20;
-const LOAD_PAUSE: Duration = Duration::from_millis(5);
-
-#[derive(Clone, Copy, Debug)]
-pub struct CaptureOptions {
-    pub io_slow_threshold: Duration,
-    /// A power of two and a multiple of the page size.
-    pub ring_bytes: u32,
-    pub wakeup_bytes: u64,
-}
-
-impl Default for CaptureOptions {
-    fn default() -> Self {
-        Self {
-            io_slow_threshold: Duration::from_millis(100),
-            ring_bytes: 1 << 20,
-            wakeup_bytes: 64 << 10,
-        }
-    }
-}
-
+/// Space is given back to the programs after so much was read.
+const RELEASE_BYTES: u64 = 64 << 10;
 /// Programs that are attached, and the consumer's end of their ring.
 pub struct Capture {
-    ring: RingBuf<MapData>,
+    ring: Ring,
     iterator: Option<TaskIterator>,
-    counters: PerCpuArray<MapData, u64>,
+    counters: Counters,
     latencies: LatencyTable,
-    /// Keeps the programs attached.
-    ebpf: Ebpf,
+    continuity: Option<Continuity>,
+    inherited: Vec<Inherited>,
+    /// What other versions of the programs counted and no agent told; whether we have.
+    untold: KernelCounters,
+    has_told: bool,
+    unreadable: u64,
+    overlap: Overlap,
+    attached_boot_ns: u64,
+    /// Where the run before stopped reading.
+    mark: u64,
+    is_continued: bool,
+    highest_used_bytes: u64,
+    /// Keeps the programs attached that are not pinned.
+    _ebpf: Ebpf,
     #[cfg(feature = "ebpf-log")]
     log: aya_log::EbpfLogger<&'static dyn log::Log>,
-    programs: &'static [ProgramRow],
-}
-
-/// What the programs count, since they were loaded.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KernelCounters {
-    /// (kind, reason or `emitted`, count); zero counts are left out.
-    pub counts: Vec<(Kind, &'static str, u64)>,
-    /// Events that the proc connector could not deliver, of any kind.
-    pub undelivered: u64,
-    /// The same where only the statuses of exits are taken from it.
-    pub statuses_undelivered: u64,
 }
 
 impl Capture {
     /// Loads and attaches all programs. After this returns nothing is missed: take the baseline now.
     pub fn start(options: CaptureOptions) -> Result<Self> {
-        let offsets = resolve(&Btf::of_this_kernel()?)?;
-        let settings = Settings {
-            io_slow_threshold_ns: options.io_slow_threshold.as_nanos() as u64,
-            wakeup_bytes: options.wakeup_bytes,
+        Self::start_after(options, None)
+    }
+
+    /// The same, going on with what is pinned for this spool: the programs themselves if they are of this version, what
+    /// others left in their rings otherwise.
+    pub fn start_after(options: CaptureOptions, continuity: Option<Continuity>) -> Result<Self> {
+        let pins = continuity.as_ref().filter(|continuity| continuity.pin);
+        let frozen = options.freeze(pins.is_some())?;
+        let object = programs::object()?;
+        let version = pins.map(|pins| pins.folder.version(&object, &frozen.to_bytes()));
+        let mut capture = match (&version, pins) {
+            (Some(version), _) if version.exists() => Self::go_on(&object, &frozen, version)?,
+            (Some(version), Some(pins)) => {
+                Self::attach_pinned(&object, &frozen, version, &pins.folder)?
+            }
+            _ => {
+                let mut ebpf = programs::load_object(&object, &frozen, None)?;
+                let iterator = programs::attach_all(&mut ebpf, None)?;
+                Self::of(ebpf, &PROGRAMS)?.with_iterator(iterator)
+            }
         };
-        let mut ebpf = EbpfLoader::new()
-            .override_global("OFFSETS", bytemuck::bytes_of(&offsets), true)
-            .override_global("SETTINGS", bytemuck::bytes_of(&settings), true)
-            .map_max_entries("EVENTS", options.ring_bytes)
-            .load(&object()?)
-            .context("the kernel did not accept the eBPF object")?;
-        let btf = AyaBtf::from_sys_fs().context("cannot read the kernel's BTF")?;
-        // First, because the hooks need what it learns.
-        let iterator = TaskIterator::new(&mut ebpf, &btf)?;
-        for (program, tracepoint, _) in PROGRAMS {
-            attach(&mut ebpf, program, tracepoint, &btf)?;
+        if let Some(continuity) = continuity {
+            capture.inherit(continuity)?;
         }
-        drop(btf);
         crate::limits::give_memory_back();
-        Ok(Self {
-            iterator: Some(iterator),
-            ..Self::of(ebpf, &PROGRAMS)?
-        })
+        Ok(capture)
+    }
+
+    /// With the programs that are attached already.
+    fn go_on(object: &[u8], frozen: &Frozen, version: &Path) -> Result<Self> {
+        programs::ensure_attached(version)?;
+        let mut ebpf = programs::load_object(object, frozen, Some(version))?;
+        let iterator = programs::load_iterator(&mut ebpf)?;
+        let descriptors = programs::pinned_descriptors(version)?;
+        let mut capture = Self::of_descriptors(ebpf, descriptors)?.with_iterator(iterator);
+        // Requests of a time without an agent belong to no sample.
+        capture.latencies()?;
+        capture.is_continued = true;
+        capture.attached_boot_ns = capture.counters.attached_boot_ns();
+        Ok(capture)
+    }
+
+    fn attach_pinned(
+        object: &[u8],
+        frozen: &Frozen,
+        version: &Path,
+        folder: &PinFolder,
+    ) -> Result<Self> {
+        let mut ebpf = programs::load_object(object, frozen, None)?;
+        let unfinished = folder.begin()?;
+        programs::pin_maps(&ebpf, &unfinished)?;
+        let iterator = programs::attach_all(&mut ebpf, Some(&unfinished))?;
+        let mut capture = Self::of(ebpf, &PROGRAMS)?.with_iterator(iterator);
+        capture.counters.note_attached(capture.attached_boot_ns)?;
+        PinFolder::finish(&unfinished, version)?;
+        Ok(capture)
     }
 
     /// The consumer's end of programs that are attached.
-    pub(super) fn of(mut ebpf: Ebpf, programs: &'static [ProgramRow]) -> Result<Self> {
-        let ring = ebpf
-            .take_map("EVENTS")
-            .context("the object has no map EVENTS")?;
+    pub(super) fn of(ebpf: Ebpf, rows: &[ProgramRow]) -> Result<Self> {
+        let descriptors = programs::descriptors(&ebpf, rows)?;
+        Self::of_descriptors(ebpf, descriptors)
+    }
+
+    fn with_iterator(self, iterator: TaskIterator) -> Self {
+        Self {
+            iterator: Some(iterator),
+            ..self
+        }
+    }
+
+    fn of_descriptors(mut ebpf: Ebpf, descriptors: Vec<(Kind, ProgramFd)>) -> Result<Self> {
+        let Some(Map::RingBuf(ring)) = ebpf.take_map("EVENTS") else {
+            anyhow::bail!("the object has no ring EVENTS")
+        };
         let latencies = ebpf
             .take_map("LATENCIES")
             .context("the object has no map LATENCIES")?;
-        let counters = ebpf
-            .take_map("COUNTERS")
-            .context("the object has no map COUNTERS")?;
         Ok(Self {
-            ring: ring.try_into()?,
+            ring: Ring::open(ring)?,
             iterator: None,
-            counters: counters.try_into()?,
             latencies: LatencyTable::new(latencies.try_into()?),
+            counters: Counters::of(&mut ebpf, descriptors)?,
+            continuity: None,
+            inherited: Vec::new(),
+            untold: KernelCounters::default(),
+            has_told: false,
+            unreadable: 0,
+            overlap: Overlap::default(),
+            attached_boot_ns: boot_ns(),
+            mark: 0,
+            is_continued: false,
+            highest_used_bytes: 0,
             #[cfg(feature = "ebpf-log")]
             log: aya_log::EbpfLogger::init(&mut ebpf)
                 .context("this object was not built with `cargo xtask build-ebpf --log`")?,
-            ebpf,
-            programs,
+            _ebpf: ebpf,
         })
+    }
+
+    /// Takes over what other versions left. Our own programs are attached already, so that nothing falls between.
+    fn inherit(&mut self, continuity: Continuity) -> Result<()> {
+        let own = self.ring.id();
+        let mark_of = |ring: u32| {
+            let mark = continuity.marks.iter().find(|mark| mark.ring_id == ring);
+            mark.map_or(0, |mark| mark.position)
+        };
+        self.mark = mark_of(own);
+        for version in continuity.folder.versions()? {
+            if self.is_own(&version)? {
+                continue;
+            }
+            let mut inherited = Inherited::take_over(&version)?;
+            inherited.mark = inherited.ring.as_ref().map_or(0, |ring| mark_of(ring.id()));
+            self.untold.add(&inherited.untold);
+            self.unreadable += inherited.unreadable;
+            self.inherited.push(inherited);
+        }
+        if !self.inherited.is_empty() {
+            self.overlap = Overlap::new(self.attached_boot_ns);
+        }
+        self.continuity = Some(continuity);
+        Ok(())
+    }
+
+    fn is_own(&self, version: &Path) -> Result<bool> {
+        let ring = MapData::from_pin(version.join("map_EVENTS"))
+            .with_context(|| format!("cannot open the ring in {}", version.display()))?;
+        Ok(ring.info()?.id() == self.ring.id())
     }
 
     /// The iterator over all tasks, once.
@@ -147,6 +194,11 @@ impl Capture {
 
     /// Returns when the programs call for the reader, or after `timeout`.
     pub fn wait(&self, timeout: Duration) {
+        if self.is_pinned() {
+            // What is read and not given back yet would end a poll at once.
+            std::thread::sleep(timeout);
+            return;
+        }
         super::wait_readable([self.ring()], timeout);
     }
 
@@ -157,107 +209,162 @@ impl Capture {
 
     /// Hands over pending records in order until there is none or `take` returns false; how many there were.
     pub fn drain(&mut self, mut take: impl FnMut(&[u8]) -> bool) -> usize {
+        self.drain_placed(|record| take(record.bytes))
+    }
+
+    /// The same, with where each record was. Pinned rings keep what was read until [`Capture::settle`].
+    pub fn drain_placed(&mut self, mut take: impl FnMut(Drained<'_>) -> bool) -> usize {
         #[cfg(feature = "ebpf-log")]
         self.log.flush();
+        self.highest_used_bytes = self.highest_used_bytes.max(self.ring.used_bytes());
         let mut drained = 0;
-        while let Some(record) = self.ring.next() {
+        let mut take = |record: Drained<'_>| {
             drained += 1;
-            if !take(&record) {
-                break;
-            }
+            take(record)
+        };
+        if self.drain_inherited(&mut take) {
+            self.drain_own(&mut take);
         }
         drained
     }
 
-    /// Sums over CPUs, and the hooks that the kernel itself skipped.
-    pub fn counters(&self) -> Result<KernelCounters> {
-        let mut counts = Vec::new();
-        for counter in COUNTERS {
-            for kind in KINDS {
-                let values = self.counters.get(&counter.slot(kind), 0)?;
-                let count = values.iter().sum();
-                if count > 0 {
-                    counts.push((kind, counter.name(), count));
+    /// False when `take` has enough.
+    fn drain_inherited(&mut self, take: &mut impl FnMut(Drained<'_>) -> bool) -> bool {
+        for (order, old) in self.inherited.iter_mut().enumerate() {
+            while let Some((position, bytes)) = old.ring.as_mut().and_then(Ring::next) {
+                let place = Place {
+                    ring: order as u32,
+                    position,
+                };
+                let again = position < old.mark;
+                if self.overlap.belongs_to_old(bytes)
+                    && !take(Drained {
+                        bytes,
+                        place,
+                        again,
+                    })
+                {
+                    return false;
                 }
             }
         }
-        for (program, _, kind) in self.programs {
-            let Some(kind) = kind else {
-                continue;
+        true
+    }
+
+    fn drain_own(&mut self, take: &mut impl FnMut(Drained<'_>) -> bool) {
+        let is_pinned = self.is_pinned();
+        let mut unreleased_from = self.ring.position();
+        while let Some((position, bytes)) = self.ring.next() {
+            let again = position < self.mark;
+            let place = Place {
+                ring: OWN_RING,
+                position,
             };
-            let misses = self.recursion_misses(program)?;
-            if misses > 0 {
-                counts.push((*kind, "recursion", misses));
+            let goes_on = self.overlap.takes(bytes)
+                || take(Drained {
+                    bytes,
+                    place,
+                    again,
+                });
+            if !is_pinned && position - unreleased_from >= RELEASE_BYTES {
+                self.ring.release_all();
+                unreleased_from = position;
+            }
+            if !goes_on {
+                break;
             }
         }
-        Ok(KernelCounters {
-            counts,
-            ..KernelCounters::default()
-        })
-    }
-
-    fn recursion_misses(&self, program: &str) -> Result<u64> {
-        let fd = self
-            .ebpf
-            .program(program)
-            .with_context(|| format!("no program {program}"))?
-            .fd()?;
-        Ok(recursion_misses(fd.as_fd())?)
-    }
-}
-
-impl KernelCounters {
-    /// What was lost, by kind and reason.
-    pub fn lost(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + '_ {
-        let undelivered = [
-            ("event", "socket_full", self.undelivered),
-            ("exit_status", "socket_full", self.statuses_undelivered),
-        ];
-        self.counts
-            .iter()
-            .map(|(kind, reason, count)| (kind.name(), *reason, *count))
-            .chain(undelivered)
-            .filter(|(_, reason, count)| *reason != Counter::Emitted.name() && *count > 0)
-    }
-}
-
-/// The object to load.
-pub(super) fn object() -> Result<Cow<'static, [u8]>> {
-    match std::env::var_os(OBJECT_VARIABLE) {
-        Some(path) => std::fs::read(&path)
-            .map(Cow::Owned)
-            .with_context(|| format!("cannot read {}", path.display())),
-        None => Ok(Cow::Borrowed(OBJECT)),
-    }
-}
-
-/// A signal that is pending lets the verifier give up with EAGAIN: that says nothing about the program.
-pub(super) fn patiently(
-    mut load: impl FnMut() -> Result<(), ProgramError>,
-) -> Result<(), ProgramError> {
-    let mut attempts = LOAD_ATTEMPTS;
-    loop {
-        attempts -= 1;
-        match load() {
-            Err(ProgramError::LoadError { io_error, .. })
-                if io_error.raw_os_error() == Some(libc::EAGAIN) && attempts > 0 =>
-            {
-                std::thread::sleep(LOAD_PAUSE);
-            }
-            result => return result,
+        if !is_pinned {
+            self.ring.release_all();
         }
     }
-}
 
-fn attach(ebpf: &mut Ebpf, program: &str, tracepoint: &str, btf: &AyaBtf) -> Result<()> {
-    let loaded = ebpf
-        .program_mut(program)
-        .with_context(|| format!("the object has no program {program}"))?;
-    let loaded: &mut BtfTracePoint = loaded.try_into()?;
-    patiently(|| loaded.load(tracepoint, btf))
-        .with_context(|| format!("the kernel's verifier refused {program}"))?;
-    loaded
-        .attach()
-        .with_context(|| format!("cannot attach {program} to {tracepoint}"))?;
-    Ok(())
+    /// Everything that was read is safe on disk, but for what came from `oldest_open` and later places.
+    pub fn settle(&mut self, oldest_open: Option<Place>) {
+        let keep_from = oldest_open.unwrap_or(Place {
+            ring: OWN_RING,
+            position: self.ring.position(),
+        });
+        if keep_from.ring == OWN_RING {
+            self.ring.release(keep_from.position);
+            let is_read = |old: &Inherited| old.ring.as_ref().is_none_or(Ring::is_read);
+            if self.has_told && self.inherited.iter().all(is_read) {
+                self.remove_inherited();
+            }
+        }
+    }
+
+    fn remove_inherited(&mut self) {
+        for old in std::mem::take(&mut self.inherited) {
+            if let Err(error) = pin::remove(&old.path) {
+                tracing::warn!("{error:#}; remove it with `procmon-agent unpin`");
+            }
+        }
+        if let Some(Continuity { folder, .. }) =
+            self.continuity.take_if(|continuity| !continuity.pin)
+            && let Err(error) = folder.remove_all()
+        {
+            tracing::warn!("{error:#}");
+        }
+    }
+
+    /// How far all rings were read: what the batch that is being built answers for.
+    pub fn marks(&self) -> Vec<RingMark> {
+        if self.continuity.is_none() {
+            return Vec::new();
+        }
+        let old = self.inherited.iter().filter_map(|old| old.ring.as_ref());
+        old.chain([&self.ring])
+            .map(|ring| RingMark {
+                ring_id: ring.id(),
+                position: ring.position(),
+            })
+            .collect()
+    }
+
+    pub fn is_pinned(&self) -> bool {
+        self.continuity
+            .as_ref()
+            .is_some_and(|continuity| continuity.pin)
+    }
+
+    /// Whether programs were attached while no agent ran, and what they wrote can be read.
+    pub fn is_continued(&self) -> bool {
+        self.unreadable == 0 && (self.is_continued || !self.inherited.is_empty())
+    }
+
+    /// Whether so little of the ring is left that what cannot be made safe must be given back all the same.
+    pub fn is_crowded(&self) -> bool {
+        self.ring.used_bytes() > self.ring.bytes() / 2
+    }
+
+    /// The highest fill since it was last forgotten, and the size.
+    pub fn fill(&self) -> (u64, u64) {
+        let highest = self.highest_used_bytes.max(self.ring.used_bytes());
+        (highest, self.ring.bytes())
+    }
+
+    pub fn forget_fill(&mut self) {
+        self.highest_used_bytes = 0;
+    }
+
+    /// Records that another version of procmon wrote and this one cannot read.
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable
+    }
+
+    /// What was counted, by this version of the programs and by those it took over from.
+    pub fn counters(&self) -> Result<KernelCounters> {
+        let mut counters = self.counters.read()?;
+        counters.add(&self.untold);
+        Ok(counters)
+    }
+
+    /// Notes that these counts were told, and are safe on disk.
+    pub fn note_told(&mut self, told: &KernelCounters) -> Result<()> {
+        self.has_told = true;
+        self.untold.lost_by.clear();
+        let is_pinned = self.is_pinned();
+        self.counters.note_told(told, is_pinned)
+    }
 }

@@ -12,7 +12,9 @@ use aya::programs::TracePoint;
 use aya::{Ebpf, EbpfLoader};
 use procmon_common::kernel::{ClassicFields, Kind, Settings};
 
-use super::capture::{Capture, CaptureOptions, ProgramRow, object, patiently};
+use super::capture::Capture;
+use super::options::CaptureOptions;
+use super::programs::{ProgramRow, object, patiently};
 use super::tracefs::{Tracefs, Tracepoint};
 
 /// Program, tracepoint, and the kind of record that a miss of it loses. Ends first: an end without a start is told by

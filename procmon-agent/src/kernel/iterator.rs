@@ -92,7 +92,7 @@ fn load(ebpf: &mut Ebpf, name: &str, target: &str, btf: &AyaBtf) -> Result<Owned
         .program_mut(name)
         .with_context(|| format!("the object has no program {name}"))?;
     let program: &mut Iter = program.try_into()?;
-    super::capture::patiently(|| match program.load(target, btf) {
+    super::programs::patiently(|| match program.load(target, btf) {
         Err(ProgramError::AlreadyLoaded) => Ok(()),
         result => result,
     })

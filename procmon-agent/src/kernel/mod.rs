@@ -10,19 +10,30 @@ pub mod btf;
 mod capture;
 mod classic;
 mod connector;
+mod counters;
+mod inherited;
 mod iterator;
 mod latency;
 mod message;
 mod offsets;
+mod options;
+mod overlap;
+pub mod pin;
+mod place;
 pub mod probe;
 mod program_info;
+mod programs;
+mod ring;
 mod tracefs;
 
-pub use capture::{Capture, CaptureOptions, KernelCounters};
+pub use capture::Capture;
 pub use classic::Classic;
 pub use connector::{Connector, ProcEvent, What};
+pub use counters::{KernelCounters, LostBy};
 pub use iterator::TaskIterator;
 pub use offsets::resolve as resolve_offsets;
+pub use options::{CaptureOptions, Continuity};
+pub use place::{Drained, Place, RingMark};
 
 /// Returns when one of these is readable, or after `timeout`; whether one is. An interrupted or failed wait is an early
 /// wake-up: the read after it is harmless.

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use anyhow::{Result, anyhow, bail, ensure};
 
 use super::btf::KERNEL_BTF;
-use super::{Capture, CaptureOptions, Connector, classic};
+use super::{Capture, CaptureOptions, Connector, Continuity, classic};
 use crate::config::Probe;
 use crate::source::{Source, Statuses};
 
@@ -52,7 +52,7 @@ impl Level {
     }
 
     /// Starts to see processes in this way.
-    fn start(self, options: CaptureOptions) -> Result<Source> {
+    fn start(self, options: CaptureOptions, continuity: Option<Continuity>) -> Result<Source> {
         if self == Self::Sample {
             return Ok(Source::Sample);
         }
@@ -61,7 +61,7 @@ impl Level {
             .ok();
         ensure!(namespace == Some(INITIAL_PID_NAMESPACE), NOT_INITIAL);
         match self {
-            Self::Ebpf => Capture::start(options).map(Source::Ebpf),
+            Self::Ebpf => Capture::start_after(options, continuity).map(Source::Ebpf),
             Self::Tracepoint => Ok(Source::Tracepoint {
                 classic: classic::start(options)?,
                 // A help that may be missing: exits are told all the same.
@@ -97,13 +97,18 @@ impl fmt::Display for Level {
 }
 
 /// Takes the level that is asked for, or the best one that works; why it is not a better one.
-pub fn choose(wanted: Probe, options: CaptureOptions) -> Result<(Level, String, Source)> {
+pub fn choose(
+    wanted: Probe,
+    options: CaptureOptions,
+    mut continuity: Option<Continuity>,
+) -> Result<(Level, String, Source)> {
     let mut reasons = Vec::new();
     for level in LEVELS {
         if wanted != Probe::Auto && wanted != level.wanted() {
             continue;
         }
-        match level.start(options) {
+        // For the first that is tried: only the level ebpf, which is the first of all, has rings that outlive the agent.
+        match level.start(options, continuity.take()) {
             Ok(source) if level.wanted() == wanted && level != Level::Ebpf => {
                 return Ok((level, "the configuration asks for it".into(), source));
             }
@@ -133,7 +138,7 @@ pub struct ProbeFinding {
 /// Tries each level. What that starts is let go again.
 pub fn assess() -> Vec<ProbeFinding> {
     LEVELS
-        .map(|level| match level.start(CaptureOptions::default()) {
+        .map(|level| match level.start(CaptureOptions::default(), None) {
             Ok(source) => ProbeFinding {
                 level: level.name(),
                 ok: true,

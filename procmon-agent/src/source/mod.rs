@@ -16,6 +16,9 @@ pub use statuses::Statuses;
 
 /// Applied in one go at most, so that a storm that never ends does not keep the caller from everything else.
 const MAX_AT_ONCE: usize = 16_384;
+/// The same of records of a ring: more than the largest one holds, because a sample is compared with all that came before
+/// it, and quickly applied, because they need nothing from /proc.
+const MAX_RECORDS_AT_ONCE: usize = 65_536;
 
 /// See the module.
 pub enum Source {
@@ -42,6 +45,14 @@ impl Source {
     }
 
     /// What only the level `ebpf` has.
+    pub fn ebpf(&self) -> Option<&Capture> {
+        match self {
+            Self::Ebpf(capture) => Some(capture),
+            _ => None,
+        }
+    }
+
+    /// The same.
     pub fn ebpf_mut(&mut self) -> Option<&mut Capture> {
         match self {
             Self::Ebpf(capture) => Some(capture),
@@ -77,16 +88,19 @@ impl Source {
         is_full: impl Fn(&Table) -> bool,
         mut undecodable: impl FnMut(DecodeError),
     ) -> Result<bool> {
-        let mut left = MAX_AT_ONCE;
+        let mut left = match self {
+            Self::Ebpf(_) => MAX_RECORDS_AT_ONCE,
+            _ => MAX_AT_ONCE,
+        };
         let mut goes_on = |table: &Table| {
             left -= 1;
             left > 0 && !is_full(table)
         };
         match self {
             Self::Ebpf(capture) => {
-                capture.drain(|bytes| {
-                    match decode(bytes) {
-                        Ok(record) => table.apply(&record),
+                capture.drain_placed(|record| {
+                    match decode(record.bytes) {
+                        Ok(decoded) => table.apply_placed(&decoded, record.place, record.again),
                         Err(error) => undecodable(error),
                     }
                     goes_on(table)

@@ -15,6 +15,7 @@ mod reader;
 mod record;
 mod state;
 mod stats;
+mod tail;
 mod writer;
 
 use std::fs::File;

@@ -110,7 +110,9 @@ fn find_segments(
 ) -> anyhow::Result<(State, u64)> {
     let mut state = State::default();
     let mut next_index = acked.segment.saturating_add(1);
-    for index in indices(folder)? {
+    let indices = indices(folder)?;
+    let newest = indices.last().copied();
+    for index in indices {
         next_index = next_index.max(index + 1);
         let path = folder.join(super::segment_name(index));
         let (segment, taken_end) = scan(&path, index, acked, counters);
@@ -120,7 +122,8 @@ fn find_segments(
                 offset: taken_end,
             };
         }
-        if segment.taken < segment.batches {
+        // The newest says what the run before knew: it stays until this run has said so itself.
+        if segment.taken < segment.batches || (Some(index) == newest && segment.batches > 0) {
             state.segments.push_back(segment);
         } else if let Err(error) = std::fs::remove_file(&path) {
             tracing::warn!(

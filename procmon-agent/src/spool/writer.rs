@@ -30,7 +30,7 @@ pub struct NeedsKey;
 /// The one writer. It does not wait: an append is one `write`, and a disk that fails costs memory, then batches.
 #[derive(Debug)]
 pub struct SpoolWriter {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     active: Option<Active>,
     next_index: u64,
     has_begun: bool,

@@ -120,7 +120,7 @@ impl Table {
             let exit = last.status.map(exit_of_status).unwrap_or_default();
             let ts_unix_ns = self.clock.unix_ns(last.ts_boot_ns);
             self.pending
-                .add_exit(life, exit, last.ts_boot_ns, ts_unix_ns);
+                .add_exit(life, exit, last.ts_boot_ns, ts_unix_ns, None);
         }
     }
 }

@@ -188,7 +188,9 @@ fn measure(process: &mut Process, sampled: &Sampled, interval_ns: Option<u64>, k
     // Threads may exit in the middle of a pass over all tasks: a sum never falls.
     let cpu_ns = sampled.cpu_time_ns.max(process.sampled_cpu_ns.unwrap_or(0));
     // A process that began since the last sample used all of its time in this interval.
-    let before = process.sampled_cpu_ns.or((!process.baseline).then_some(0));
+    let before = process
+        .sampled_cpu_ns
+        .or((!process.used_unsampled()).then_some(0));
     let centipercent = |cpu_ns: u64| {
         let interval_ns = interval_ns.filter(|interval| *interval > 0)?;
         Some((cpu_ns as f64 / interval_ns as f64 * 10_000.0).round() as u64)

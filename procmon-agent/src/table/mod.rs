@@ -26,7 +26,9 @@ use crate::enrich::clock::BootClock;
 use crate::enrich::devices::DeviceNames;
 use crate::enrich::procfs;
 use crate::enrich::users::Users;
+use crate::kernel::Place;
 use crate::redact::Redactor;
+use crate::resume::KnownProcess;
 use budget::Budget;
 use ends::Leaderless;
 use pending::PendingExits;
@@ -73,6 +75,8 @@ pub struct Table {
     knows_totals: bool,
     redactor: Redactor,
     budget: Budget,
+    /// Of the record that is being applied, where its ring outlives the agent.
+    place: Option<Place>,
 }
 
 impl Table {
@@ -93,6 +97,7 @@ impl Table {
             knows_totals,
             redactor: Redactor::default(),
             budget: Budget::default(),
+            place: None,
         }
     }
 
@@ -123,6 +128,21 @@ impl Table {
             }
         }
         Ok(())
+    }
+
+    /// Takes a process that the agent before knew, in place of the baseline. Whether it still lives is told by the
+    /// records since, and by the first sample.
+    pub fn adopt(&mut self, known: &KnownProcess) {
+        if self.admits("baseline") {
+            let handle = self.new_handle();
+            self.insert(Process::from_known(handle, known));
+        }
+    }
+
+    /// Path of a cgroup that a record named.
+    pub fn cgroup_path(&mut self, cgroup_id: u64) -> Option<String> {
+        let cgroup = self.cgroups.resolve(cgroup_id, 0)?;
+        Some(cgroup.path.to_string())
     }
 
     pub fn len(&self) -> usize {

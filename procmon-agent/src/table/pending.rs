@@ -14,6 +14,7 @@ use prost::bytes::Bytes;
 use crate::decode::trim_comm;
 
 use super::process::{Life, Process};
+use crate::kernel::Place;
 
 /// Longer than it takes to free a task whose parent waits for it, short enough for an event to leave within 200 ms.
 const WAIT: Duration = Duration::from_millis(140);
@@ -31,6 +32,8 @@ pub(super) struct PendingExits {
 pub(super) struct PendingExit {
     ts_unix_ns: i64,
     exit: wire::Exit,
+    /// Where its record is kept for the next agent, should this one be killed.
+    place: Option<Place>,
 }
 
 impl PendingExits {
@@ -48,10 +51,11 @@ impl PendingExits {
         record: &ExitRecord,
         process: &Process,
         ts_unix_ns: i64,
+        place: Option<Place>,
     ) {
         let mut exit = wire_exit(record, process.max_rss_pages_before);
         exit.oom_killed = Some(process.oom_chosen && exit.signal == Some(SIGKILL));
-        self.add_exit(life, exit, record.header.ts_boot_ns, ts_unix_ns);
+        self.add_exit(life, exit, record.header.ts_boot_ns, ts_unix_ns, place);
     }
 
     /// An exit without totals. It waits all the same: until then most are reaped, and their end is told once.
@@ -61,14 +65,31 @@ impl PendingExits {
         exit: wire::Exit,
         ts_boot_ns: u64,
         ts_unix_ns: i64,
+        place: Option<Place>,
     ) {
-        self.exits.insert(life, PendingExit { ts_unix_ns, exit });
+        let pending = PendingExit {
+            ts_unix_ns,
+            exit,
+            place,
+        };
+        self.exits.insert(life, pending);
         self.deadlines
             .push_back((ts_boot_ns + WAIT.as_nanos() as u64, life));
     }
 
     pub(super) fn take(&mut self, life: Life) -> Option<PendingExit> {
         self.exits.remove(&life)
+    }
+
+    /// The place of the record that has waited longest.
+    pub(super) fn oldest_place(&mut self) -> Option<Place> {
+        while let Some((_, life)) = self.deadlines.front() {
+            if let Some(exit) = self.exits.get(life) {
+                return exit.place;
+            }
+            self.deadlines.pop_front();
+        }
+        None
     }
 
     /// The next exit that has waited long enough.

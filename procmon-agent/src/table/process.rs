@@ -7,6 +7,7 @@ use prost::bytes::Bytes;
 use crate::enrich::cgroup::Cgroup;
 use crate::enrich::procfs::{self, Identity};
 use crate::redact::{RedactedArgs, Redactor};
+use crate::resume::KnownProcess;
 use crate::sample::{Faults, SampledIdentity};
 
 /// A life, named by what cannot repeat within a boot.
@@ -41,6 +42,8 @@ pub struct Process {
     pub pid_namespace: Option<u32>,
     pub namespace_pid: Option<u32>,
     pub baseline: bool,
+    /// The run before knew it: how much of its totals was sampled then is not known.
+    pub adopted: bool,
     /// `signal->maxrss` when the current image began; `None` when that was before the agent.
     pub max_rss_pages_before: Option<u64>,
     /// Its exit record was seen.
@@ -135,6 +138,43 @@ impl Process {
             namespace_pid: identity.namespace_pid,
             ..Self::default()
         }
+    }
+
+    /// As the agent before has sent it.
+    pub fn from_known(handle: u32, known: &KnownProcess) -> Self {
+        let process = &known.process;
+        let image = process.image.clone().unwrap_or_default();
+        Self {
+            handle,
+            life: Life {
+                pid: process.pid,
+                start_ticks: process.start_ticks,
+            },
+            ppid: process.ppid,
+            started_unix_ns: process.started_unix_ns,
+            image: Image {
+                seq: image.seq,
+                args: RedactedArgs::from_sent(&image),
+                name: image.name,
+                exe: image.exe,
+                args_bytes: image.args_bytes,
+            },
+            credentials: process.credentials.clone(),
+            cgroup: process.cgroup.as_deref().map(Cgroup::new),
+            pid_namespace: process.pid_namespace,
+            namespace_pid: process.namespace_pid,
+            baseline: process.baseline,
+            adopted: true,
+            exited: known.has_told_exit,
+            exit_sent: known.has_told_exit,
+            oom_chosen: known.oom_chosen,
+            ..Self::default()
+        }
+    }
+
+    /// Part of what it has used is of intervals before the first sample.
+    pub fn used_unsampled(&self) -> bool {
+        self.baseline || self.adopted
     }
 
     pub fn to_wire(&self) -> wire::Process {

@@ -13,6 +13,7 @@ use super::pending::page_bytes;
 use super::process::{Image, Life, Process};
 use crate::decode::{Record, trim_comm};
 use crate::enrich::procfs;
+use crate::kernel::Place;
 
 /// `PF_KTHREAD` of a task's flags.
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -27,6 +28,28 @@ impl Table {
             Record::SlowIo(slow) => self.slow_io(slow),
             Record::Oom(oom) => self.oom(oom),
         }
+    }
+
+    /// Applies a record of a ring that outlives the agent. One that the agent before has read `again` tells nothing new,
+    /// unless it is about an exit that waited for its totals when that agent ended.
+    pub fn apply_placed(&mut self, record: &Record<'_>, place: Place, again: bool) {
+        let header = match record {
+            Record::Exit(exit) if again => Some(&exit.header),
+            Record::Free(free) if again => Some(&free.header),
+            _ if again => return,
+            _ => None,
+        };
+        if header.is_some_and(|header| !self.knows(Self::life(header))) {
+            return;
+        }
+        self.place = Some(place);
+        self.apply(record);
+        self.place = None;
+    }
+
+    /// Records from this place on are not told yet: exits among them wait for their totals.
+    pub fn oldest_open(&mut self) -> Option<Place> {
+        self.pending.oldest_place()
     }
 
     /// Sends the exits that waited long enough for their totals. Those that still exist are zombies. The others were
@@ -158,7 +181,7 @@ impl Table {
             return;
         }
         process.exited = true;
-        self.pending.add(life, record, process, ts);
+        self.pending.add(life, record, process, ts, self.place);
     }
 
     fn free(&mut self, record: &FreeRecord) {
@@ -242,11 +265,7 @@ impl Table {
         cgroup_id: u64,
         comm: &[u8],
     ) -> bool {
-        if self
-            .live
-            .get(&life.pid)
-            .is_some_and(|process| process.life == life)
-        {
+        if self.knows(life) {
             return true;
         }
         if !self.admits(kind) {
@@ -256,6 +275,11 @@ impl Table {
         process.image.name = Bytes::copy_from_slice(trim_comm(comm));
         self.insert(process);
         true
+    }
+
+    fn knows(&self, life: Life) -> bool {
+        let known = self.live.get(&life.pid);
+        known.is_some_and(|process| process.life == life)
     }
 
     fn new_process(&mut self, life: Life, header: &Header, cgroup_id: u64) -> Process {

@@ -45,7 +45,7 @@ impl Table {
         };
         let sampled_before = process.sampled_cpu_ns.is_some();
         // What it used before the agent came is not of this interval.
-        let unsampled = if process.baseline && !sampled_before {
+        let unsampled = if process.used_unsampled() && !sampled_before {
             None
         } else {
             Some(Unsampled::of(process, exit, cpu_total))

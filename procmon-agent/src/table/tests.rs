@@ -276,3 +276,71 @@ fn this_host_s_missed_start_is_found_by_a_sample() {
         }]
     ));
 }
+
+#[test]
+fn what_the_agent_before_has_told_is_not_told_again() {
+    let adopted = |pid, start_ticks| KnownProcess {
+        process: wire::Process {
+            pid,
+            start_ticks,
+            ..wire::Process::default()
+        },
+        ..KnownProcess::default()
+    };
+    let mut table = Table::new(false, true);
+    table.adopt(&adopted(CHILD, 100));
+    table.take_changes();
+    let record = |pid| ExitRecord {
+        header: header(pid, 100),
+        ..ExitRecord::zeroed()
+    };
+    let exec = ExecRecord {
+        header: header(CHILD, 100),
+        ..ExecRecord::zeroed()
+    };
+    let again = Record::Exec {
+        record: exec,
+        exe: b"/bin/child",
+        args: b"",
+    };
+    table.apply_placed(&again, Place::at(0), true);
+    // Its end was told: it is not among what that agent knew.
+    table.apply_placed(&Record::Exit(record(PARENT)), Place::at(96), true);
+    assert!(!table.has_changes());
+    assert_eq!(table.oldest_open(), None);
+
+    // This one waited for its totals when that agent was killed.
+    table.apply_placed(&Record::Exit(record(CHILD)), Place::at(192), true);
+    assert_eq!(table.oldest_open(), Some(Place::at(192)));
+    let free = FreeRecord {
+        header: header(CHILD, 100),
+        ..FreeRecord::zeroed()
+    };
+    table.apply_placed(&Record::Free(free), Place::at(288), false);
+    assert_eq!(table.oldest_open(), None);
+    let changes = table.take_changes();
+    let [(_, exit)] = &exits(&changes)[..] else {
+        panic!("{changes:?}")
+    };
+    assert!(exit.totals_final);
+}
+
+#[test]
+fn a_zombie_whose_end_was_told_before_ends_without_another() {
+    let mut table = Table::new(false, true);
+    let zombie = KnownProcess {
+        process: wire::Process {
+            pid: CHILD,
+            start_ticks: 100,
+            ..wire::Process::default()
+        },
+        has_told_exit: true,
+        ..KnownProcess::default()
+    };
+    table.adopt(&zombie);
+    table.take_changes();
+    free(&mut table, CHILD, 100);
+    let changes = table.take_changes();
+    assert!(changes.events.is_empty());
+    assert_eq!(changes.gone.len(), 1);
+}

@@ -43,12 +43,23 @@ impl Agent {
     }
 
     pub(crate) fn start_in(folder: TempDir, user: User, arguments: &[&str]) -> Result<Self> {
-        let log = File::create(folder.path().join("log"))?;
         let binary = env!("CARGO_BIN_EXE_procmon-agent");
-        let mut command = match user {
+        let command = match user {
             User::Root => Command::new(binary),
             User::Nobody => as_nobody(binary, folder.path())?,
         };
+        Self::launch(command, folder, arguments)
+    }
+
+    /// With rings that outlive it, in this BPF file system.
+    pub(crate) fn start_pinned(folder: TempDir, bpffs: &Path, arguments: &[&str]) -> Result<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_procmon-agent"));
+        command.env("PROCMON_BPFFS", bpffs).arg("--pin=true");
+        Self::launch(command, folder, arguments)
+    }
+
+    fn launch(mut command: Command, folder: TempDir, arguments: &[&str]) -> Result<Self> {
+        let log = File::create(folder.path().join("log"))?;
         let child = command
             .args(["--agent-id", "tested", "--listen", "127.0.0.1:0"])
             .arg("--spool-dir")
@@ -143,6 +154,13 @@ impl Agent {
         Ok(line
             .with_context(|| format!("no {name} in {body}"))?
             .parse()?)
+    }
+
+    /// Kills it; what it spooled stays.
+    pub(crate) fn kill(mut self) -> Result<TempDir> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(std::mem::replace(&mut self.folder, tempfile::tempdir()?))
     }
 
     /// Ends it in good order.

@@ -6,9 +6,12 @@
 )]
 
 mod agent;
+#[path = "../kernel/bpffs.rs"]
+mod bpffs;
 mod child;
 mod limits;
 mod listen;
+mod pin;
 mod privileges;
 mod reload;
 mod server;
@@ -24,6 +27,7 @@ fn main() {
     let trials = [
         limits::trials(),
         listen::trials(),
+        pin::trials(),
         privileges::trials(),
         reload::trials(),
         top::trials(),

@@ -14,7 +14,7 @@ use super::server::Server;
 use super::trial;
 
 /// `CAP_DAC_READ_SEARCH`, `CAP_SYS_PTRACE`, `CAP_PERFMON`, `CAP_BPF`.
-const FOUR: u64 = 1 << 2 | 1 << 19 | 1 << 38 | 1 << 39;
+pub(crate) const FOUR: u64 = 1 << 2 | 1 << 19 | 1 << 38 | 1 << 39;
 /// `CAP_DAC_READ_SEARCH`, `CAP_SYS_PTRACE`.
 const TWO: u64 = 1 << 2 | 1 << 19;
 const DAC_OVERRIDE: u64 = 1 << 1;
@@ -38,7 +38,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// Of every thread: these capabilities in each set, none to gain, filtered.
-fn require(agent: &Agent, capabilities: u64, is_bounded: bool) -> Result<()> {
+pub(crate) fn require(agent: &Agent, capabilities: u64, is_bounded: bool) -> Result<()> {
     let threads = agent.threads()?;
     ensure!(threads.len() > 1, "the agent has one thread only");
     for thread in threads {

@@ -40,6 +40,8 @@ pub(crate) fn run(arguments: &[String]) -> ! {
         Some("devour") => crate::cgroup::devour(&arguments[1], number(2) as usize),
         Some("enter") => crate::cgroup::enter(&arguments[1]),
         Some("print-spawned") => crate::cgroup::print_spawned(),
+        Some("forks") => forks(number(1)),
+        Some("forks-in-namespace") => forks_in_namespace(number(1), number(2)),
         Some("sleep") => {
             std::thread::sleep(Duration::from_millis(number(1)));
             exit(0)
@@ -202,4 +204,65 @@ fn zombie(unreaped: Duration) -> ! {
     std::thread::sleep(unreaped);
     let _ = child.wait();
     exit(0)
+}
+
+/// Forks one process after the other. Each says who it is (by /proc: in the namespace of that) and what it exits with.
+fn forks(count: u64) -> ! {
+    use std::io::Write;
+    for number in 0..count {
+        // SAFETY: this process has one thread.
+        match unsafe { libc::fork() } {
+            0 => {
+                let code = 100 + number % 100;
+                let about_self = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+                let pid = about_self.split(' ').next().unwrap_or_default();
+                // The name has neither spaces nor parentheses.
+                let start_ticks = about_self.split(' ').nth(21).unwrap_or_default();
+                let line = format!("{pid} {start_ticks} {code}\n");
+                let _ = std::io::stdout().write_all(line.as_bytes());
+                exit(code as i32)
+            }
+            // SAFETY: waits for the child that was just forked.
+            pid if pid > 0 => unsafe {
+                libc::waitpid(pid, std::ptr::null_mut(), 0);
+            },
+            _ => {
+                eprintln!("fork: {}", std::io::Error::last_os_error());
+                exit(95)
+            }
+        }
+        // A pid must not come round within 1/100 s, in which starts are told.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    exit(0)
+}
+
+/// The same as the first process of a PID namespace, with a limit of its own.
+fn forks_in_namespace(count: u64, pid_max: u64) -> ! {
+    // SAFETY: plain system calls; this process has one thread.
+    unsafe {
+        if libc::unshare(libc::CLONE_NEWPID) != 0 {
+            eprintln!("unshare: {}", std::io::Error::last_os_error());
+            exit(94)
+        }
+        let mut status = 0;
+        match libc::fork() {
+            0 => {}
+            pid => {
+                libc::waitpid(pid, &raw mut status, 0);
+                exit(libc::WEXITSTATUS(status))
+            }
+        }
+        if libc::getpid() != 1 {
+            exit(93)
+        }
+    }
+    let limit = "/proc/sys/kernel/pid_max";
+    let written = std::fs::write(limit, pid_max.to_string());
+    let read = std::fs::read_to_string(limit).unwrap_or_default();
+    if written.is_err() || read.trim() != pid_max.to_string() {
+        eprintln!("the namespace's pid_max: {written:?}, {read}");
+        exit(92)
+    }
+    forks(count)
 }

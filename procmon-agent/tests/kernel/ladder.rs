@@ -69,7 +69,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// The kernels without a proc connector refuse it for that reason, and for no other.
 fn start(wanted: Probe) -> Result<Option<Watcher>> {
-    match choose(wanted, CaptureOptions::default()) {
+    match choose(wanted, CaptureOptions::default(), None) {
         Ok((level, reason, source)) => {
             ensure!(level.name() == wanted.name(), "{level}");
             ensure!(reason == "the configuration asks for it", "{reason}");
@@ -171,7 +171,7 @@ fn how_it_ended(wanted: Probe) -> Result<()> {
 
 /// As without `CAP_NET_ADMIN`: how a process ended is unknown, not zero.
 fn tracepoint_without_connector() -> Result<()> {
-    let (_, _, source) = choose(Probe::Tracepoint, CaptureOptions::default())?;
+    let (_, _, source) = choose(Probe::Tracepoint, CaptureOptions::default(), None)?;
     let Source::Tracepoint { classic, .. } = source else {
         anyhow::bail!("not the level that was asked for")
     };
@@ -319,7 +319,7 @@ fn is_assessed() -> Result<()> {
         Probe::Procnet,
         Probe::Sample,
     ]) {
-        let chosen = choose(wanted, CaptureOptions::default());
+        let chosen = choose(wanted, CaptureOptions::default(), None);
         ensure!(finding.ok == chosen.is_ok(), "{finding:?}");
         ensure!(!finding.reason.is_empty(), "{finding:?}");
         ensure!(finding.ok == finding.fix.is_empty(), "{finding:?}");

@@ -5,21 +5,27 @@
     reason = "processes that end in unusual ways are made with raw system calls"
 )]
 
+mod agents;
 mod argv;
 mod block;
+mod bpffs;
 mod cgroup;
 mod child;
 mod exits;
 mod identity;
 mod ladder;
+mod lives;
 mod namespaces;
 mod redaction;
+mod restart;
 mod short_lived;
 mod snapshot;
 mod sockets;
+mod stall;
 mod storm;
 mod totals;
 mod watcher;
+mod wrap;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -41,9 +47,12 @@ fn main() {
         short_lived::trials(),
         snapshot::trials(),
         redaction::trials(),
+        restart::trials(),
         sockets::trials(),
+        stall::trials(),
         storm::trials(),
         totals::trials(),
+        wrap::trials(),
     ];
     libtest_mimic::run(
         &Arguments::from_args(),

@@ -42,7 +42,7 @@ fn without_btf() -> Result<()> {
         None,
     )?;
     is_refused(&["ebpf"], "no BTF")?;
-    let (level, reason, source) = choose(Probe::Auto, CaptureOptions::default())?;
+    let (level, reason, source) = choose(Probe::Auto, CaptureOptions::default(), None)?;
     ensure!(level == Level::Tracepoint, "{level}: {reason}");
     ensure!(
         reason == "ebpf: this kernel has no BTF (/sys/kernel/btf/vmlinux does not exist)",
@@ -68,7 +68,7 @@ fn without_capabilities() -> Result<()> {
     is_refused(&["ebpf", "tracepoint"], "missing CAP_BPF and CAP_PERFMON")?;
     let findings = assess();
     let procnet = findings.iter().find(|finding| finding.level == "procnet");
-    let (level, reason, source) = choose(Probe::Auto, CaptureOptions::default())?;
+    let (level, reason, source) = choose(Probe::Auto, CaptureOptions::default(), None)?;
     let above =
         "ebpf: missing CAP_BPF and CAP_PERFMON; tracepoint: missing CAP_BPF and CAP_PERFMON";
     if procnet.is_some_and(|procnet| procnet.ok) {
@@ -85,7 +85,7 @@ fn without_capabilities() -> Result<()> {
         reason == format!("{above}; procnet: missing CAP_NET_ADMIN"),
         "{reason}"
     );
-    let Err(error) = choose(Probe::Procnet, CaptureOptions::default()) else {
+    let Err(error) = choose(Probe::Procnet, CaptureOptions::default(), None) else {
         bail!("procnet works without a capability")
     };
     ensure!(

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use procmon_agent::config::Probe;
-use procmon_agent::kernel::{Capture, CaptureOptions, probe};
+use procmon_agent::kernel::{Capture, CaptureOptions, KernelCounters, probe};
 use procmon_agent::sample::Sampler;
 use procmon_agent::source::Source;
 use procmon_agent::table::Table;
 use procmon_common::columns::Column;
 use procmon_common::wire;
 use wire::event::Kind;
+
+use crate::lives::Lives;
 
 /// An emulated machine is slow.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,6 +28,8 @@ pub(crate) struct Watcher {
     pub(crate) slow: Vec<(u32, wire::SlowIo)>,
     sampler: Sampler,
     sampled: Option<Instant>,
+    /// The same by identity, for tests in which pids come round.
+    pub(crate) told: Lives,
 }
 
 /// All that was seen of one pid. A pid is not reused within a test.
@@ -46,7 +50,7 @@ impl Watcher {
     }
 
     pub(crate) fn with(options: CaptureOptions) -> Result<Self> {
-        let (_, _, source) = probe::choose(Probe::Ebpf, options)
+        let (_, _, source) = probe::choose(Probe::Ebpf, options, None)
             .context("this test needs root and a kernel with BTF")?;
         Self::of(source)
     }
@@ -64,6 +68,7 @@ impl Watcher {
             lives: HashMap::new(),
             handles: HashMap::new(),
             slow: Vec::new(),
+            told: Lives::default(),
         };
         watcher.poll()?;
         Ok(watcher)
@@ -81,7 +86,13 @@ impl Watcher {
             bail!("a record cannot be decoded: {error}");
         }
         self.source.expire(&mut self.table, false);
+        self.take_changes()
+    }
+
+    fn take_changes(&mut self) -> Result<()> {
         let changes = self.table.take_changes();
+        self.told
+            .take(changes.processes.clone(), changes.events.clone())?;
         for process in changes.processes {
             self.handles.insert(process.handle, process.pid);
             let life = self.lives.entry(process.pid).or_default();
@@ -98,6 +109,21 @@ impl Watcher {
             }
         }
         Ok(())
+    }
+
+    /// Takes a sample, which tells what records missed.
+    pub(crate) fn reconcile(&mut self) -> Result<()> {
+        self.poll()?;
+        let sample = self.sampler.take()?;
+        self.poll()?;
+        self.table.merge(&sample, self.sampled, Duration::ZERO);
+        self.sampled = Some(sample.taken);
+        self.take_changes()
+    }
+
+    /// What the kernel counted.
+    pub(crate) fn counters(&self) -> Result<KernelCounters> {
+        self.source.counters()
     }
 
     fn life(&mut self, pid: u32) -> Result<&mut Life> {

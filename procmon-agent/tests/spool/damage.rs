@@ -24,6 +24,65 @@ fn a_disk_that_fails_costs_memory_first() {
     assert!(writer.stats().take_losses().is_empty());
 }
 
+/// A small disk, until the end of the test.
+struct Disk<'a>(&'a Path);
+
+impl<'a> Disk<'a> {
+    fn mount(folder: &'a Path, size: &str) -> Self {
+        fs::create_dir(folder).expect("a folder");
+        Self::call(
+            "mount",
+            &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"],
+            folder,
+        );
+        Self(folder)
+    }
+
+    fn grow(&self, size: &str) {
+        Self::call("mount", &["-o", &format!("remount,size={size}")], self.0);
+    }
+
+    fn call(program: &str, arguments: &[&str], folder: &Path) {
+        let mut command = std::process::Command::new(program);
+        let status = command.args(arguments).arg(folder).status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "this test needs root, to mount a small disk"
+        );
+    }
+}
+
+impl Drop for Disk<'_> {
+    fn drop(&mut self) {
+        Self::call("umount", &["--lazy"], self.0);
+    }
+}
+
+#[test]
+fn a_full_disk_is_waited_out_in_memory() {
+    let folder = tempfile::tempdir().expect("folder");
+    let spool_folder = folder.path().join("spool");
+    let disk = Disk::mount(&spool_folder, "24k");
+    let (mut writer, mut reader) = open(&spool_folder);
+    let mut seq = 0;
+    let mut next = |writer: &mut SpoolWriter| {
+        seq += 1;
+        append(writer, 1, seq, 900)
+    };
+    while next(&mut writer) == Appended::Disk {}
+    // The last of them did not fit in the middle of a record.
+    for _ in 0..5 {
+        assert_eq!(next(&mut writer), Appended::Memory);
+    }
+    disk.grow("1m");
+    assert_eq!(next(&mut writer), Appended::Disk, "with all that waited");
+    drop((writer, reader));
+    let (writer, again) = open(&spool_folder);
+    reader = again;
+    assert_eq!(drain(&mut reader), run(1, 1..=seq));
+    assert_eq!(writer.stats().dropped(), []);
+}
+
 #[test]
 fn memory_is_bounded_and_begins_anew_with_a_key_batch() {
     let folder = tempfile::tempdir().expect("folder");

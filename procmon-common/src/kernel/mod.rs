@@ -8,6 +8,7 @@ mod exec;
 mod exit;
 mod fork;
 mod io;
+mod loss;
 pub mod offsets;
 mod oom;
 mod sample;
@@ -19,6 +20,7 @@ pub use exec::{ARGS_MAX, EXE_MAX, ExecRecord};
 pub use exit::{ExitRecord, FreeRecord, IoTotals, Killer, SentSignal, Totals};
 pub use fork::ForkRecord;
 pub use io::{BlockRequest, LATENCY_BUCKETS, Latency, LatencyKey, LatencyScope, SlowIoRecord};
+pub use loss::{LOST_BY_ENTRIES, LostKey, TOLD_SLOTS};
 pub use offsets::Offsets;
 pub use oom::OomRecord;
 pub use sample::{

@@ -17,6 +17,10 @@ const STALE_FLOOR_MS: i64 = 15_000;
 const LISTED_WHEN_STALE_MS: i64 = 600_000;
 /// A clock further off than that is called skewed.
 const SKEW_MS: i64 = 5_000;
+/// What happened so shortly before an agent's last batch may be missing in it: an exit waits that long for its totals.
+pub(super) const UNSENT_NS: i64 = 200_000_000;
+/// Why nothing was seen in a gap between two runs.
+pub(super) const AGENT_DOWN: &str = "agent_down";
 /// Gaps remembered per agent; older ones are in the events of type `loss`.
 const GAPS: usize = 100;
 /// Batches over which the clock's offset is estimated when agents do not say when they sent.
@@ -181,7 +185,8 @@ impl Agent {
     }
 
     /// Takes over what the agent says of itself. Between the last batch of one run and the first of the next nobody
-    /// looked: that is a gap, unless its rings went on and cover that time. What was covered before stays covered.
+    /// looked: that is a gap, unless its rings went on and cover that time. What was covered before stays covered. The gap
+    /// begins where an agent that was killed may have had something that was in no batch yet.
     pub fn note_health(&mut self, health: Health) {
         let covered_since = (self.health.covered_since_ns, health.covered_since_ns);
         let continued = health.continued;
@@ -190,14 +195,20 @@ impl Agent {
             return;
         };
         self.health.covered_since_ns = Some(earlier.min(began));
-        let from_ns = self.last_built_ms.saturating_mul(1_000_000);
-        if continued && began < from_ns.saturating_add(1_000_000) {
+        if continued {
+            // A restart of the server cannot know that the run which went on meanwhile covers the time before it.
+            self.gaps
+                .retain(|gap| &*gap.loss.reason != AGENT_DOWN || gap.loss.from_ns < began);
+        }
+        let last_built_ns = self.last_built_ms.saturating_mul(1_000_000);
+        if continued && began < last_built_ns.saturating_add(1_000_000) {
             return;
         }
-        if self.last_built_ms != 0 && began > from_ns {
+        if self.last_built_ms != 0 && began > last_built_ns {
+            let from_ns = last_built_ns.saturating_sub(UNSENT_NS);
             let loss = Loss {
                 kind: "agent".into(),
-                reason: "agent_down".into(),
+                reason: AGENT_DOWN.into(),
                 count: 1,
                 from_ns,
                 ..Loss::default()
@@ -249,7 +260,8 @@ mod tests {
         let gap = &agent.gaps[0];
         assert_eq!(
             (gap.loss.from_ns, gap.until_ns),
-            (5_000_000_000, 9_000_000_000)
+            (4_800_000_000, 9_000_000_000),
+            "an exit waits for its totals before it is in a batch"
         );
         assert_eq!(agent.health.covered_since_ns, Some(1_000_000_000));
     }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::agent::{Agent, Gap, Health};
+use super::agent::{AGENT_DOWN, Agent, Gap, Health, UNSENT_NS};
 use crate::batch::Loss;
 
 /// The column `health`. Rows of earlier versions have nothing but the health.
@@ -17,10 +17,11 @@ struct Kept {
     down_ns: Vec<(i64, i64)>,
 }
 
-const REASON: &str = "agent_down";
-
 pub(super) fn to_text(agent: &Agent) -> String {
-    let down = agent.gaps.iter().filter(|gap| &*gap.loss.reason == REASON);
+    let down = agent
+        .gaps
+        .iter()
+        .filter(|gap| &*gap.loss.reason == AGENT_DOWN);
     let kept = Kept {
         health: agent.health.clone(),
         last_built_ms: agent.last_built_ms,
@@ -45,7 +46,7 @@ fn down(from_ns: i64, until_ns: i64) -> Gap {
         until_ns,
         loss: Loss {
             kind: "agent".into(),
-            reason: REASON.into(),
+            reason: AGENT_DOWN.into(),
             count: 1,
             from_ns,
             command: None,
@@ -56,13 +57,14 @@ fn down(from_ns: i64, until_ns: i64) -> Gap {
 
 /// After a replay of what was stored until `newest_ns`, in the run of the agent that began at `epoch_ns`. When the row was
 /// written before that run, it lacks the gap between the two, and the replay does not tell when it ended: then all until
-/// `newest_ns` is one, which is too much by a second or so.
+/// `newest_ns` is one, which is too much by a second or so, or none at all: what the agent says next of itself takes it back
+/// when its rings went on.
 pub(super) fn replayed(agent: &mut Agent, epoch_ns: u64, newest_ns: i64) {
     let written_ns = agent.last_built_ms.saturating_mul(1_000_000);
     if written_ns != 0 && written_ns < epoch_ns as i64 {
-        agent
-            .gaps
-            .push_back(down(written_ns, newest_ns.max(epoch_ns as i64)));
+        let from_ns = written_ns.saturating_sub(UNSENT_NS);
+        let gap = down(from_ns, newest_ns.max(epoch_ns as i64));
+        agent.gaps.push_back(gap);
     }
     agent.last_built_ms = agent.last_built_ms.max(newest_ns / 1_000_000);
     let gaps = agent.gaps.make_contiguous();
@@ -120,6 +122,18 @@ mod tests {
         assert_eq!(restored.gaps.len(), 2);
         let gap = restored.gaps.back().expect("a gap");
         assert!(gap.loss.from_ns <= 10 * SECOND_NS && gap.until_ns >= 20 * SECOND_NS);
+    }
+
+    #[test]
+    fn a_run_that_went_on_meanwhile_takes_its_gap_back() {
+        let mut restored = restored(&restarted_once());
+        replayed(&mut restored, 20_000_000_000, 21 * SECOND_NS);
+        restored.note_health(Health {
+            continued: true,
+            ..since(9)
+        });
+        let gaps: Vec<i64> = restored.gaps.iter().map(|gap| gap.until_ns).collect();
+        assert_eq!(gaps, [9 * SECOND_NS], "before the rings there is one");
     }
 
     #[test]

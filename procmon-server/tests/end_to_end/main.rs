@@ -1,5 +1,6 @@
 //! The real agent and the real server on this machine's own processes. Needs root and a kernel with BTF; fails without.
 
+mod restart;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -18,7 +19,18 @@ struct AgentProcess(Child);
 
 impl AgentProcess {
     fn start(agent_id: &str, address: &str, spool: &Path) -> Self {
-        let child = Command::new(sibling("procmon-agent"))
+        Self::start_with(agent_id, address, spool, |_| {})
+    }
+
+    fn start_with(
+        agent_id: &str,
+        address: &str,
+        spool: &Path,
+        more: impl FnOnce(&mut Command),
+    ) -> Self {
+        let mut command = Command::new(sibling("procmon-agent"));
+        more(&mut command);
+        let child = command
             .args([
                 "--agent-id",
                 agent_id,

@@ -10,9 +10,9 @@ use serde_json::Value;
 use super::count;
 use super::tally::Tally;
 use crate::check::{build_debug, cargo};
-use crate::command;
 use crate::prerequisites::{self, require_root};
 use crate::qemu::{self, GuestFile, GuestReport, GuestRun, Kernel};
+use crate::{command, pair};
 
 /// The series of Debian's kernels that the probes must work on, besides the running one.
 const SERIES: &[&str] = &["6.1", "6.12"];
@@ -45,16 +45,13 @@ pub(super) fn on_other_kernels(object: Option<&Path>) -> Result<Tally> {
     let folder = tempfile::tempdir()?;
     // Debug information is most of the file, and every byte of it would be copied by an emulated processor.
     let program = folder.path().join("kernel-tests");
-    command::capture(
-        Command::new("objcopy")
-            .arg("--strip-debug")
-            .arg(test_program()?)
-            .arg(&program),
-    )?;
+    let agent = folder.path().join("procmon-agent");
+    strip(&test_program()?, &program)?;
+    strip(&pair::binaries("debug")?.join("procmon-agent"), &agent)?;
     let mut sum = Tally::default();
     let mut failures = Vec::new();
     for series in SERIES {
-        match in_guest(series, &program, object) {
+        match in_guest(series, &program, &agent, object) {
             Ok(tally) => sum += tally,
             Err(error) => failures.push(format!("{series}: {error:#}")),
         }
@@ -66,16 +63,33 @@ pub(super) fn on_other_kernels(object: Option<&Path>) -> Result<Tally> {
     }
 }
 
-fn in_guest(series: &str, program: &Path, object: Option<&Path>) -> Result<Tally> {
+fn strip(program: &Path, stripped: &Path) -> Result<()> {
+    let mut objcopy = Command::new("objcopy");
+    objcopy.arg("--strip-debug").arg(program).arg(stripped);
+    command::capture(&mut objcopy).map(drop)
+}
+
+fn in_guest(series: &str, program: &Path, agent: &Path, object: Option<&Path>) -> Result<Tally> {
     let kernel = Kernel::of_series(series)?;
     println!("-- Linux {}", kernel.release);
     let file = |host: &Path, guest: &str| GuestFile {
         host: host.to_path_buf(),
         guest: guest.to_owned(),
     };
-    let mut files = vec![file(program, "/bin/kernel-tests")];
+    let mut files = vec![
+        file(program, "/bin/kernel-tests"),
+        file(agent, "/bin/procmon-agent"),
+    ];
     files.extend(object.map(|object| file(object, "/lib/procmon-ebpf.o")));
-    let mut environment = vec![("PROCMON_TEST_DISK".to_owned(), "/dev/vda".to_owned())];
+    let mut environment = vec![
+        ("PROCMON_TEST_DISK".to_owned(), "/dev/vda".to_owned()),
+        // Here, and only here, tests may change what belongs to the whole machine.
+        ("PROCMON_TEST_GUEST".to_owned(), "1".to_owned()),
+        (
+            "PROCMON_AGENT_BINARY".to_owned(),
+            "/bin/procmon-agent".to_owned(),
+        ),
+    ];
     environment
         .extend(object.map(|_| (OBJECT_VARIABLE.to_owned(), "/lib/procmon-ebpf.o".to_owned())));
     let report = qemu::boot(&GuestRun {

@@ -106,7 +106,7 @@ pub struct AgentConfig {
     pub io_slow_threshold: Duration,
     /// Whether what looks like a secret in argv is replaced before anything leaves this host.
     pub redact: bool,
-    /// Rules of the operator's own for what is a secret; not read yet.
+    /// Rules of the operator's own for what is a secret.
     pub redact_rules: Option<PathBuf>,
     /// Whether programs and rings stay in the kernel while the agent restarts.
     pub pin: bool,

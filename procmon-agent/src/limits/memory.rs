@@ -5,15 +5,13 @@
 pub(super) enum Step {
     #[default]
     Nothing,
-    ThreadDetail,
     Argv,
     SampleRate,
     Processes,
 }
 
 /// Where a step begins, in percent of the limit, and what the log says of it.
-const STEPS: [(Step, u64, &str); 4] = [
-    (Step::ThreadDetail, 70, "no detail of threads"),
+const STEPS: [(Step, u64, &str); 3] = [
     (Step::Argv, 80, "256 bytes of each argv"),
     (Step::SampleRate, 88, "a sample every four intervals"),
     (
@@ -128,13 +126,7 @@ mod tests {
         }
         assert_eq!(
             seen,
-            [
-                Step::Processes,
-                Step::SampleRate,
-                Step::Argv,
-                Step::ThreadDetail,
-                Step::Nothing
-            ]
+            [Step::Processes, Step::SampleRate, Step::Argv, Step::Nothing]
         );
         assert!(!budget.is_near(10));
     }
@@ -142,13 +134,13 @@ mod tests {
     #[test]
     fn one_measurement_is_not_calm() {
         let mut budget = MemoryBudget::new(100);
-        budget.measured(75);
+        budget.measured(85);
         for _ in 0..10 {
             for _ in 1..CALM {
                 budget.measured(10);
             }
-            budget.measured(65);
+            budget.measured(75);
         }
-        assert_eq!(budget.step(), Step::ThreadDetail);
+        assert_eq!(budget.step(), Step::Argv);
     }
 }

@@ -31,8 +31,6 @@ pub struct Allowance {
 /// What is given up at present: read by those who can do with less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Degradation {
-    /// Whether records of single threads may be asked for.
-    pub thread_detail: bool,
     pub args_max_bytes: usize,
     pub interval: Duration,
     /// Whether processes that are not known yet may be added to the table.
@@ -86,7 +84,6 @@ impl Limits {
     pub fn degradation(&self) -> Degradation {
         let step = self.memory.step();
         Degradation {
-            thread_detail: step < Step::ThreadDetail,
             args_max_bytes: if step < Step::Argv {
                 ARGS_MAX_BYTES
             } else {
@@ -101,7 +98,6 @@ impl Limits {
     pub fn names(&self) -> Vec<String> {
         let now = self.degradation();
         let given_up = [
-            ("thread_detail", !now.thread_detail),
             ("argv", now.args_max_bytes < ARGS_MAX_BYTES),
             ("sample_rate", now.interval > self.allowance.interval),
             ("processes", !now.new_processes),
@@ -145,18 +141,17 @@ mod tests {
         let mut limits = limits();
         for (mib, expected) in [
             (50, ""),
-            (71, "thread_detail"),
-            (81, "thread_detail argv"),
-            (89, "thread_detail argv sample_rate"),
-            (95, "thread_detail argv sample_rate processes"),
+            (81, "argv"),
+            (89, "argv sample_rate"),
+            (95, "argv sample_rate processes"),
         ] {
             limits.measured(mib << 20);
             assert_eq!(limits.names().join(" "), expected, "at {mib} MiB");
         }
         let now = limits.degradation();
         assert_eq!(
-            (now.thread_detail, now.args_max_bytes, now.new_processes),
-            (false, ARGS_MAX_BYTES_SHORT, false)
+            (now.args_max_bytes, now.new_processes),
+            (ARGS_MAX_BYTES_SHORT, false)
         );
         assert_eq!(now.interval, Duration::from_secs(20));
     }

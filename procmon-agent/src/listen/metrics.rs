@@ -17,7 +17,7 @@ use crate::privileges::denied;
 use crate::ship::Link;
 
 /// What can be given up, whether it is or not.
-const DEGRADATIONS: [&str; 4] = ["thread_detail", "argv", "sample_rate", "processes"];
+const DEGRADATIONS: [&str; 3] = ["argv", "sample_rate", "processes"];
 
 pub(super) fn encode(told: Told) -> Result<String, Error> {
     let mut registry = Registry::with_prefix("procmon_agent");

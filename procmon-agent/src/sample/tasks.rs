@@ -146,14 +146,17 @@ impl Pass<'_> {
     }
 
     fn thread(&mut self, thread: ThreadSample) {
-        // A leader that exited before its threads left the files to them.
-        if let Some(at) = self.find(thread.head.pid)
-            && self.sample.processes[at].open_fds.is_none()
-        {
-            self.files(at, thread.files);
+        match self.find(thread.head.pid) {
+            Some(at) => {
+                // A leader that exited before its threads left the files to them.
+                if self.sample.processes[at].open_fds.is_none() {
+                    self.files(at, thread.files);
+                }
+                self.add_thread(at, &thread);
+            }
+            None => self.threads.push(thread),
         }
         self.sockets.clear();
-        self.threads.push(thread);
     }
 
     /// The pass is in the order of ids.
@@ -174,17 +177,20 @@ impl Pass<'_> {
         self.sockets.clear();
     }
 
+    /// Threads whose ids are below their leader's: ids have come round since it began.
     fn add_threads(&mut self) {
-        for index in 0..self.threads.len() {
-            let thread = self.threads[index];
-            let Some(at) = self.find(thread.head.pid) else {
-                continue;
-            };
-            let sampled = &mut self.sample.processes[at];
-            add_usage(sampled, &thread.usage);
-            let cached = thread.rss_pages * self.page_bytes as i64;
-            sampled.rss_bytes = sampled.rss_bytes.saturating_add_signed(cached);
+        for thread in std::mem::take(self.threads) {
+            if let Some(at) = self.find(thread.head.pid) {
+                self.add_thread(at, &thread);
+            }
         }
+    }
+
+    fn add_thread(&mut self, at: usize, thread: &ThreadSample) {
+        let sampled = &mut self.sample.processes[at];
+        add_usage(sampled, &thread.usage);
+        let cached = thread.rss_pages * self.page_bytes as i64;
+        sampled.rss_bytes = sampled.rss_bytes.saturating_add_signed(cached);
     }
 }
 

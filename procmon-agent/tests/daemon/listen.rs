@@ -51,7 +51,7 @@ fn metrics() -> Result<()> {
         "ring_size_bytes",
         "probe{level=\"ebpf\"}",
         "hardened{part=\"seccomp\"}",
-        "degraded{what=\"thread_detail\"}",
+        "degraded{what=\"argv\"}",
     ] {
         agent.metric(name)?;
     }

@@ -49,7 +49,7 @@ pub struct AgentBody {
     pub spool_max_bytes: Option<u64>,
     /// Argument values that the agent replaced since it started, because they look like secrets.
     pub redactions: Option<u64>,
-    /// What the agent gave up to keep its limits: `thread_detail`, argv, `sample_rate`.
+    /// What the agent gave up to keep its limits: argv, `sample_rate`, processes.
     pub degraded: Vec<String>,
     /// Null: no limit.
     pub mem_limit_bytes: Option<u64>,

@@ -254,7 +254,7 @@ async fn an_agent_tells_of_its_limits() {
     let mut batch = agent.key(10, 1);
     batch.health = Some(wire::AgentHealth {
         redactions: 3,
-        degraded: vec!["thread_detail".to_owned(), "argv".to_owned()],
+        degraded: vec!["argv".to_owned(), "sample_rate".to_owned()],
         mem_limit_bytes: 64 << 20,
         ring_used_bytes: 4096,
         ring_bytes: 1 << 20,
@@ -265,7 +265,7 @@ async fn an_agent_tells_of_its_limits() {
     let body = server.json("/api/v1/agents/a").await;
     for (key, value) in [
         ("redactions", json!(3)),
-        ("degraded", json!(["thread_detail", "argv"])),
+        ("degraded", json!(["argv", "sample_rate"])),
         ("mem_limit_bytes", json!(64 << 20)),
         ("ring_used_bytes", json!(4096)),
         ("ring_bytes", json!(1 << 20)),

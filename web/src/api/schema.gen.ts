@@ -258,7 +258,7 @@ export interface components {
             cpu_percent?: number | null;
             /** Format: int32 */
             cpus?: number | null;
-            /** @description What the agent gave up to keep its limits: `thread_detail`, argv, `sample_rate`. */
+            /** @description What the agent gave up to keep its limits: argv, `sample_rate`, processes. */
             degraded: string[];
             /** @description What was not seen since the agent started, by kind and reason. */
             drops: {

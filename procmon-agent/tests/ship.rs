@@ -1,123 +1,20 @@
 //! Shipping against a server that answers in every way it can, or not at all.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use procmon_agent::ship::{self, Link, ShipState, ShipTarget, ShipTiming};
-use procmon_agent::spool::{self, SpoolOptions, SpoolReader, SpoolWriter, SpooledBatch};
+use procmon_agent::ship::{Link, ShipState, ShipTarget};
+use procmon_agent::spool::{self, SpoolOptions};
 use procmon_common::config::Secret;
-use procmon_common::wire;
 use tokio::io::AsyncReadExt;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
+#[path = "ship/agent.rs"]
+mod agent;
 #[path = "ship/server.rs"]
 mod server;
+use agent::{AGENT, Agent, EPOCH, append, open, until};
 use server::{Reply, Server};
-
-const AGENT: &str = "web-1";
-const EPOCH: u64 = 1_700_000_000_000_000_000;
-/// Far longer than any of these tests needs.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn timing() -> ShipTiming {
-    ShipTiming {
-        request: Duration::from_secs(2),
-        first_retry: Duration::from_millis(5),
-        longest_retry: Duration::from_millis(40),
-        held_retry: Duration::from_millis(60),
-        ..ShipTiming::default()
-    }
-}
-
-fn append(writer: &mut SpoolWriter, agent_id: &str, epoch: u64, seq: u64) {
-    let key = writer.needs_key();
-    let content = wire::Batch {
-        agent_id: agent_id.to_owned(),
-        epoch,
-        seq,
-        key,
-        ..wire::Batch::default()
-    };
-    let batch = SpooledBatch {
-        epoch,
-        seq,
-        key,
-        built_unix_ns: seq as i64,
-        payload: wire::encode(&content).expect("compresses").into(),
-    };
-    writer.append(batch).expect("a key batch where due");
-}
-
-/// An agent's shipping half over a spool of its own.
-struct Agent {
-    writer: SpoolWriter,
-    state: Arc<ShipState>,
-    shutdown: CancellationToken,
-    task: JoinHandle<anyhow::Result<()>>,
-}
-
-fn open(folder: &Path) -> (SpoolWriter, SpoolReader) {
-    spool::open(folder, SpoolOptions::new(16 << 20)).expect("opens")
-}
-
-impl Agent {
-    fn start(folder: &Path, server_url: String) -> Self {
-        let (writer, reader) = open(folder);
-        Self::with((writer, reader), server_url, None)
-    }
-
-    fn with(
-        (writer, reader): (SpoolWriter, SpoolReader),
-        server_url: String,
-        token: Option<Secret>,
-    ) -> Self {
-        let state = Arc::new(ShipState::default());
-        let shutdown = CancellationToken::new();
-        let target = ShipTarget {
-            timing: timing(),
-            ..ShipTarget::new(server_url, AGENT.to_owned(), token)
-        };
-        let (_, target) = tokio::sync::watch::channel(target);
-        let running = ship::run(reader, target, Arc::clone(&state), shutdown.clone());
-        Self {
-            writer,
-            state,
-            shutdown,
-            task: tokio::spawn(running),
-        }
-    }
-
-    fn append(&mut self, seqs: std::ops::RangeInclusive<u64>) {
-        for seq in seqs {
-            append(&mut self.writer, AGENT, EPOCH, seq);
-        }
-    }
-
-    /// Waits until every batch is answered for.
-    async fn settled(&self) {
-        until(|| self.writer.pending() == 0).await;
-    }
-
-    async fn stop(self) {
-        self.shutdown.cancel();
-        let ended = tokio::time::timeout(PATIENCE, self.task).await;
-        ended
-            .expect("in time")
-            .expect("no panic")
-            .expect("no error");
-    }
-}
-
-async fn until(condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited too long");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
 
 fn url(address: std::net::SocketAddr) -> String {
     format!("http://{address}")

@@ -158,8 +158,9 @@ impl Watch {
         }
         self.drain()?;
         self.source.expire(&mut self.table, true);
+        let counters = self.source.counters()?;
         let closing = Content {
-            losses: self.losses()?,
+            losses: self.losses(counters),
             health: Some(self.health()?),
             ..Content::default()
         };
@@ -212,9 +213,11 @@ impl Watch {
         } else {
             Duration::ZERO
         };
-        if self.must_compare_starts()? {
+        let counters = self.source.counters()?;
+        if self.must_compare_starts(&counters) {
             self.table.drop_replaced();
         }
+        let losses = self.losses(counters);
         self.table.merge(&sample, self.last_sample, grace);
         // The server counts on it that no exit waits longer than it must when a batch is built.
         self.source.expire(&mut self.table, false);
@@ -232,7 +235,6 @@ impl Watch {
         } else {
             None
         };
-        let losses = self.losses()?;
         self.send(Content {
             frame: Some(frame),
             host: Some(sample.host),
@@ -250,17 +252,12 @@ impl Watch {
     }
 
     /// Whether a pid may have been given to another process unnoticed: nothing tells, or something was lost.
-    fn must_compare_starts(&mut self) -> Result<bool> {
+    fn must_compare_starts(&mut self, counters: &KernelCounters) -> bool {
         if !self.source.has_events() {
-            return Ok(true);
+            return true;
         }
-        let lost = self
-            .source
-            .counters()?
-            .lost()
-            .map(|(.., count)| count)
-            .sum();
-        Ok(std::mem::replace(&mut self.lost_before, lost) != lost)
+        let lost = counters.lost().map(|(.., count)| count).sum();
+        std::mem::replace(&mut self.lost_before, lost) != lost
     }
 
     fn must_key(&self) -> bool {
@@ -364,14 +361,13 @@ impl Watch {
         })
     }
 
-    fn losses(&mut self) -> Result<Vec<wire::Loss>> {
-        let counters = self.source.counters()?;
+    fn losses(&mut self, counters: KernelCounters) -> Vec<wire::Loss> {
         let table = &mut self.table;
         let losses = self
             .losses
             .take(&counters, &self.spool.stats(), |id| table.cgroup_path(id));
         self.telling = Some(counters);
-        Ok(losses)
+        losses
     }
 }
 

@@ -207,9 +207,7 @@ impl Out<'_, '_> {
         unit: Option<&Unit>,
         value: f64,
     ) -> Result<(), Error> {
-        let counter = ConstCounter::new(value);
-        let kind = counter.metric_type();
-        counter.encode(self.0.encode_descriptor(name, help, unit, kind)?)
+        self.single(name, help, unit, &ConstCounter::new(value))
     }
 
     fn gauge(
@@ -219,9 +217,18 @@ impl Out<'_, '_> {
         unit: Option<&Unit>,
         value: f64,
     ) -> Result<(), Error> {
-        let gauge = ConstGauge::new(value);
-        let kind = gauge.metric_type();
-        gauge.encode(self.0.encode_descriptor(name, help, unit, kind)?)
+        self.single(name, help, unit, &ConstGauge::new(value))
+    }
+
+    fn single(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        metric: &impl EncodeMetric,
+    ) -> Result<(), Error> {
+        let kind = metric.metric_type();
+        metric.encode(self.0.encode_descriptor(name, help, unit, kind)?)
     }
 
     fn counters(
@@ -230,12 +237,7 @@ impl Out<'_, '_> {
         help: &str,
         values: &[(Labels<'_>, f64)],
     ) -> Result<(), Error> {
-        let kind = ConstCounter::new(0.0).metric_type();
-        let mut family = self.0.encode_descriptor(name, help, None, kind)?;
-        for (labels, value) in values {
-            ConstCounter::new(*value).encode(family.encode_family(labels)?)?;
-        }
-        Ok(())
+        self.family(name, help, values, ConstCounter::new)
     }
 
     fn gauges(
@@ -244,10 +246,20 @@ impl Out<'_, '_> {
         help: &str,
         values: &[(Labels<'_>, f64)],
     ) -> Result<(), Error> {
-        let kind = ConstGauge::new(0.0).metric_type();
+        self.family(name, help, values, ConstGauge::new)
+    }
+
+    fn family<M: EncodeMetric>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: &[(Labels<'_>, f64)],
+        metric: impl Fn(f64) -> M,
+    ) -> Result<(), Error> {
+        let kind = metric(0.0).metric_type();
         let mut family = self.0.encode_descriptor(name, help, None, kind)?;
         for (labels, value) in values {
-            ConstGauge::new(*value).encode(family.encode_family(labels)?)?;
+            metric(*value).encode(family.encode_family(labels)?)?;
         }
         Ok(())
     }

@@ -1,8 +1,5 @@
 //! Each level of the probe ladder, forced: what it knows is as the process was, and what it cannot know is unknown.
 
-use std::collections::HashSet;
-use std::process::Command;
-
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use procmon_agent::config::Probe;
@@ -236,28 +233,9 @@ fn storm(wanted: Probe) -> Result<()> {
     let Some(mut watcher) = start(wanted)? else {
         return Ok(());
     };
-    let mut pids = HashSet::new();
-    for number in 0..STORM {
-        let mut process = Command::new("/bin/true").arg(number.to_string()).spawn()?;
-        pids.insert(process.id());
-        process.wait()?;
-        if number % 100 == 0 {
-            watcher.poll()?;
-        }
-    }
-    ensure!(pids.len() as u32 == STORM, "pids were reused");
-    watcher.until("end of all", |watcher| {
-        pids.iter().all(|pid| {
-            watcher
-                .lives
-                .get(pid)
-                .is_some_and(|life| !life.exits.is_empty())
-        })
-    })?;
+    let pids = crate::storm::storm(&mut watcher, STORM)?;
     for pid in &pids {
         let life = &watcher.lives[pid];
-        ensure!(life.execs.len() == 1 && life.exits.len() == 1, "{life:?}");
-        ensure!(life.exit().code == Some(0), "{life:?}");
         // Read late, or not at all; never another's.
         let image = life.execs[0].image.clone().unwrap_or_default();
         ensure!(

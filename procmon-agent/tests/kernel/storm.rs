@@ -16,10 +16,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![trial("a_storm_loses_nothing", a_storm_loses_nothing)]
 }
 
-fn a_storm_loses_nothing() -> Result<()> {
-    let mut watcher = Watcher::start()?;
+/// Starts and reaps so many /bin/true; each is seen to start and to end well, once. Their pids.
+pub(crate) fn storm(watcher: &mut Watcher, processes: u32) -> Result<HashSet<u32>> {
     let mut pids = HashSet::new();
-    for number in 0..PROCESSES {
+    for number in 0..processes {
         let mut process = Command::new("/bin/true").arg(number.to_string()).spawn()?;
         pids.insert(process.id());
         process.wait()?;
@@ -28,7 +28,7 @@ fn a_storm_loses_nothing() -> Result<()> {
             watcher.poll()?;
         }
     }
-    ensure!(pids.len() as u32 == PROCESSES, "pids were reused");
+    ensure!(pids.len() as u32 == processes, "pids were reused");
     watcher.until("end of all", |watcher| {
         pids.iter().all(|pid| {
             watcher
@@ -37,11 +37,20 @@ fn a_storm_loses_nothing() -> Result<()> {
                 .is_some_and(|life| !life.exits.is_empty())
         })
     })?;
-    let mut numbers = HashSet::new();
     for pid in &pids {
         let life = &watcher.lives[pid];
         ensure!(life.execs.len() == 1 && life.exits.len() == 1, "{life:?}");
         ensure!(life.exit().code == Some(0), "{life:?}");
+    }
+    Ok(pids)
+}
+
+fn a_storm_loses_nothing() -> Result<()> {
+    let mut watcher = Watcher::start()?;
+    let pids = storm(&mut watcher, PROCESSES)?;
+    let mut numbers = HashSet::new();
+    for pid in &pids {
+        let life = &watcher.lives[pid];
         let image = life.execs[0].image.clone().unwrap_or_default();
         numbers.insert(String::from_utf8_lossy(&image.args).into_owned());
     }

@@ -51,7 +51,11 @@ pub async fn run(
 
     let ended = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
-        Some(ended) = tasks.join_next() => Err(unexpected(ended)),
+        Some(ended) = tasks.join_next() => match ended {
+            // It heard of the shutdown before this one did.
+            Ok((_, Ok(()))) if shutdown.is_cancelled() => Ok(()),
+            ended => Err(unexpected(ended)),
+        },
     };
     shutdown.cancel();
     stop(&app, tasks, &writer_shutdown).await;

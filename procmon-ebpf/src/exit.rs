@@ -4,13 +4,14 @@
 use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
 use procmon_common::kernel::{ExitRecord, FreeRecord, Kind};
 
+use crate::cgroup::cgroup_id;
 use crate::emit::{self, emit_of};
 use crate::log::log;
 use crate::offsets::{Object, load_object, load_u32, load_u64, offset};
 use crate::rss::{add_cpu_deltas, counted_pages};
 use crate::signal::take_killer;
 use crate::task::{
-    add_thread_totals, cgroup_id, write_comm, write_header, write_header_of_orphan,
+    add_thread_totals, write_comm, write_header, write_header_of_orphan,
     write_signal_totals,
 };
 

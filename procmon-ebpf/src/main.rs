@@ -17,10 +17,12 @@
 )]
 
 mod block;
+mod cgroup;
 mod classic;
 mod emit;
 mod exec;
 mod exit;
+mod file_memo;
 mod files;
 mod fork;
 mod latency;

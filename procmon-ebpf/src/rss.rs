@@ -1,12 +1,11 @@
 //! Resident pages of an `mm`, exactly: the kernel keeps a shared count and, elsewhere, what was not added to it yet. Since
 //! 6.2 that is per CPU, before that per thread.
 
-use core::ptr::{read_volatile, write_volatile};
 
 use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_map_lookup_percpu_elem};
 
 use crate::maps::{CPU_OFFSETS, PROBE_ELEMENT};
-use crate::offsets::{Object, load_u64, offset, probe_u64};
+use crate::offsets::{Object, load_u64, number_of, offset, probe_u64};
 
 /// CPUs whose counters are added at most: the loop must be bounded for the verifier.
 const MAX_CPUS: usize = 512;
@@ -94,10 +93,8 @@ pub(crate) unsafe fn learn_cpu_offsets() {
     if cpus == 0 || cpus > MAX_CPUS {
         return;
     }
-    // The verifier does not calculate with such addresses: they become numbers by a way through memory.
     let spill = &raw mut (*offsets).spill;
-    write_volatile(spill, (&raw const PROBE_ELEMENT).addr() as u64);
-    let array = read_volatile(spill) as usize;
+    let array = number_of((&raw const PROBE_ELEMENT).cast(), spill) as usize;
     let pointer = probe_u64(array + offset!(bpf_array_pptrs));
     let mut cpu = 0;
     while cpu < cpus && cpu < MAX_CPUS {
@@ -110,8 +107,7 @@ pub(crate) unsafe fn learn_cpu_offsets() {
         if element.is_null() || pointer == 0 {
             return;
         }
-        write_volatile(spill, element as u64);
-        (*offsets).of_cpu[cpu] = read_volatile(spill).wrapping_sub(pointer);
+        (*offsets).of_cpu[cpu] = number_of(element as Object, spill).wrapping_sub(pointer);
         cpu += 1;
     }
     (*offsets).known = 1;

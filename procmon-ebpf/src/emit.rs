@@ -46,7 +46,12 @@ pub(crate) fn emit_of<T: 'static>(
 ) {
     if let Some(mut entry) = EVENTS.reserve::<T>(0) {
         fill(entry.as_mut_ptr());
-        entry.submit(wakeup_flags());
+        // The exec and the exit of a life ask whether the reader is to be woken; once more for the others would tell nothing.
+        entry.submit(if matches!(kind, Kind::Fork | Kind::Free) {
+            u64::from(BPF_RB_NO_WAKEUP)
+        } else {
+            wakeup_flags()
+        });
         count(Counter::Emitted, kind);
     } else {
         lose(kind, whose);

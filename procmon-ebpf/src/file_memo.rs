@@ -10,7 +10,7 @@ pub(crate) const FEW_WORDS: usize = 4;
 /// Walks that a memo spares at most.
 const MEMO_USES: u64 = 9;
 /// By the low bits of the pid. Two processes with the same ones take it from each other, and are walked in full.
-pub(crate) const MEMOS: u32 = 16_384;
+pub(crate) const FILE_MEMO_SLOTS: u32 = 16_384;
 /// Sockets that are remembered with their addresses.
 const KNOWN_SOCKETS: u32 = 2;
 
@@ -34,7 +34,7 @@ pub(crate) struct FileMemo {
 
 #[inline(always)]
 pub(crate) fn file_memo(pid: u32) -> Option<*mut FileMemo> {
-    FILE_MEMOS.get_ptr_mut(pid & (MEMOS - 1))
+    FILE_MEMOS.get_ptr_mut(pid & (FILE_MEMO_SLOTS - 1))
 }
 
 impl FileMemo {

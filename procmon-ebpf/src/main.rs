@@ -28,6 +28,7 @@ mod fork;
 mod latency;
 mod log;
 mod maps;
+mod memo;
 mod offsets;
 mod oom;
 mod rss;

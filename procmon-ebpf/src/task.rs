@@ -1,8 +1,9 @@
 //! What several hooks read of a task.
 
-use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
+use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel};
 use procmon_common::kernel::{ABI_VERSION, Comm, Header, IoTotals, Kind, Totals};
 
+use crate::memo::remembered_of;
 use crate::offsets::{Object, load_object, load_u32, load_u64, number_of, offset, probe_u32, probe_u64};
 
 /// `PROC_PID_INIT_INO`.
@@ -52,11 +53,25 @@ pub(crate) unsafe fn innermost_pid(task: Object, spill: *mut u64) -> (u32, u32) 
     let upid = number_of(pid, spill) as usize
         + offset!(pid_numbers)
         + (level & 31) * offset!(upid_size);
-    let namespace = probe_u64(upid + offset!(upid_ns)) as usize;
-    (
-        probe_u32(namespace + offset!(pid_namespace_inum)),
-        probe_u32(upid + offset!(upid_nr)),
-    )
+    let [number, namespace] = read_upid(upid);
+    let inode = remembered_of(namespace, || {
+        u64::from(probe_u32(
+            namespace as usize + offset!(pid_namespace_inum),
+        ))
+    });
+    (inode as u32, number as u32)
+}
+
+/// The pid and the address of its namespace: one read where they are side by side, as on every supported kernel.
+#[inline(always)]
+unsafe fn read_upid(upid: usize) -> [u64; 2] {
+    if offset!(upid_nr) == 0 && offset!(upid_ns) == 8 {
+        return bpf_probe_read_kernel(upid as *const [u64; 2]).unwrap_or_default();
+    }
+    [
+        u64::from(probe_u32(upid + offset!(upid_nr))),
+        probe_u64(upid + offset!(upid_ns)),
+    ]
 }
 
 /// By words, because the target's `memset` is a loop over bytes.

@@ -1,0 +1,35 @@
+//! Block scalars of YAML: `password: |` with the secret on the lines below.
+
+use std::ops::Range;
+
+/// Whether what follows the colon says that the value is in the lines below: `|`, `>-`, `|2`.
+pub(super) fn opens_block(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    let mark = |byte: &u8| matches!(byte, b'-' | b'+' | b'0'..=b'9');
+    matches!(text.first(), Some(b'|' | b'>')) && text.len() <= 3 && text[1..].iter().all(mark)
+}
+
+/// The lines after `line_end` that are indented deeper than the name is.
+pub(super) fn block(text: &[u8], name: usize, line_end: usize) -> Option<Range<usize>> {
+    let line = text[..name]
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |end| end + 1);
+    let indent = name - line;
+    let mut end = line_end;
+    while end < text.len() {
+        let next = &text[end + 1..];
+        let next = &next[..next
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .unwrap_or(next.len())];
+        let spaces = next.iter().take_while(|byte| **byte == b' ').count();
+        if spaces <= indent && spaces < next.len() {
+            break;
+        }
+        end += 1 + next.len();
+    }
+    let begins = |byte: &u8| !byte.is_ascii_whitespace();
+    let start = line_end + text[line_end..end].iter().position(begins)?;
+    Some(start..end)
+}

@@ -62,6 +62,11 @@ impl Text<'_> {
         (self.name.start > self.argument().start).then(|| self.args[self.name.start - 1])
     }
 
+    fn before_on_line(&self) -> &[u8] {
+        let before = &self.args[self.argument().start..self.name.start];
+        &before[before.len().saturating_sub(MAX_WORD_BYTES)..]
+    }
+
     fn is_option(&self) -> bool {
         self.args[self.name.start] == b'-'
     }
@@ -244,7 +249,7 @@ impl Text<'_> {
         }
         let slashed = before == Some(b'/') && self.name.start == self.argument().start + 1;
         let of_header = self.follows_header_option() || self.is_header();
-        let begins = of_header || slashed || self.begins_entry();
+        let begins = of_header || slashed || yaml::begins_entry(self.before_on_line());
         if !begins || !(spaced > start || self.is_option() || of_header || slashed) {
             return None;
         }
@@ -261,22 +266,6 @@ impl Text<'_> {
             return yaml::block(&self.args[..limit], self.name.start, end);
         }
         Some(self.without_scheme(spaced..end))
-    }
-
-    /// A name behind which a colon assigns: at the begin of a line or of an argument, or in braces.
-    fn begins_entry(&self) -> bool {
-        let line = &self.args[self.argument().start..self.name.start];
-        let line = &line[line.len().saturating_sub(MAX_WORD_BYTES)..];
-        match line.last() {
-            None => true,
-            Some(byte) if is_quote(*byte) || matches!(byte, b'\n' | b'{' | b',') => true,
-            Some(b' ' | b'\t') => {
-                let indents = |byte: &&u8| matches!(**byte, b' ' | b'\t' | b'-');
-                let before = line.iter().rev().find(|byte| !indents(byte));
-                before.is_some_and(|byte| matches!(byte, b'\n' | b'{' | b','))
-            }
-            Some(_) => false,
-        }
     }
 
     /// `Authorization:…` and `X-Api-Key:…` as an argument of its own.

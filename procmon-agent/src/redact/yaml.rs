@@ -1,6 +1,22 @@
-//! Block scalars of YAML: `password: |` with the secret on the lines below.
+//! YAML in an argument: where an entry begins, and block scalars, `password: |` with the secret on the lines below.
 
 use std::ops::Range;
+
+use super::word::is_quote;
+
+/// Whether a colon assigns to a name with this before it: at the begin of a line or of an argument, or in braces.
+pub(super) fn begins_entry(before: &[u8]) -> bool {
+    let assigns = |byte: &u8| is_quote(*byte) || matches!(byte, b'\n' | b'{' | b',');
+    let indents = |byte: &&u8| matches!(**byte, b' ' | b'\t' | b'-');
+    match before.last() {
+        Some(b' ' | b'\t') => before
+            .iter()
+            .rev()
+            .find(|byte| !indents(byte))
+            .is_some_and(|byte| assigns(byte) && !is_quote(*byte)),
+        last => last.is_none_or(assigns),
+    }
+}
 
 /// Whether what follows the colon says that the value is in the lines below: `|`, `>-`, `|2`.
 pub(super) fn opens_block(text: &[u8]) -> bool {

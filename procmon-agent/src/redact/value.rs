@@ -263,7 +263,8 @@ impl Text<'_> {
             return Some(quoted);
         }
         if yaml::opens_block(&self.args[spaced..end]) {
-            return yaml::block(&self.args[..limit], self.name.start, end);
+            let (start, name) = (self.argument().start, self.name.start);
+            return yaml::block(self.args, start..limit, name, end);
         }
         Some(self.without_scheme(spaced..end))
     }

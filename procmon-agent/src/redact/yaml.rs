@@ -26,11 +26,17 @@ pub(super) fn opens_block(text: &[u8]) -> bool {
 }
 
 /// The lines after `line_end` that are indented deeper than the name is.
-pub(super) fn block(text: &[u8], name: usize, line_end: usize) -> Option<Range<usize>> {
-    let line = text[..name]
+pub(super) fn block(
+    args: &[u8],
+    argument: Range<usize>,
+    name: usize,
+    line_end: usize,
+) -> Option<Range<usize>> {
+    let text = &args[..argument.end];
+    let line = text[argument.start..name]
         .iter()
         .rposition(|byte| *byte == b'\n')
-        .map_or(0, |end| end + 1);
+        .map_or(argument.start, |end| argument.start + end + 1);
     let indent = name - line;
     let mut end = line_end;
     while end < text.len() {

@@ -17,29 +17,15 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 impl Table {
     /// Compares a process with what `/proc` shows of it.
     pub(super) fn read_anew(&mut self, pid: u32) {
+        let due = (self.samples + u64::from(pid)).is_multiple_of(READ_ANEW_EVERY);
         let Some(process) = self.live.get_mut(&pid).filter(|process| !process.exited) else {
             return;
         };
-        let start_ticks = process.life.start_ticks;
-        let shown = procfs::stat(pid).filter(|stat| {
-            stat.start_ticks == start_ticks
-                && stat.flags & PF_KTHREAD == 0
-                && !matches!(stat.state, b'Z' | b'X')
-        });
-        let Some(stat) = shown else {
+        let Some(identity) = shown(process, due) else {
             return;
         };
-        let renamed = stat.name != process.image.name;
-        if !renamed && !(self.samples + u64::from(pid)).is_multiple_of(READ_ANEW_EVERY) {
-            return;
-        }
-        let Some(identity) =
-            procfs::identity(pid).filter(|identity| identity.start_ticks == start_ticks)
-        else {
-            return;
-        };
-        let mut changed = renamed;
-        if renamed {
+        let mut changed = process.image.name != identity.name;
+        if changed {
             process.image.name = Bytes::copy_from_slice(&identity.name);
         }
         if !self.hears_execs && !identity.exe.is_empty() && process.image.exe != identity.exe {
@@ -69,6 +55,20 @@ impl Table {
             self.changes.processes.push(process.to_wire());
         }
     }
+}
+
+/// What `/proc` shows of this life, if it is due or has another name.
+fn shown(process: &Process, due: bool) -> Option<Identity> {
+    let life = process.life;
+    let stat = procfs::stat(life.pid)?;
+    let is_program = stat.flags & PF_KTHREAD == 0 && !matches!(stat.state, b'Z' | b'X');
+    if stat.start_ticks != life.start_ticks
+        || !is_program
+        || !(due || stat.name != process.image.name)
+    {
+        return None;
+    }
+    procfs::identity(life.pid).filter(|identity| identity.start_ticks == life.start_ticks)
 }
 
 fn known_users(process: &Process) -> Option<(u32, u32, u32)> {

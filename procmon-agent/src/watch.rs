@@ -84,6 +84,7 @@ impl Watch {
         let current = Arc::clone(&config.borrow_and_update());
         let mut table = Table::new(current.fork_events, source.knows_totals());
         table.set_redactor(options.redactor.clone());
+        table.set_hears_execs(source.has_events());
         let (mut limits, mut upkeep) = (Limits::new(current.allowance()), Upkeep::new());
         let mut builder = BatchBuilder::new(options.speaker)?;
         let capture = source.ebpf();

@@ -11,8 +11,7 @@ use crate::offsets::{Object, load_object, load_u32, load_u64, offset};
 use crate::rss::{add_own_cpu_deltas, counted_pages};
 use crate::signal::take_killer;
 use crate::task::{
-    add_thread_totals, write_comm, write_header, write_header_of_orphan,
-    write_signal_totals,
+    add_thread_totals, write_comm, write_header, write_header_of_orphan, write_signal_totals,
 };
 
 /// `SIGNAL_GROUP_EXIT`: `group_exit_code` is the status of the whole group.

@@ -271,9 +271,9 @@ unsafe fn visit_known(context: *mut LoopContext, file: u64) -> bool {
     let Some(known) = (*(*context).memo).known((*walk).internet_fds) else {
         return false;
     };
-    let Ok([socket_file, sock]) = bpf_probe_read_kernel(
-        ((*known).socket as usize + offset!(socket_file)) as *const [u64; 2],
-    ) else {
+    let Ok([socket_file, sock]) =
+        bpf_probe_read_kernel(((*known).socket as usize + offset!(socket_file)) as *const [u64; 2])
+    else {
         return false;
     };
     if file != socket_file || sock != (*known).sock || sock == 0 {

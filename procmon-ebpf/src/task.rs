@@ -4,7 +4,9 @@ use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel};
 use procmon_common::kernel::{ABI_VERSION, Comm, Header, IoTotals, Kind, Totals};
 
 use crate::memo::remembered_of;
-use crate::offsets::{Object, load_object, load_u32, load_u64, number_of, offset, probe_u32, probe_u64};
+use crate::offsets::{
+    Object, load_object, load_u32, load_u64, number_of, offset, probe_u32, probe_u64,
+};
 
 /// `PROC_PID_INIT_INO`.
 const INITIAL_PID_NAMESPACE: u32 = 0xEFFF_FFFC;
@@ -50,14 +52,11 @@ pub(crate) unsafe fn innermost_pid(task: Object, spill: *mut u64) -> (u32, u32) 
     if level == 0 {
         return (INITIAL_PID_NAMESPACE, load_u32(task, offset!(task_tgid)));
     }
-    let upid = number_of(pid, spill) as usize
-        + offset!(pid_numbers)
-        + (level & 31) * offset!(upid_size);
+    let upid =
+        number_of(pid, spill) as usize + offset!(pid_numbers) + (level & 31) * offset!(upid_size);
     let [number, namespace] = read_upid(upid);
     let inode = remembered_of(namespace, || {
-        u64::from(probe_u32(
-            namespace as usize + offset!(pid_namespace_inum),
-        ))
+        u64::from(probe_u32(namespace as usize + offset!(pid_namespace_inum)))
     });
     (inode as u32, number as u32)
 }

@@ -87,6 +87,9 @@ impl From<StoreError> for Problem {
             StoreError::Gone(_) => {
                 Self::unavailable("what was asked for was dropped in the same moment; send again")
             }
+            StoreError::Taken => Self::unavailable(
+                "another server has taken this one's database; send again, to that one",
+            ),
             StoreError::Closed => Self::unavailable("the server is shutting down; send again"),
             StoreError::Failed(reason) => {
                 tracing::error!(%reason, "the store failed");

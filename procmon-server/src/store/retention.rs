@@ -74,16 +74,20 @@ impl Store {
     ) -> Result<Expired, StoreError> {
         let _order = self.publishing.lock().await;
         let slices = self.old_slices(samples_ms.min(events_ms)).await?;
-        let (expired, dropped) = self.shelf.change(|catalog| {
+        let drop_from = |catalog: &mut Catalog| {
             let mut expired = Expired::default();
             let mut dropped = Vec::new();
-            for slice in slices {
+            for slice in &slices {
                 expired.slices += 1;
-                dropped.extend(catalog.slices.remove(&slice));
+                dropped.extend(catalog.slices.remove(slice));
             }
             expire_segments(catalog, (samples_ms, events_ms), &mut expired, &mut dropped);
             (expired, dropped)
-        });
+        };
+        let (_, dropped) = drop_from(&mut Catalog::clone(&self.shelf.view()));
+        self.engine.retire(&dropped).await?;
+        drop(dropped);
+        let (expired, dropped) = self.shelf.change(drop_from);
         self.shelf.doom(dropped);
         self.shelf.sweep().await;
         self.engine.forget_epochs(samples_ms.min(events_ms)).await?;

@@ -13,7 +13,7 @@ use super::catalog::Shelf;
 use super::engine::Engine;
 use super::part::Part;
 use super::queries::{SPAN_KEY, SPAN_MORE};
-use super::{Position, StoreError, sqlite};
+use super::{Position, StoreError, postgres, sqlite};
 use crate::clock::Clock;
 
 /// Batches, and bytes, that share a commit at most.
@@ -91,6 +91,7 @@ struct Open {
 #[derive(Debug)]
 pub(super) enum Connection {
     Sqlite(SqliteConnection),
+    Postgres(postgres::SliceWriter),
 }
 
 impl Writer {
@@ -324,18 +325,21 @@ impl Connection {
     async fn insert(&mut self, group: &[&Append]) -> Result<Vec<i64>, StoreError> {
         match self {
             Self::Sqlite(connection) => sqlite::insert(connection, group).await,
+            Self::Postgres(writer) => writer.insert(group).await,
         }
     }
 
     async fn probe(&mut self, now_ms: i64) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(connection) => sqlite::probe(connection, now_ms).await,
+            Self::Postgres(writer) => writer.probe(now_ms).await,
         }
     }
 
     async fn close(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(connection) => Ok(sqlx::Connection::close(connection).await?),
+            Self::Postgres(_) => Ok(()),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! small database of agents beside them. Nothing here knows HTTP or live state.
 
 pub mod format;
+pub mod segment;
 pub mod history;
 mod lock;
 mod meta;

@@ -58,9 +58,13 @@ impl BlockWriter {
         self.columns.iter().map(|column| column.bytes.len()).sum()
     }
 
-    /// Appends the block. A column of nothing but zeros is left out.
+    /// Appends the block. A column of nothing but zeros is left out, but for the first, which bounds the number of rows.
     pub(super) fn finish(self, out: &mut Vec<u8>) {
-        let kept: Vec<_> = self.columns.iter().filter(|column| column.any).collect();
+        let columns = self.columns.iter().enumerate();
+        let kept: Vec<_> = columns
+            .filter(|(index, column)| *index == 0 || column.any)
+            .map(|(_, column)| column)
+            .collect();
         put(out, self.rows as u64);
         put(out, kept.len() as u64);
         let mut frames = Vec::new();
@@ -143,6 +147,22 @@ pub(super) struct Values {
 }
 
 impl Values {
+    /// Of a column that is not in a block.
+    pub(super) fn of(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes: Some(bytes),
+            at: 0,
+        }
+    }
+
+    pub(super) fn zeros() -> Self {
+        Self { bytes: None, at: 0 }
+    }
+
+    pub(super) fn is_zeros(&self) -> bool {
+        self.bytes.is_none()
+    }
+
     pub(super) fn next(&mut self) -> Result<u64, SegmentError> {
         let Some(bytes) = &self.bytes else {
             return Ok(0);

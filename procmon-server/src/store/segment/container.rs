@@ -78,6 +78,22 @@ pub(super) fn expand(
     Ok(plain)
 }
 
+/// As [`expand`], where only a bound of the length is known.
+pub(super) fn expand_within(
+    encoding: u64,
+    stored: &[u8],
+    most_bytes: usize,
+) -> Result<Vec<u8>, SegmentError> {
+    if most_bytes > MAX_PLAIN_BYTES {
+        return Err(SegmentError::Lengths);
+    }
+    match encoding {
+        PLAIN => Ok(stored.to_vec()),
+        ZSTD => decompress(stored, most_bytes).map_err(|_| SegmentError::Compression),
+        _ => Err(SegmentError::Compression),
+    }
+}
+
 /// The sections of a segment, not yet decompressed.
 #[derive(Debug)]
 pub(super) struct Sections<'a> {

@@ -127,9 +127,7 @@ impl Replay {
         for handle in &batch.ended {
             self.end(*handle, builder);
         }
-        if let Some(frame) = batch.frame.as_ref().filter(|_| self.synced) {
-            self.frame(batch, frame, builder);
-        }
+        // Before its sample: whoever the span did not list is not in it.
         if batch.key || batch.continues {
             self.span_open = batch.more;
             if !batch.more {
@@ -137,6 +135,9 @@ impl Replay {
                     builder.end(process);
                 }
             }
+        }
+        if let Some(frame) = batch.frame.as_ref().filter(|_| self.synced) {
+            self.frame(batch, frame, builder);
         }
     }
 

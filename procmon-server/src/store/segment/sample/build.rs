@@ -125,7 +125,8 @@ impl SampleBuilder {
         self.touch(process);
         let process = &mut self.processes[process as usize];
         process.now = Row::default();
-        process.ports = None;
+        // A new list that does not name it says that it has none.
+        process.ports = process.ports.take().map(|_| Arc::from([]));
     }
 
     pub(in super::super) fn change(&mut self, process: u32, column: Column, delta: i64) {

@@ -261,7 +261,11 @@ struct Recorded {
 fn record(steps: &[Step]) -> Recorded {
     let live = Live::new(Clock::System);
     let entry = live.entry("a").expect("room for one");
-    let (mut agent, mut recorded) = (Agent::default(), Recorded::default());
+    let mut recorded = Recorded::default();
+    let mut agent = Agent {
+        now_ms: 10_000,
+        ..Agent::default()
+    };
     let (mut replay, mut builder) = (Replay::default(), SampleBuilder::default());
     let mut parts = Vec::new();
     for step in steps {

@@ -38,6 +38,8 @@ pub(super) struct Replay<'q> {
 #[derive(Debug)]
 struct Track {
     life: Arc<Life>,
+    /// As it was in the last sample that was told.
+    told_life: Arc<Life>,
     /// Values as they travel: value + 1, and 0 for unknown.
     stored: Vec<u64>,
     /// What `columns` says now.
@@ -127,6 +129,7 @@ impl<'q> Replay<'q> {
         };
         if let Some(index) = self.handles.get(&handle) {
             self.tracks[*index].life = Arc::clone(life);
+            touch(&mut self.tracks, &mut self.touched, *index);
             return;
         }
         let now = self.samples.sample_ms.len();
@@ -136,6 +139,7 @@ impl<'q> Replay<'q> {
         } else {
             self.tracks[index].resume(life, now);
         }
+        touch(&mut self.tracks, &mut self.touched, index);
         self.handles.insert(handle, index);
     }
 
@@ -202,7 +206,7 @@ impl<'q> Replay<'q> {
             let end = track.end.unwrap_or(count);
             if let Some(last) = end.checked_sub(1).filter(|last| *last >= track.first) {
                 samples.lives.push(LifeSamples {
-                    life: track.life,
+                    life: track.told_life,
                     first: track.first,
                     last,
                     columns: track.columns,
@@ -226,6 +230,7 @@ impl Track {
     fn new(life: &Arc<Life>, columns: &[Column], first: usize) -> Self {
         Self {
             life: Arc::clone(life),
+            told_life: Arc::clone(life),
             stored: vec![0; columns.len()],
             told: vec![UNKNOWN; columns.len()],
             columns: vec![Vec::new(); columns.len()],
@@ -263,6 +268,9 @@ impl Track {
 
     /// Writes down what is another value than before.
     fn tell(&mut self, index: u32) {
+        if !Arc::ptr_eq(&self.life, &self.told_life) {
+            self.told_life = Arc::clone(&self.life);
+        }
         for ((stored, told), column) in self
             .stored
             .iter()

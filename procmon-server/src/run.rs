@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::live::Live;
-use crate::store::{Place, Store};
+use crate::store::{Limits, Place, Store};
 use crate::{http, retention};
 
 /// For requests under way to end.
@@ -32,7 +32,12 @@ pub async fn run(
         Some(folder) => Place::Directory(folder.clone()),
         None => Place::Temporary(tempfile::tempdir().context("cannot create a temporary folder")?),
     };
-    let (store, writer) = Store::open(place, clock.clone()).await?;
+    let limits = Limits {
+        samples: Some(config.retention),
+        events: Some(config.event_retention),
+        ..Limits::default()
+    };
+    let (store, writer) = Store::open_within(place, clock.clone(), limits).await?;
     let live = Arc::new(Live::new(clock.clone()));
     live.restore(&store)
         .await
@@ -44,7 +49,7 @@ pub async fn run(
     let writer_shutdown = CancellationToken::new();
     let writer_token = writer_shutdown.clone();
     tasks.spawn(async move { ("writer", writer.run(writer_token).await) });
-    let maintenance = retention::run(app.clone(), config, shutdown.clone());
+    let maintenance = retention::run(app.clone(), shutdown.clone());
     tasks.spawn(async move { ("maintenance", maintenance.await) });
     let http = http::run(app.clone(), listener, shutdown.clone());
     tasks.spawn(async move { ("http", http.await) });

@@ -1,5 +1,7 @@
 //! The store alone: slices of time, positions that stay comparable, and what retention removes.
 
+mod segments;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -60,6 +62,12 @@ async fn times(store: &Store) -> Vec<i64> {
     }
 }
 
+/// Slices that are dropped.
+async fn expire(store: &Store, before_ms: i64) -> usize {
+    let expired = store.expire_before(before_ms, before_ms).await;
+    expired.expect("it expires").slices
+}
+
 #[tokio::test]
 async fn slices_follow_each_other_and_expire_whole() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -80,19 +88,13 @@ async fn slices_follow_each_other_and_expire_whole() {
             .count()
     };
     let before = files();
-    assert_eq!(
-        store
-            .expire(START_MS + 2 * HOUR_MS)
-            .await
-            .expect("it expires"),
-        2
-    );
+    assert_eq!(expire(&store, START_MS + 2 * HOUR_MS).await, 2);
     assert!(files() < before);
     assert_eq!(times(&store).await.len(), 4);
     assert!(!store.reaches(positions[0]) && !store.reaches(Position::START));
     assert!(store.reaches(positions[4]));
     // The last one stays, so that its number is never given again.
-    assert_eq!(store.expire(i64::MAX).await.expect("it expires"), 1);
+    assert_eq!(expire(&store, i64::MAX).await, 1);
     let after = store
         .append(append(9, START_MS + 100 * HOUR_MS))
         .await

@@ -88,12 +88,11 @@ impl Store {
     /// Samples of a host in a stretch of time. What is read of it stays in memory: whoever asks for all lives of a long
     /// time asks for a part at a time.
     pub async fn samples(&self, query: &SampleQuery) -> Result<HostSamples, StoreError> {
-        // The log is looked at first, so that what moves out of it meanwhile is still found there.
-        let slices = self.slices.up_from(0);
-        // Sources are joined in the order of their slices. Segments, which hold what was received before the oldest
-        // slice of the log, go first: `joined.append(segment::decode_samples(…))` for each of them.
+        let view = self.view();
+        // Sources are joined in the order in which things were received. Segments hold what was received before the
+        // log begins: `joined.append(segment::decode_samples(…))` for each of them goes here.
         let mut joined = HostSamples::default();
-        joined.append(self.log_samples(query, &slices).await?);
+        joined.append(log::samples(query, &view).await?);
         Ok(joined)
     }
 }

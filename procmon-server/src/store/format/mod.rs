@@ -18,7 +18,7 @@ mod encode_kinds;
 pub(in crate::store) mod strings;
 pub(in crate::store) mod table;
 
-pub use decode::{decode, decode_events};
+pub use decode::{SampleParts, decode, decode_events, decode_sample};
 pub use encode::encode;
 
 pub(crate) const MAGIC: &[u8; 4] = b"PMB1";

@@ -5,6 +5,8 @@
 //! too, and each still comes after those that were taken before it.
 
 mod join;
+mod log;
+mod replay;
 mod values;
 
 pub use values::Run;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 use procmon_common::columns::Column;
 use procmon_common::ids::ProcessId;
 
+use super::{Store, StoreError};
 use crate::batch::{Life, ShortLived};
 
 /// Stands for a value that is not known, where values are written as they change.
@@ -78,5 +81,18 @@ impl LifeFilter {
             Self::Pid(pid) => id.pid == pid,
             Self::Id(wanted) => id == wanted,
         }
+    }
+}
+
+impl Store {
+    /// Samples of a host in a stretch of time. What is read of it stays in memory: whoever asks for all lives of a long
+    /// time asks for a part at a time.
+    pub async fn samples(&self, query: &SampleQuery) -> Result<HostSamples, StoreError> {
+        let view = self.view();
+        // Sources are joined in the order in which things were received. Segments hold what was received before the
+        // log begins: `joined.append(segment::decode_samples(…))` for each of them goes here.
+        let mut joined = HostSamples::default();
+        joined.append(log::samples(query, &view).await?);
+        Ok(joined)
     }
 }

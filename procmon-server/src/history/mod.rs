@@ -1,0 +1,14 @@
+//! The past, as requests ask for it: a process over time, its whole life, and what a host was at an instant. What is kept
+//! is read through [`crate::store::history`]; no SQL and no format lives here, and nothing here changes anything.
+//!
+//! Times in requests and answers are the server's. Where a host's clock is known to be off (by more than 5 s), what it says
+//! is put right by what it is off now.
+
+mod buckets;
+mod gaps;
+mod host;
+mod metric;
+mod range;
+pub mod routes;
+mod series;
+mod view;

@@ -190,4 +190,4 @@ pub enum FormatError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::store) mod tests;

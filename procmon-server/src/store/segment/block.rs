@@ -89,7 +89,7 @@ pub(super) struct Block<'a> {
 }
 
 /// More rows than any block has.
-const MAX_ROWS: usize = 1 << 26;
+pub(super) const MAX_ROWS: usize = 1 << 22;
 
 impl<'a> Block<'a> {
     /// No bytes are a block of no rows.

@@ -55,6 +55,7 @@ mod flag {
     pub(super) const NAMESPACE_PID: u32 = 1 << 12;
 }
 
+pub(super) const PRIOR: u64 = column::PRIOR;
 const NANOS_PER_TICK: i64 = 10_000_000;
 
 /// A life in numbers; what is unknown is 0, and its flag says so.

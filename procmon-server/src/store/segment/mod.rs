@@ -17,13 +17,14 @@ mod block;
 mod container;
 pub mod event;
 mod life;
-pub mod replay;
+mod replay;
 pub mod sample;
 mod strings;
 
 
 pub use replay::Replay;
-pub use sample::{SampleBuilder, decode_samples};
+pub use event::{EventSegment, EventSummary, EventWriter, decode_events};
+pub use sample::{SampleBuilder, decode_samples, join_parts, merge_samples, resume};
 
 use crate::store::format::FormatError;
 

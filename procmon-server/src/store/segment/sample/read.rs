@@ -7,7 +7,7 @@ use procmon_common::columns::{COLUMN_COUNT, COLUMNS, Row};
 use super::{Interval, MAGIC, VERSION, carry, column, interval, section, totals};
 use crate::batch::{Life, Totals};
 use crate::store::segment::SegmentError;
-use crate::store::segment::block::{Block, Values};
+use crate::store::segment::block::{Block, MAX_ROWS, Values};
 use crate::store::segment::container::{Sections, expand_within};
 use crate::store::segment::life::{LifeReader, LifeRow};
 use crate::store::segment::replay::{Carry, Replay};
@@ -120,6 +120,9 @@ impl<'a> Part<'a> {
             for index in 0..COLUMN_COUNT {
                 group.columns[index] = frame(sizes[index].next()?);
                 group.highest[index] = highest[index].next()?;
+            }
+            if group.rows > MAX_ROWS {
+                return Err(SegmentError::Lengths);
             }
             self.groups.push(group);
             let bytes = usize::try_from(bytes.next()?).map_err(|_| SegmentError::Lengths)?;

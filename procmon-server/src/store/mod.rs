@@ -19,7 +19,10 @@ pub mod segment;
 mod segment_file;
 mod segment_queries;
 mod segment_row;
+mod sizes;
+mod snapshots;
 mod sqlite;
+mod stats;
 mod writer;
 
 pub use agents::{AgentRow, Door};
@@ -32,7 +35,9 @@ pub use restore::{Span, StoredBatch};
 pub use retention::{Expired, Limits};
 pub use segment_file::SegmentFile;
 pub use segment_row::{SegmentHead, SegmentRow};
-pub use writer::{Append, SLICE_MS, Writer, WriterStats};
+pub use snapshots::MAX_SNAPSHOTS;
+pub use stats::{Contents, StoreStats};
+pub use writer::{Append, SLICE_MS, Writer};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,6 +51,7 @@ use catalog::{Catalog, Shelf};
 use engine::Engine;
 use postgres::Postgres;
 use procmon_common::config::Secret;
+use snapshots::Snapshots;
 use sqlite::Sqlite;
 
 /// The only tenant there is so far. Every row says whose it is from the first migration on.
@@ -88,8 +94,10 @@ pub struct Store {
     shelf: Arc<Shelf>,
     appends: mpsc::Sender<writer::Command>,
     newest: watch::Receiver<Position>,
-    stats: Arc<WriterStats>,
+    stats: Arc<StoreStats>,
     limits: Arc<Limits>,
+    /// Where only so many snapshots of a host are to be kept.
+    snapshots: Option<Arc<Snapshots>>,
     clock: Clock,
     /// One set of segments becomes visible at a time.
     publishing: Arc<Mutex<()>>,
@@ -114,7 +122,7 @@ impl Store {
         let (newest_sender, newest) = watch::channel(catalog.newest().await?);
         let (engine, shelf) = (Arc::new(engine), Arc::new(Shelf::new(catalog)));
         let (appends, queue) = mpsc::channel(QUEUE_LENGTH);
-        let stats = Arc::new(WriterStats::default());
+        let stats = Arc::new(StoreStats::default());
         let writer = Writer::new(
             (Arc::clone(&engine), Arc::clone(&shelf)),
             limits.slice_ms(),
@@ -129,6 +137,7 @@ impl Store {
             appends,
             newest,
             stats,
+            snapshots: limits.snapshots.map(|kept| Arc::new(Snapshots::new(kept))),
             limits: Arc::new(limits),
             clock,
             publishing: Arc::default(),
@@ -164,7 +173,7 @@ impl Store {
         self.newest.clone()
     }
 
-    pub fn stats(&self) -> &WriterStats {
+    pub fn stats(&self) -> &StoreStats {
         &self.stats
     }
 

@@ -1,6 +1,8 @@
 //! Segments that are being written: beside the log, visible at once when they are published.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::agents::AgentEpoch;
 use super::catalog::{Catalog, Segments, SliceEnd};
@@ -82,6 +84,7 @@ impl SegmentFile {
         self.writing().await?;
         let store = self.store.clone();
         let _order = store.publishing.lock().await;
+        let started = Instant::now();
         let ends = ends(&store.shelf.view(), self.name).await?;
         let (events, samples) = self.make_durable(&ends).await?;
         let name = self.name;
@@ -100,6 +103,12 @@ impl SegmentFile {
         });
         store.shelf.doom(replaced);
         store.shelf.sweep().await;
+        let nanos = started.elapsed().as_nanos() as u64;
+        store.stats.published.fetch_add(1, Ordering::Relaxed);
+        store
+            .stats
+            .publish_nanos
+            .fetch_add(nanos, Ordering::Relaxed);
         Ok(())
     }
 

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use anyhow::bail;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,7 @@ use super::catalog::Shelf;
 use super::engine::Engine;
 use super::part::Part;
 use super::queries::{SPAN_KEY, SPAN_MORE};
+use super::stats::StoreStats;
 use super::{Position, StoreError, postgres, sqlite};
 use crate::clock::Clock;
 
@@ -52,17 +54,6 @@ pub(super) enum Command {
     Probe(Reply<()>),
 }
 
-/// Totals since start, for the metrics.
-#[derive(Debug, Default)]
-pub struct WriterStats {
-    pub commits: AtomicU64,
-    pub commit_nanos: AtomicU64,
-    pub batches: AtomicU64,
-    pub bytes: AtomicU64,
-    pub failures: AtomicU64,
-    pub(super) stopped: AtomicBool,
-}
-
 /// Owner of the connection that writes.
 #[derive(Debug)]
 pub struct Writer {
@@ -71,12 +62,14 @@ pub struct Writer {
     slice_ms: i64,
     queue: mpsc::Receiver<Command>,
     newest: watch::Sender<Position>,
-    stats: Arc<WriterStats>,
+    stats: Arc<StoreStats>,
     clock: Clock,
     open: Option<Open>,
     /// Batches whose commit failed, by agent: they may be stored all the same, in that slice. An agent sends one batch at a
     /// time, and that one again; so this is as long as the list of agents at most.
     unsure: HashMap<Arc<str>, (u64, u64, u32)>,
+    /// Another server has the database.
+    taken: bool,
 }
 
 #[derive(Debug)]
@@ -100,7 +93,7 @@ impl Writer {
         slice_ms: i64,
         queue: mpsc::Receiver<Command>,
         newest: watch::Sender<Position>,
-        stats: Arc<WriterStats>,
+        stats: Arc<StoreStats>,
         clock: Clock,
     ) -> Self {
         Self {
@@ -113,6 +106,7 @@ impl Writer {
             clock,
             open: None,
             unsure: HashMap::new(),
+            taken: false,
         }
     }
 
@@ -131,9 +125,15 @@ impl Writer {
                 Command::Append(append, reply) => self.write_group(append, reply).await,
                 Command::Probe(reply) => {
                     let outcome = self.probe().await;
-                    self.note(outcome.is_err());
+                    self.note(outcome.as_ref().err());
                     let _ = reply.send(outcome);
                 }
+            }
+            if self.taken {
+                bail!(
+                    "another procmon-server took the database while this one could not reach it; only one may use it, and \
+                     this one stops"
+                );
             }
         }
         self.stats.stopped.store(true, Ordering::Relaxed);
@@ -161,7 +161,7 @@ impl Writer {
         }
         let started = Instant::now();
         let outcome = self.commit(&group).await;
-        self.note(outcome.is_err());
+        self.note(outcome.as_ref().err());
         let nanos = started.elapsed().as_nanos() as u64;
         self.stats.commit_nanos.fetch_add(nanos, Ordering::Relaxed);
         self.stats.commits.fetch_add(1, Ordering::Relaxed);
@@ -201,10 +201,11 @@ impl Writer {
     }
 
     /// A connection that failed is not used again.
-    fn note(&mut self, failed: bool) {
-        if failed {
+    fn note(&mut self, error: Option<&StoreError>) {
+        if let Some(error) = error {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
             self.open = None;
+            self.taken |= matches!(error, StoreError::Taken);
         }
     }
 

@@ -7,7 +7,9 @@ mod postgres;
 mod agents;
 mod engines;
 mod fixture;
+mod limits;
 mod log;
+mod migrations;
 mod segments;
 
 /// Makes a test of each case for each engine.
@@ -45,6 +47,7 @@ on_both! {
         samples_go_before_events,
         what_is_not_published_never_was,
         segments_are_there_after_a_restart;
+    limits: the_oldest_go_when_there_is_too_much;
     agents: what_agents_last_said_is_kept;
     engines: one_server_at_a_time;
 }

@@ -7,7 +7,7 @@ use procmon_server::store::{OPEN_SLICES, SLICE_MS, SegmentRow, Store};
 use crate::fixture::{Fixture, START_MS, append};
 
 /// A batch in each of so many slices.
-async fn fill(store: &Store, slices: std::ops::Range<u32>) {
+pub(crate) async fn fill(store: &Store, slices: std::ops::Range<u32>) {
     for number in slices {
         let received_ms = START_MS + i64::from(number) * SLICE_MS;
         let stored = store
@@ -39,14 +39,14 @@ fn row(slice: u32) -> SegmentRow {
     }
 }
 
-async fn compact(store: &Store, slice: u32) {
+pub(crate) async fn compact(store: &Store, slice: u32) {
     let mut file = store.begin_segments(1, slice, slice);
     file.put(row(slice)).await.expect("it is written");
     file.publish().await.expect("it is published");
 }
 
 /// First slice and samples of everything there is, oldest first.
-async fn samples(store: &Store) -> Vec<(u32, String)> {
+pub(crate) async fn samples(store: &Store) -> Vec<(u32, String)> {
     let heads = store.segments("a", i64::MIN, i64::MAX).await;
     let mut found = Vec::new();
     for head in heads.expect("it reads") {
@@ -207,7 +207,7 @@ async fn what_a_crash_left_half_done_is_finished_or_undone() {
     assert_eq!(copied.parts().len(), slices + 2, "{:?}", copied.parts());
 }
 
-fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+pub(crate) fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
     for entry in std::fs::read_dir(from).expect("a folder") {
         let entry = entry.expect("an entry");
         let target = to.join(entry.file_name());

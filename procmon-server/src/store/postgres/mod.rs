@@ -67,8 +67,12 @@ impl Postgres {
         let mut owner = connect::first(&options).await?;
         connect::check(&mut owner).await?;
         connect::lock(&mut owner).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options.clone());
         MIGRATIONS
-            .run(&mut owner)
+            .run(&pool)
             .await
             .context("cannot bring the tables of the database up to date")?;
         let run = sqlx::query("update store_state set run = run + 1 where id = 1 returning run")
@@ -80,10 +84,7 @@ impl Postgres {
             .await
             .context("cannot drop partitions that are no longer needed")?;
         let engine = Self {
-            pool: PgPoolOptions::new()
-                .max_connections(CONNECTIONS)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .connect_lazy_with(options.clone()),
+            pool,
             options,
             owner: Owner::new(owner),
             run,

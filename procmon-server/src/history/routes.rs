@@ -26,6 +26,7 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(process_history))
         .routes(routes!(process_series))
+        .merge(super::life_routes::router())
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -6,8 +6,11 @@
 
 mod ancestors;
 mod buckets;
+mod diff;
 mod gaps;
+mod groups;
 mod host;
+mod host_routes;
 mod life;
 mod life_events;
 mod life_routes;

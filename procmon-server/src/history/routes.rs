@@ -27,6 +27,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(process_history))
         .routes(routes!(process_series))
         .merge(super::life_routes::router())
+        .merge(super::host_routes::router())
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -8,6 +8,7 @@ mod ancestors;
 mod buckets;
 mod diff;
 mod gaps;
+mod group_sums;
 mod groups;
 mod host;
 mod host_routes;

@@ -98,6 +98,10 @@ impl Cell {
         (self.weight > 0.0).then(|| self.weighted_sum / self.weight)
     }
 
+    pub(super) fn weight(&self) -> Option<f64> {
+        (self.weight > 0.0).then_some(self.weight)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.count == 0
     }

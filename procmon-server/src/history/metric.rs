@@ -130,6 +130,11 @@ pub(super) fn columns(metrics: &[&Metric]) -> Vec<Column> {
 }
 
 impl Metric {
+    /// Its values are of the time since the sample before.
+    pub(super) fn per_time(&self) -> bool {
+        matches!(self.source, Source::PerSecond(_))
+    }
+
     fn columns(&self) -> &[Column] {
         match &self.source {
             Source::Parts(column, _) | Source::PerSecond(column) => std::slice::from_ref(column),

@@ -97,6 +97,20 @@ impl Grid {
         }
     }
 
+    /// The buckets for which `filled` does not hold, joined where they touch. What has not come yet is left out.
+    pub(super) fn holes(&self, now_ms: i64, filled: impl Fn(usize) -> bool) -> Vec<Range> {
+        let mut holes: Vec<Range> = Vec::new();
+        for bucket in (0..self.count).filter(|bucket| !filled(*bucket)) {
+            let (from_ms, to_ms) = (self.start_ms(bucket), self.end_ms(bucket).min(now_ms));
+            match holes.last_mut() {
+                Some(before) if before.to_ms == from_ms => before.to_ms = to_ms.max(from_ms),
+                _ if from_ms < to_ms => holes.push(Range { from_ms, to_ms }),
+                _ => {}
+            }
+        }
+        holes
+    }
+
     pub(super) fn bucket(&self, ms: i64) -> Option<usize> {
         let inside = (self.range.from_ms..self.range.to_ms).contains(&ms);
         let index = ms.saturating_sub(self.range.from_ms) / self.step_ms;

@@ -26,6 +26,8 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(process_history))
         .routes(routes!(process_series))
+        .merge(super::life_routes::router())
+        .merge(super::host_routes::router())
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

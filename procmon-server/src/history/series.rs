@@ -95,7 +95,11 @@ pub(super) async fn series(
         silence_ms,
     };
     let mut points = points_by_step(&context, &grid, request);
-    let holes = empty_buckets(&grid, &points, host.now_ms);
+    let mut filled = vec![false; grid.count];
+    for (bucket, _) in &points {
+        filled[*bucket] = true;
+    }
+    let holes = grid.holes(host.now_ms, |bucket| filled[bucket]);
     let gaps = gaps(app, host, request.subject, &samples, grid.range, &holes).await?;
     points.sort_by_key(|(bucket, _)| *bucket);
     let mut points: Vec<_> = points.into_iter().map(|(_, point)| point).collect();
@@ -181,24 +185,6 @@ fn points_by_step(
         }
     }
     points
-}
-
-/// Buckets without a point, joined where they touch. What has not come yet is no gap.
-fn empty_buckets(grid: &Grid, points: &[(usize, PointBody)], now_ms: i64) -> Vec<Range> {
-    let mut filled = vec![false; grid.count];
-    for (bucket, _) in points {
-        filled[*bucket] = true;
-    }
-    let mut holes: Vec<Range> = Vec::new();
-    for bucket in (0..grid.count).filter(|bucket| !filled[*bucket]) {
-        let (from_ms, to_ms) = (grid.start_ms(bucket), grid.end_ms(bucket).min(now_ms));
-        match holes.last_mut() {
-            Some(before) if before.to_ms == from_ms => before.to_ms = to_ms.max(from_ms),
-            _ if from_ms < to_ms => holes.push(Range { from_ms, to_ms }),
-            _ => {}
-        }
-    }
-    holes
 }
 
 async fn gaps(

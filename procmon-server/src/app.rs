@@ -26,7 +26,7 @@ use crate::host_check::host_check;
 use crate::live::Live;
 use crate::metrics::{self, Metrics};
 use crate::store::Store;
-use crate::{events, hosts, ingest, live, processes, ui};
+use crate::{events, history, hosts, ingest, live, processes, ui};
 
 /// Uploads worked on at a time: bounds the memory that bodies take. More wait for their turn.
 const UPLOADS: usize = 32;
@@ -120,6 +120,7 @@ pub(crate) fn keep_alive() -> KeepAlive {
     ),
     tags(
         (name = "processes", description = "What runs now"),
+        (name = "history", description = "What was"),
         (name = "events", description = "What happened"),
         (name = "agents", description = "Who reports, and how well"),
         (name = "ingest", description = "The ways in"),
@@ -134,6 +135,7 @@ fn api() -> (Router<App>, utoipa::openapi::OpenApi) {
             OpenApiRouter::new()
                 .merge(ingest::routes::router())
                 .merge(processes::routes::router())
+                .merge(history::routes::router())
                 .merge(events::routes::router())
                 .merge(hosts::routes::router())
                 .merge(live::routes::router()),

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod events;
+pub mod history;
 mod host_check;
 pub mod hosts;
 pub mod http;

@@ -62,6 +62,20 @@ impl View {
         part.batches(agent_id, after_id, limit).await
     }
 
+    /// Where the agent's newest span of handles begins that was received by then: slice and row.
+    pub async fn span_before(
+        &self,
+        agent_id: &str,
+        received_ms: i64,
+    ) -> Result<Option<(u32, i64)>, StoreError> {
+        for (number, part) in self.catalog.slices.iter().rev() {
+            if let Some(id) = part.span_before(agent_id, received_ms).await? {
+                return Ok(Some((*number, id)));
+            }
+        }
+        Ok(None)
+    }
+
     /// An agent's segments that touch `from_ms..to_ms` by host time, oldest first, without bodies.
     pub async fn segments(
         &self,

@@ -68,6 +68,14 @@ impl Part {
         ask!(self, BATCH, queries::agents())
     }
 
+    pub(super) async fn span_before(
+        &self,
+        agent_id: &str,
+        received_ms: i64,
+    ) -> Result<Option<i64>, StoreError> {
+        ask!(self, BATCH, queries::span_before(agent_id, received_ms))
+    }
+
     pub(super) async fn batches(
         &self,
         agent_id: &str,

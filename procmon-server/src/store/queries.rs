@@ -159,6 +159,25 @@ macro_rules! queries {
             rows.iter().map(read).collect()
         }
 
+        /// The newest row that begins a span of handles and was received by then. Looked for in the index of the agent, not
+        /// backwards through the rows of all.
+        pub(in crate::store) async fn span_before(
+            pool: &$pool,
+            table: &str,
+            agent_id: &str,
+            received_ms: i64,
+        ) -> Result<Option<i64>, StoreError> {
+            let sql = format!(
+                "select max(+id) from {table} where tenant_id = $1 and agent_id = $2 and received_ms <= $3 \
+                 and (span & {SPAN_KEY}) <> 0"
+            );
+            let query = sqlx::query(AssertSqlSafe(sql))
+                .bind(TENANT)
+                .bind(agent_id)
+                .bind(received_ms);
+            Ok(query.fetch_one(pool).await?.try_get(0)?)
+        }
+
         /// The agent's batches after a row, in order of arrival. The rows are found in the index alone; only those of the
         /// page are read.
         pub(in crate::store) async fn batches(

@@ -4,6 +4,7 @@
 
 pub(crate) mod binary;
 pub(crate) mod postgres;
+pub(crate) mod sampled;
 pub(crate) mod sse;
 
 use std::net::SocketAddr;

@@ -10,6 +10,7 @@ mod fixture;
 mod limits;
 mod log;
 mod migrations;
+mod others;
 mod segments;
 
 /// Makes a test of each case for each engine.

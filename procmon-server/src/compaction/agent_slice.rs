@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::store::segment::{EventWriter, Replay, SampleBuilder, join_parts, resume};
 use crate::store::{LogBatch, SegmentRow, format};
 
-/// Bytes of compressed parts, whole or not: a segment is written by one statement.
+/// What was read of them so far: samples and events, already as columns.
 #[derive(Debug, Default)]
 pub(super) struct AgentSlice {
     slice: u32,
@@ -90,7 +90,7 @@ impl AgentSlice {
             self.parts.push(self.builder.finish(&self.replay));
         }
         let (events, summary) = self.events.finish();
-        for (first_ms, last_ms) in summary.range_ms {
+        if let Some((first_ms, last_ms)) = summary.range_ms {
             widen(&mut self.host_ms, first_ms);
             widen(&mut self.host_ms, last_ms);
         }

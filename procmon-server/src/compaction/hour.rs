@@ -17,12 +17,17 @@ pub(super) struct Lower {
 
 /// Files of level 1 that become one of level 2, oldest first: those of one hour of received time, as soon as there is one
 /// after them. The next slice goes on from the samples of the last one, and so always finds them in a small segment.
-pub(super) fn due(files: &[(u32, u32, i64)]) -> Option<(u32, u32)> {
+pub(super) fn due(files: &[(u32, u32, i64)]) -> Vec<(u32, u32)> {
     let hour = |file: &(u32, u32, i64)| file.2.div_euclid(HOUR_MS);
     let hours = files.chunk_by(|left, right| hour(left) == hour(right));
-    let ended = hours.take(files.chunk_by(|l, r| hour(l) == hour(r)).count().saturating_sub(1));
-    let due = ended.filter(|files| files.len() > 1).next()?;
-    Some((due.first()?.0, due.last()?.1))
+    let mut all: Vec<_> = hours.collect();
+    // The last one may go on.
+    all.pop();
+    let names = all.into_iter().filter_map(|files| match files {
+        [first, .., last] => Some((first.0, last.1)),
+        _ => None,
+    });
+    names.collect()
 }
 
 /// The segments, oldest first, as one; and how many of their bodies could not be read.
@@ -115,11 +120,11 @@ mod tests {
     #[test]
     fn an_hour_is_merged_when_it_has_ended_and_has_more_than_one() {
         let file = |slice: u32, minutes: i64| (slice, slice, minutes * 60_000);
-        assert_eq!(due(&[]), None);
-        assert_eq!(due(&[file(1, 50), file(2, 59)]), None);
-        assert_eq!(due(&[file(1, 50), file(2, 59), file(3, 61)]), Some((1, 2)));
-        assert_eq!(due(&[file(1, 59), file(2, 61), file(3, 62)]), None);
+        assert!(due(&[]).is_empty());
+        assert!(due(&[file(1, 50), file(2, 59)]).is_empty());
+        assert_eq!(due(&[file(1, 50), file(2, 59), file(3, 61)]), [(1, 2)]);
+        assert!(due(&[file(1, 59), file(2, 61), file(3, 62)]).is_empty());
         let files = [file(1, 59), file(2, 61), file(3, 62), file(9, 300)];
-        assert_eq!(due(&files), Some((2, 3)));
+        assert_eq!(due(&files), [(2, 3)]);
     }
 }

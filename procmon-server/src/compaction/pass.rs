@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
@@ -54,9 +53,6 @@ impl Compactor {
     pub(super) async fn pass(&mut self) {
         loop {
             let closed = self.store.closed_slices();
-            self.stats
-                .waiting_slices
-                .store(closed.len() as u64, Ordering::Relaxed);
             let next = closed.into_iter().find(|slice| !self.gave_up((1, *slice)));
             let Some(slice) = next else { break };
             let started = Instant::now();
@@ -68,9 +64,9 @@ impl Compactor {
         }
         loop {
             let files = self.store.view().segment_files(1);
-            let Some(name) = hour::due(&files).filter(|name| !self.gave_up((2, name.0))) else {
-                break;
-            };
+            let mut due = hour::due(&files).into_iter();
+            let next = due.find(|name| !self.gave_up((2, name.0)));
+            let Some(name) = next else { break };
             let started = Instant::now();
             let outcome = self.compact_hour(name).await;
             self.stats.took(2, started.elapsed());
@@ -81,7 +77,9 @@ impl Compactor {
     }
 
     fn gave_up(&self, work: Work) -> bool {
-        self.failures.get(&work).is_some_and(|count| *count >= PATIENCE)
+        self.failures
+            .get(&work)
+            .is_some_and(|count| *count >= PATIENCE)
     }
 
     /// Whether to go on with this pass.

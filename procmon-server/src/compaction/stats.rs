@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What compaction has done and what waits for it.
+/// What compaction has done. What waits for it, the store knows.
 #[derive(Debug, Default)]
 pub struct CompactionStats {
     /// Segments written, by level.
@@ -15,8 +15,6 @@ pub struct CompactionStats {
     pub failures: AtomicU64,
     pub unreadable_batches: AtomicU64,
     pub unreadable_segments: AtomicU64,
-    /// Closed slices that are not compacted.
-    pub waiting_slices: AtomicU64,
 }
 
 impl CompactionStats {

@@ -13,6 +13,7 @@ mod position;
 mod postgres;
 mod queries;
 mod read;
+mod read_segments;
 mod restore;
 mod retention;
 pub mod segment;

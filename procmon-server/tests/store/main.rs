@@ -5,6 +5,7 @@
 mod postgres;
 
 mod agents;
+mod compaction;
 mod engines;
 mod fixture;
 mod limits;
@@ -49,6 +50,8 @@ on_both! {
         what_is_not_published_never_was,
         segments_are_there_after_a_restart;
     limits: the_oldest_go_when_there_is_too_much;
+    compaction: what_is_compacted_says_the_same,
+        an_unreadable_batch_is_left_out_and_told;
     agents: what_agents_last_said_is_kept;
     engines: one_server_at_a_time;
 }

@@ -191,11 +191,7 @@ impl LifeRow {
         words: &Words,
         arguments: &Arguments<'_>,
     ) -> Result<Arc<Life>, SegmentError> {
-        let text = |word: u32| {
-            word.checked_sub(1)
-                .map(|word| words.text(word))
-                .transpose()
-        };
+        let text = |word: u32| word.checked_sub(1).map(|word| words.text(word)).transpose();
         let image = if self.has(flag::IMAGE) {
             let args = arguments.get(self.arguments)?;
             Some(Image {

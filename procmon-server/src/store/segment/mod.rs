@@ -21,10 +21,11 @@ mod replay;
 pub mod sample;
 mod strings;
 
-
+pub use event::{EventSegment, EventSummary, EventWriter, ExitBounds, Wanted, decode_events};
 pub use replay::Replay;
-pub use event::{EventSegment, EventSummary, EventWriter, decode_events};
-pub use sample::{SampleBuilder, decode_samples, join_parts, merge_samples, resume};
+pub use sample::{
+    Carried, SampleBuilder, carried, decode_samples, join_parts, merge_samples, resume,
+};
 
 use crate::store::format::FormatError;
 

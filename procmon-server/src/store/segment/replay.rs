@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use procmon_common::ids::{ProcessId, Start};
+use procmon_common::ids::ProcessId;
 
 use super::sample::SampleBuilder;
 use crate::batch::{Batch, BlockSource, Frame, Life};
@@ -28,7 +28,6 @@ pub struct Replay {
     previous: HashMap<ProcessId, u32, foldhash::fast::RandomState>,
     departed: HandleMap,
     departed_order: VecDeque<u32>,
-    uploaded: bool,
 }
 
 /// What the segment after needs to go on.
@@ -159,8 +158,6 @@ impl Replay {
     }
 
     fn upsert(&mut self, handle: u32, life: &Arc<Life>, builder: &mut SampleBuilder) {
-        let started = life.id.map(|id| id.start);
-        self.uploaded = matches!(started, Some(Start::Upload { .. }));
         if let Some(process) = self.running.get(&handle) {
             builder.describe(*process, life);
             return;
@@ -210,7 +207,7 @@ impl Replay {
                 builder.set_ports(*process, ports);
             }
         }
-        if !self.is_sample(batch, frame) {
+        if !is_sample(batch, frame) {
             return;
         }
         builder.sample(frame.ts_ns.div_euclid(1_000_000), batch.totals.as_ref());
@@ -226,15 +223,14 @@ impl Replay {
         }
     }
 
-    /// A frame that only names who is gone, or restates what is known, is none.
-    fn is_sample(&self, batch: &Batch, frame: &Frame) -> bool {
-        let uploaded = self.uploaded && !frame.columns.is_empty();
-        let tells_more = !frame.short_lived.is_empty() || !frame.block_latency.is_empty();
-        batch.totals.is_some() || tells_more || uploaded
-    }
-
     fn issuer(&self, handle: u32) -> Option<u32> {
         let named = self.running.get(&handle);
         named.or_else(|| self.departed.get(&handle)).copied()
     }
+}
+
+/// A frame that only names who is gone is none. The log is read by the same rule.
+fn is_sample(batch: &Batch, frame: &Frame) -> bool {
+    let between = !frame.short_lived.is_empty() || !frame.block_latency.is_empty();
+    batch.totals.is_some() || batch.key || !frame.columns.is_empty() || between
 }

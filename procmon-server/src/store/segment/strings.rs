@@ -86,14 +86,6 @@ impl Words {
     pub(super) fn text(&self, number: u32) -> Result<Box<str>, SegmentError> {
         Ok(String::from_utf8_lossy(self.bytes(number)?).into())
     }
-
-    /// All words, by number.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts
-            .zip(&self.ends)
-            .map(|(start, end)| self.text.get(start..*end).unwrap_or(&[]))
-    }
 }
 
 /// As [`WordWriter`], for arguments.

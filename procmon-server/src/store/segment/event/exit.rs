@@ -130,8 +130,7 @@ impl ExitWriter {
             }
         }
         let killer = exit.killed_by.as_deref();
-        let uploaded =
-            killer.is_some_and(|killer| matches!(killer.id.start, Start::Upload { .. }));
+        let uploaded = killer.is_some_and(|killer| matches!(killer.id.start, Start::Upload { .. }));
         let flags = [
             (exit.core_dumped, id::CORE_DUMPED),
             (exit.totals_final, id::TOTALS_FINAL),

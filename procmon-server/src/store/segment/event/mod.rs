@@ -9,9 +9,9 @@ mod query;
 mod read;
 mod write;
 
-pub use query::{Wanted, decode_events, has_events};
-pub use read::EventSegment;
+pub use query::{ExitBounds, Wanted, decode_events, has_events};
 pub use read::BatchEvents;
+pub use read::EventSegment;
 pub use write::{EventSummary, EventWriter};
 
 use super::container::Magic;

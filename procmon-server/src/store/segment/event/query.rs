@@ -18,6 +18,28 @@ pub struct Wanted<'a> {
     pub limit: usize,
     /// What was received before is no longer shown.
     pub kept_since_ms: i64,
+    pub exits: ExitBounds,
+}
+
+/// What exits must have, for blocks that have none such to be passed over; batches are not looked at for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ExitBounds {
+    pub code: Option<u32>,
+    pub signal: Option<u32>,
+    pub min_lived_ms: Option<u64>,
+}
+
+impl ExitBounds {
+    fn may_be_in(&self, head: &BlockHead) -> bool {
+        let within = |(lowest, highest): (u64, u64), wanted: Option<u32>| {
+            wanted.is_none_or(|wanted| (lowest..=highest).contains(&(u64::from(wanted) + 1)))
+        };
+        within(head.code, self.code)
+            && within(head.signal, self.signal)
+            && self
+                .min_lived_ms
+                .is_none_or(|wanted| head.longest_ms >= wanted)
+    }
 }
 
 /// Batches with an event of a wanted kind in the wanted time; all events of such a batch, as the log gives them.
@@ -79,6 +101,7 @@ fn may_have(head: &BlockHead, wanted: &Wanted<'_>) -> bool {
         && (query.kinds == 0 || query.kinds & head.kinds != 0)
         && query.since_ms.is_none_or(|since| head.last_ms >= since)
         && query.until_ms.is_none_or(|until| head.first_ms <= until)
+        && wanted.exits.may_be_in(head)
 }
 
 fn is_wanted(batch: &BatchEvents, wanted: &Wanted<'_>) -> bool {

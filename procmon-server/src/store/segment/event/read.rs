@@ -16,7 +16,6 @@ use crate::store::segment::strings::{Arguments, Words};
 /// What the index says of a block.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct BlockHead {
-    pub(super) events: usize,
     pub(super) first: (u32, i64),
     pub(super) last: (u32, i64),
     pub(super) kinds: u32,
@@ -142,7 +141,6 @@ fn read_index(bytes: &[u8]) -> Result<Vec<BlockHead>, SegmentError> {
         let mut next = |id: u64| columns[id as usize - 1].next();
         let size = |value: u64| usize::try_from(value).map_err(|_| SegmentError::Lengths);
         let mut head = BlockHead {
-            events: size(next(id::EVENTS)?)?,
             bytes: size(next(id::BYTES)?)?,
             at,
             kinds: next(id::KINDS)? as u32,
@@ -239,7 +237,10 @@ impl<'s> Lives<'s> {
             }
         };
         let life = self.lives.get(row as usize);
-        Ok((Some(Arc::clone(life.ok_or(SegmentError::Reference)?)), Some(row)))
+        Ok((
+            Some(Arc::clone(life.ok_or(SegmentError::Reference)?)),
+            Some(row),
+        ))
     }
 }
 

@@ -24,12 +24,7 @@ fn stored(batches: &[Batch]) -> Vec<BatchEvents> {
 fn write(batches: &[BatchEvents]) -> Vec<u8> {
     let mut writer = EventWriter::default();
     for batch in batches {
-        writer.push(
-            batch.slice,
-            batch.batch,
-            batch.received_ms,
-            &batch.events,
-        );
+        writer.push(batch.slice, batch.batch, batch.received_ms, &batch.events);
     }
     let (bytes, summary) = writer.finish();
     let count: usize = batches.iter().map(|batch| batch.events.len()).sum();
@@ -76,6 +71,7 @@ proptest! {
             newest_first,
             limit,
             kept_since_ms: 0,
+            exits: super::ExitBounds::default(),
         };
         let found = decode_events(&bytes, &"a".into(), &wanted).expect("just written");
         let mut expected: Vec<_> = batches.iter().filter(|batch| {

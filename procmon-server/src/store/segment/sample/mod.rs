@@ -5,6 +5,7 @@
 //! differences in those rows: one compressed frame each. What did not change is nowhere.
 
 mod build;
+mod carried;
 mod carry;
 mod interval;
 mod merge;
@@ -15,9 +16,10 @@ mod totals;
 mod write;
 
 pub use build::SampleBuilder;
+pub use carried::{Carried, CarriedLife, carried};
 pub use merge::merge_samples;
-pub use read::resume;
 pub use query::{SegmentLatency, decode_block_latencies, decode_samples, decode_totals};
+pub use read::resume;
 
 use std::cmp::Ordering;
 

@@ -32,9 +32,7 @@ pub fn decode_totals(
         let samples = part.sample_ms.iter().zip(part.totals()?);
         all.extend(samples.filter_map(|(sample_ms, totals)| {
             let within = (from_ms..to_ms).contains(sample_ms);
-            totals
-                .filter(|_| within)
-                .map(|totals| (*sample_ms, totals))
+            totals.filter(|_| within).map(|totals| (*sample_ms, totals))
         }));
     }
     Ok(all)
@@ -241,11 +239,7 @@ impl OpenGroup {
 }
 
 /// The values of one process as they change within the window.
-fn changes(
-    deltas: &mut Values,
-    ranks: &[u32],
-    end: u32,
-) -> Result<Vec<(u32, i64)>, SegmentError> {
+fn changes(deltas: &mut Values, ranks: &[u32], end: u32) -> Result<Vec<(u32, i64)>, SegmentError> {
     let mut stored = 0_u64;
     let mut all: Vec<(u32, i64)> = Vec::new();
     for rank in ranks {
@@ -266,12 +260,7 @@ fn changes(
     Ok(all)
 }
 
-fn ports_of(
-    all: &[PortChange],
-    process: u32,
-    window: &Window,
-    end: u32,
-) -> Vec<(u32, Arc<[u16]>)> {
+fn ports_of(all: &[PortChange], process: u32, window: &Window, end: u32) -> Vec<(u32, Arc<[u16]>)> {
     let from = all.partition_point(|(number, ..)| *number < process);
     let own = all[from..].iter().take_while(|(it, ..)| *it == process);
     let mut changes: Vec<(u32, Arc<[u16]>)> = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use procmon_common::columns::{COLUMN_COUNT, COLUMNS, Row};
+use procmon_common::columns::{COLUMN_COUNT, COLUMNS, Column, Row};
 
 use super::{Interval, MAGIC, VERSION, carry, column, interval, section, totals};
 use crate::batch::{Life, Totals};
@@ -10,7 +10,7 @@ use crate::store::segment::SegmentError;
 use crate::store::segment::block::{Block, MAX_ROWS, Values};
 use crate::store::segment::container::{Sections, expand_within};
 use crate::store::segment::life::{LifeReader, LifeRow};
-use crate::store::segment::replay::{Carry, Replay};
+use crate::store::segment::replay::{Replay, Standing};
 use crate::store::segment::strings::{Arguments, Words};
 
 /// Where a process of a part is found.
@@ -144,7 +144,9 @@ impl<'a> Part<'a> {
             block.column(id::AFTER)?,
         );
         let (mut rows, mut since) = (block.column(id::ROWS)?, block.column(id::SINCE)?);
-        let mut members = self.block(section::GROUPS)?.column(column::group::PROCESSES)?;
+        let mut members = self
+            .block(section::GROUPS)?
+            .column(column::group::PROCESSES)?;
         let lives = self.block(section::LIVES)?;
         // Lives are bounded by the rows of their block, so a wrong count ends there.
         lives.require_rows(1)?;
@@ -219,10 +221,6 @@ impl<'a> Part<'a> {
     pub(super) fn life(&self, index: usize, texts: &Texts<'_>) -> Result<Arc<Life>, SegmentError> {
         let row = self.lives.get(index).ok_or(SegmentError::Reference)?;
         row.life(&texts.words, &texts.arguments)
-    }
-
-    pub(super) fn group_count(&self) -> usize {
-        self.groups.len()
     }
 
     /// Which samples of which process changed.
@@ -323,7 +321,13 @@ pub fn resume(segment: &[u8]) -> Result<(Replay, super::SampleBuilder), SegmentE
         return Ok((Replay::default(), builder));
     }
     let (mut carried, unwritten) = carry::decode(&bytes)?;
-    let (mut values, mut ports) = last_values(&part, &carried)?;
+    let mut wanted = vec![false; part.processes.len()];
+    for (.., process) in &carried.handles {
+        *wanted
+            .get_mut(*process as usize)
+            .ok_or(SegmentError::Reference)? = true;
+    }
+    let (mut values, mut ports) = last_values(&part, &wanted, &COLUMNS)?;
     for each in unwritten {
         let index = each.process as usize;
         let row = values.get_mut(index).ok_or(SegmentError::Reference)?;
@@ -346,7 +350,7 @@ pub fn resume(segment: &[u8]) -> Result<(Replay, super::SampleBuilder), SegmentE
         };
     }
     for (standing, _, process) in &carried.handles {
-        if *standing == crate::store::segment::replay::Standing::Departed {
+        if *standing == Standing::Departed {
             builder.end(*process);
         }
     }
@@ -356,29 +360,31 @@ pub fn resume(segment: &[u8]) -> Result<(Replay, super::SampleBuilder), SegmentE
 
 type LastValues = (Vec<Row>, Vec<Option<Arc<[u16]>>>);
 
-/// Every process' values as of the last sample; only those that go on are of use.
-fn last_values(part: &Part<'_>, carried: &Carry) -> Result<LastValues, SegmentError> {
-    let mut wanted = vec![false; part.processes.len()];
-    for (.., process) in &carried.handles {
-        *wanted
-            .get_mut(*process as usize)
-            .ok_or(SegmentError::Reference)? = true;
-    }
+/// The values of wanted processes in wanted columns as of the last sample, and all ports.
+pub(super) fn last_values(
+    part: &Part<'_>,
+    wanted: &[bool],
+    columns: &[Column],
+) -> Result<LastValues, SegmentError> {
     let mut values = vec![Row::default(); part.processes.len()];
-    for group in 0..part.group_count() {
+    let numbered: Vec<_> = part.processes.iter().enumerate().collect();
+    for members in numbered.chunk_by(|left, right| left.1.group == right.1.group) {
+        if !members.iter().any(|(number, _)| wanted[*number]) {
+            continue;
+        }
+        let group = members[0].1.group;
         for (index, column) in COLUMNS.iter().enumerate() {
-            let mut deltas = part.column(group, index)?;
-            if deltas.is_zeros() {
+            if !columns.contains(column) || !part.is_known(group, index) {
                 continue;
             }
-            let members = part.processes.iter().enumerate();
-            for (number, head) in members.filter(|(_, head)| head.group == group) {
-                if !wanted[number] {
+            let mut deltas = part.column(group, index)?;
+            for (number, head) in members {
+                if !wanted[*number] {
                     deltas.skip(head.rows as usize)?;
                     continue;
                 }
                 for _ in 0..head.rows {
-                    values[number].apply(*column, deltas.signed()?);
+                    values[*number].apply(*column, deltas.signed()?);
                 }
             }
         }

@@ -198,7 +198,10 @@ impl Agent {
             }
         }
         if key {
-            let all = self.running.iter().filter(|(_, (.., ports))| !ports.is_empty());
+            let all = self
+                .running
+                .iter()
+                .filter(|(_, (.., ports))| !ports.is_empty());
             frame.ports = all
                 .map(|(handle, (.., ports))| (*handle, ports.clone()))
                 .collect();
@@ -278,7 +281,7 @@ fn record(steps: &[Step]) -> Recorded {
         };
         let mut host = entry.write();
         host.apply(&batch, place, Vec::new());
-        if let (Some(frame), Some(totals)) = (&batch.frame, &batch.totals) {
+        if let Some(frame) = &batch.frame {
             let views = host.views(1).map(|view| {
                 let values = COLUMNS.iter().filter_map(|column| {
                     let value = view.metric(*column)?;
@@ -291,9 +294,13 @@ fn record(steps: &[Step]) -> Recorded {
             let index = recorded.snapshots.len() as u32;
             let ms = frame.ts_ns.div_euclid(1_000_000);
             recorded.snapshots.push((ms, views.collect()));
-            recorded.totals.push((ms, *totals));
+            recorded
+                .totals
+                .extend(batch.totals.map(|totals| (ms, totals)));
             let groups = frame.short_lived.iter().cloned();
-            recorded.short_lived.extend(groups.map(|group| (index, group)));
+            recorded
+                .short_lived
+                .extend(groups.map(|group| (index, group)));
         }
         if step.ends_part || step.ends_segment {
             parts.push(std::mem::take(&mut builder).finish(&replay));
@@ -358,7 +365,9 @@ fn shown(samples: &HostSamples, columns: &[Column]) -> Vec<Snapshot> {
     (0..samples.sample_ms.len()).map(at).collect()
 }
 
-fn without_lives(snapshots: &[Snapshot]) -> Vec<(i64, Vec<(ProcessId, BTreeMap<Column, i64>, Vec<u16>)>)> {
+fn without_lives(
+    snapshots: &[Snapshot],
+) -> Vec<(i64, Vec<(ProcessId, BTreeMap<Column, i64>, Vec<u16>)>)> {
     let seen = |(id, (_, values, ports)): (&ProcessId, &Seen)| (*id, values.clone(), ports.clone());
     snapshots
         .iter()

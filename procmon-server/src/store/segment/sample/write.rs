@@ -136,10 +136,7 @@ impl PartWriter {
         let mut next = process.first;
         let mut values = [0_u64; COLUMN_COUNT];
         for row in process.rows.iter() {
-            put(
-                &mut group.gaps,
-                u64::from(row.sample.saturating_sub(next)),
-            );
+            put(&mut group.gaps, u64::from(row.sample.saturating_sub(next)));
             next = row.sample + 1;
             for (column, delta) in row.deltas.iter().enumerate() {
                 put_signed(&mut group.columns[column], *delta);

@@ -6,6 +6,7 @@ mod postgres;
 
 mod agents;
 mod compaction;
+mod compacted;
 mod engines;
 mod fixture;
 mod limits;
@@ -53,5 +54,6 @@ on_both! {
     compaction: what_is_compacted_says_the_same,
         an_unreadable_batch_is_left_out_and_told;
     agents: what_agents_last_said_is_kept;
+    compacted: events_are_the_same_after_compaction;
     engines: one_server_at_a_time;
 }

@@ -49,6 +49,7 @@ on_both! {
         an_hour_replaces_its_slices_and_keeps_readers_under_way,
         samples_go_before_events,
         what_is_not_published_never_was,
+        what_is_replaced_is_gone_after_a_kill,
         segments_are_there_after_a_restart;
     limits: the_oldest_go_when_there_is_too_much;
     compaction: what_is_compacted_says_the_same,

@@ -85,7 +85,7 @@ impl Load {
 
 /// A loaded machine takes its time.
 pub(crate) async fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
+    let deadline = Instant::now() + Duration::from_mins(2);
     while !condition() {
         assert!(Instant::now() < deadline, "no {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -38,7 +38,7 @@ async fn a_store_that_is_not_kept_is_bounded_by_snapshots_and_ends_with_its_fold
     let clock = Clock::manual(START_MS);
     let limits = Limits {
         samples: Some(Duration::from_hours(1)),
-        events: Some(Duration::from_secs(60)),
+        events: Some(Duration::from_mins(1)),
         snapshots: Some(2),
         ..Limits::default()
     };

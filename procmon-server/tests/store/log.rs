@@ -166,8 +166,8 @@ pub(crate) async fn a_span_is_found_over_several_slices(fixture: Fixture) {
 pub(crate) async fn what_is_beyond_the_retention_is_not_shown(fixture: Fixture) {
     let clock = Clock::manual(START_MS);
     let limits = Limits {
-        samples: Some(Duration::from_secs(60)),
-        events: Some(Duration::from_secs(120)),
+        samples: Some(Duration::from_mins(1)),
+        events: Some(Duration::from_mins(2)),
         ..Limits::default()
     };
     let store = fixture.open_within(clock.clone(), limits).await;

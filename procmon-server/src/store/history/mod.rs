@@ -90,6 +90,12 @@ impl Store {
     /// time asks for a part at a time.
     pub async fn samples(&self, query: &SampleQuery) -> Result<HostSamples, StoreError> {
         let view = self.view();
+        // Of snapshots before there are more than are to be kept.
+        let first_ms = self.first_snapshot_ms(&query.agent_id);
+        let query = &SampleQuery {
+            from_ms: query.from_ms.max(first_ms.min(query.to_ms)),
+            ..query.clone()
+        };
         // Sources are joined in the order in which things were received: segments hold what was received before the log
         // begins.
         let mut joined = self.segmented_samples(query, &view).await?;

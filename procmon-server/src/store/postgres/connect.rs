@@ -14,6 +14,8 @@ use crate::store::StoreError;
 const OLDEST_VERSION: i32 = 14;
 /// A server that is just being replaced may hold the lock a moment longer, and a database may be starting.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The code of a database that is starting.
+const STARTING: &str = "57P03";
 /// "procmon" in the upper half; the schema's number is added, so that two schemas are two stores.
 const LOCK: i64 = 0x7072_6f63 << 32;
 
@@ -45,7 +47,6 @@ pub(super) async fn first(options: &PgConnectOptions) -> anyhow::Result<PgConnec
             Ok(connection) => return Ok(connection),
             Err(error) => error,
         };
-        const STARTING: &str = "57P03";
         let code = code(&error);
         if code.as_deref() == Some(STARTING) && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(200)).await;

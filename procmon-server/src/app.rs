@@ -21,12 +21,13 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::clock::Clock;
+use crate::compaction::CompactionStats;
 use crate::error::Problem;
 use crate::host_check::host_check;
 use crate::live::Live;
 use crate::metrics::{self, Metrics};
 use crate::store::Store;
-use crate::{events, hosts, ingest, live, processes, ui};
+use crate::{events, history, hosts, ingest, live, processes, ui};
 
 /// Uploads worked on at a time: bounds the memory that bodies take. More wait for their turn.
 const UPLOADS: usize = 32;
@@ -45,6 +46,7 @@ pub struct Shared {
     pub live: Arc<Live>,
     pub clock: Clock,
     pub metrics: Metrics,
+    pub compaction: Arc<CompactionStats>,
     pub any_host: bool,
     /// Uploads that run to their end even when their client has gone.
     pub uploads: TaskTracker,
@@ -74,6 +76,7 @@ impl App {
             live,
             clock,
             metrics: Metrics::new(),
+            compaction: Arc::default(),
             any_host,
             uploads: TaskTracker::new(),
             shutdown,
@@ -120,6 +123,7 @@ pub(crate) fn keep_alive() -> KeepAlive {
     ),
     tags(
         (name = "processes", description = "What runs now"),
+        (name = "history", description = "What was"),
         (name = "events", description = "What happened"),
         (name = "agents", description = "Who reports, and how well"),
         (name = "ingest", description = "The ways in"),
@@ -134,6 +138,7 @@ fn api() -> (Router<App>, utoipa::openapi::OpenApi) {
             OpenApiRouter::new()
                 .merge(ingest::routes::router())
                 .merge(processes::routes::router())
+                .merge(history::routes::router())
                 .merge(events::routes::router())
                 .merge(hosts::routes::router())
                 .merge(live::routes::router()),

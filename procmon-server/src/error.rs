@@ -80,6 +80,17 @@ impl From<StoreError> for Problem {
                 "the server's disk is full; free space in its data directory, or shorten its retention, and send again",
             ),
             StoreError::Busy => Self::unavailable("the server's disk does not keep up; send again"),
+            StoreError::Unavailable(reason) => {
+                // The writer says it once, not for each request.
+                tracing::debug!(%reason, "the database cannot be reached");
+                Self::unavailable("the server's database cannot be reached; send again")
+            }
+            StoreError::Gone(_) => {
+                Self::unavailable("what was asked for was dropped in the same moment; send again")
+            }
+            StoreError::Taken => Self::unavailable(
+                "another server has taken this one's database; send again, to that one",
+            ),
             StoreError::Closed => Self::unavailable("the server is shutting down; send again"),
             StoreError::Failed(reason) => {
                 tracing::error!(%reason, "the store failed");

@@ -3,9 +3,11 @@
 pub mod app;
 pub mod batch;
 pub mod clock;
+pub mod compaction;
 pub mod config;
 pub mod error;
 pub mod events;
+pub mod history;
 mod host_check;
 pub mod hosts;
 pub mod http;

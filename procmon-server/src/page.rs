@@ -22,6 +22,30 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
+/// Query parameters of which some may be given more than once: their values are joined by commas.
+pub fn parse_with_lists<T: DeserializeOwned>(
+    query: Option<&str>,
+    lists: &[&str],
+) -> Result<T, Problem> {
+    let mut joined: Vec<(&str, String)> = Vec::new();
+    for pair in query.unwrap_or_default().split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let known = joined.iter_mut().find(|(known, _)| *known == name);
+        match known {
+            Some((_, values)) if lists.contains(&name) => {
+                values.push(',');
+                values.push_str(value);
+            }
+            _ => joined.push((name, value.to_owned())),
+        }
+    }
+    let pairs: Vec<_> = joined
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    parse(&pairs.join("&"))
+}
+
 fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     let given: Vec<_> = query
         .split('&')
@@ -77,7 +101,7 @@ pub fn limit(given: Option<usize>) -> Result<usize, Problem> {
 pub fn instant_ns(name: &str, text: &str) -> Result<i64, Problem> {
     let wrong = || {
         Problem::bad_request(format!(
-            "{name} is not a time; write 2026-01-31T12:00:00Z, or Unix seconds"
+            "{name}={text} is not a time; write 2026-01-31T12:00:00Z, or Unix seconds"
         ))
     };
     // In a query string an unencoded plus sign is a space.

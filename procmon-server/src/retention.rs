@@ -6,7 +6,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::config::Config;
+use crate::store::Expired;
 
 const TICK: Duration = Duration::from_secs(1);
 /// In ticks.
@@ -15,7 +15,7 @@ const SWEEP_EVERY: u64 = 10;
 const EXPIRE_EVERY: u64 = 60;
 
 /// Runs until the shutdown. A failure is logged and tried again: none of this may stop the server.
-pub async fn run(app: App, config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(app: App, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut count = 0_u64;
@@ -38,22 +38,24 @@ pub async fn run(app: App, config: Config, shutdown: CancellationToken) -> anyho
         }
         // The first tick too: a server may have been away for long.
         if count % EXPIRE_EVERY == 1 {
-            expire(&app, &config).await;
+            expire(&app).await;
         }
     }
 }
 
-/// Samples and events of a time share their files, which are kept for as long as either is wanted.
-async fn expire(app: &App, config: &Config) {
-    let kept = config.retention.max(config.event_retention);
-    let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
-    match app
-        .store
-        .expire(app.clock.now_ms().saturating_sub(kept_ms))
-        .await
-    {
-        Ok(0) => {}
-        Ok(slices) => tracing::info!(slices, "dropped what is older than the retention"),
-        Err(error) => tracing::warn!(%error, "what is older than the retention cannot be dropped"),
+async fn expire(app: &App) {
+    match app.store.expire().await {
+        Ok(Expired {
+            slices: 0,
+            segments: 0,
+            samples: 0,
+        }) => {}
+        Ok(expired) => tracing::info!(
+            slices = expired.slices,
+            segments = expired.segments,
+            samples = expired.samples,
+            "dropped what is beyond the limits of what is kept"
+        ),
+        Err(error) => tracing::warn!(%error, "what is beyond the limits cannot be dropped"),
     }
 }

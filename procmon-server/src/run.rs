@@ -13,8 +13,8 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::live::Live;
-use crate::store::{Place, Store};
-use crate::{http, retention};
+use crate::store::Store;
+use crate::{compaction, http, retention};
 
 /// For requests under way to end.
 const REQUESTS_DEADLINE: Duration = Duration::from_secs(3);
@@ -28,11 +28,8 @@ pub async fn run(
     clock: Clock,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let place = match &config.data_dir {
-        Some(folder) => Place::Directory(folder.clone()),
-        None => Place::Temporary(tempfile::tempdir().context("cannot create a temporary folder")?),
-    };
-    let (store, writer) = Store::open(place, clock.clone()).await?;
+    let place = config.place()?;
+    let (store, writer) = Store::open_within(place, clock.clone(), config.limits()).await?;
     let live = Arc::new(Live::new(clock.clone()));
     live.restore(&store)
         .await
@@ -44,8 +41,11 @@ pub async fn run(
     let writer_shutdown = CancellationToken::new();
     let writer_token = writer_shutdown.clone();
     tasks.spawn(async move { ("writer", writer.run(writer_token).await) });
-    let maintenance = retention::run(app.clone(), config, shutdown.clone());
+    let maintenance = retention::run(app.clone(), shutdown.clone());
     tasks.spawn(async move { ("maintenance", maintenance.await) });
+    let stats = Arc::clone(&app.compaction);
+    let compaction = compaction::run(app.store.clone(), stats, shutdown.clone());
+    tasks.spawn(async move { ("compaction", compaction.await) });
     let http = http::run(app.clone(), listener, shutdown.clone());
     tasks.spawn(async move { ("http", http.await) });
 

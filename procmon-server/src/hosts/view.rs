@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::clock::{rfc3339_ms, rfc3339_ns};
-use crate::live::{AgentStatus, Gap, Host};
+use crate::live::{Agent, AgentStatus, Gap, Host};
 
 /// The agents.
 #[derive(Debug, Serialize, ToSchema)]
@@ -77,8 +77,18 @@ pub struct AgentBody {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Coverage {
     pub since: Option<String>,
+    /// When the host was watched, oldest first: between them no agent ran (gaps with the reason `agent_down`). What was lost while
+    /// one ran is in the other gaps.
+    pub windows: Vec<CoverageWindow>,
     /// The newest 100, oldest first.
     pub gaps: Vec<CoverageGap>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CoverageWindow {
+    pub from: String,
+    /// When the newest batch of it was built.
+    pub to: String,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -137,6 +147,7 @@ impl AgentBody {
             ring_bytes: health.ring_bytes,
             coverage: Coverage {
                 since: health.covered_since_ns.map(rfc3339_ns),
+                windows: windows(agent),
                 gaps: agent.gaps.iter().map(CoverageGap::new).collect(),
             },
             processes: host.process_count(),
@@ -155,6 +166,32 @@ impl AgentBody {
             sample_ms: health.sample_ns.map(ms),
         }
     }
+}
+
+/// The time since the agent was first heard, without the times when none ran.
+fn windows(agent: &Agent) -> Vec<CoverageWindow> {
+    let first_seen_ns = agent.first_seen_ms.saturating_mul(1_000_000);
+    let mut from_ns = agent.health.covered_since_ns.unwrap_or(first_seen_ns);
+    let until_ns = agent.last_built_ms.saturating_mul(1_000_000);
+    let mut down: Vec<(i64, i64)> = agent
+        .gaps
+        .iter()
+        .filter(|gap| gap.is_agent_down())
+        .map(|gap| (gap.loss.from_ns, gap.until_ns))
+        .collect();
+    down.sort_unstable();
+    down.push((until_ns, i64::MAX));
+    let mut windows = Vec::new();
+    for (down_ns, up_ns) in down {
+        if down_ns > from_ns {
+            windows.push(CoverageWindow {
+                from: rfc3339_ns(from_ns),
+                to: rfc3339_ns(down_ns),
+            });
+        }
+        from_ns = from_ns.max(up_ns);
+    }
+    windows
 }
 
 impl CoverageGap {

@@ -70,6 +70,13 @@ pub struct Gap {
     pub loss: Loss,
 }
 
+impl Gap {
+    /// No agent ran, or none that saw everything.
+    pub fn is_agent_down(&self) -> bool {
+        &*self.loss.reason == AGENT_DOWN
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Agent {
     pub door: Door,

@@ -6,6 +6,7 @@ pub mod apply;
 mod block_latency;
 mod host;
 mod kept;
+mod past;
 mod process;
 mod restore;
 pub mod routes;

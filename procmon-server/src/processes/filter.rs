@@ -37,6 +37,8 @@ pub(super) struct Parameters {
     pub rss_gt: Option<u64>,
     /// More storage I/O than this, read and written, in bytes per second.
     pub io_gt: Option<f64>,
+    /// An instant of the past: RFC 3339, or Unix seconds. Now when left out.
+    pub at: Option<String>,
     /// A field, with a minus for descending. Unknown values come last either way.
     #[param(default = "-cpu_percent")]
     pub sort: Option<String>,

@@ -4,6 +4,8 @@
     reason = "written by the macros that describe the routes"
 )]
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,8 @@ use super::tree::{self, ProcessNode};
 use crate::app::App;
 use crate::clock::rfc3339_ms;
 use crate::error::{Problem, ProblemBody};
+use crate::history;
+use crate::live::HostEntry;
 use crate::page::{self, Query};
 
 pub fn router() -> OpenApiRouter<App> {
@@ -55,25 +59,47 @@ async fn list_processes(
         Some(cursor) => Some(sort.read_cursor(cursor)?),
         None => None,
     };
-    let now_ms = app.clock.now_ms();
-    let (total, places) = collect(&app, &parameters, &sort, now_ms);
+    let (hosts, now_ms) = hosts(
+        &app,
+        parameters.agent_id.as_deref(),
+        parameters.at.as_deref(),
+    )
+    .await?;
+    let (total, places) = collect(&hosts, &parameters, &sort, now_ms);
     let (page, more) = cut(places, &sort, after.as_ref(), limit);
     let next_cursor = page
         .last()
         .filter(|_| more)
         .map(|last| sort.to_cursor(last));
     Ok(Json(ProcessList {
-        processes: show(&app, &page, now_ms),
+        processes: show(&hosts, &page, now_ms),
         total,
         at: rfc3339_ms(now_ms),
         next_cursor,
     }))
 }
 
+/// The hosts that rows come from, of now or of an instant of the past; and that instant.
+async fn hosts(
+    app: &App,
+    agent_id: Option<&str>,
+    at: Option<&str>,
+) -> Result<(Vec<Arc<HostEntry>>, i64), Problem> {
+    match at {
+        Some(at) => history::hosts_at(app, agent_id, at).await,
+        None => Ok((app.live.hosts(agent_id), app.clock.now_ms())),
+    }
+}
+
 /// How many processes match, and their places in the order.
-fn collect(app: &App, parameters: &Parameters, sort: &Sort, now_ms: i64) -> (usize, Vec<Place>) {
+fn collect(
+    hosts: &[Arc<HostEntry>],
+    parameters: &Parameters,
+    sort: &Sort,
+    now_ms: i64,
+) -> (usize, Vec<Place>) {
     let mut places = Vec::new();
-    for entry in app.live.hosts(parameters.agent_id.as_deref()) {
+    for entry in hosts {
         let host = entry.read();
         let matching = host.views(now_ms).filter(|view| matches(parameters, view));
         places.extend(matching.map(|view| sort.place(&view)));
@@ -101,7 +127,7 @@ fn cut(
 }
 
 /// The rows of a page. One that ended since its place was found is left out.
-fn show(app: &App, page: &[Place], now_ms: i64) -> Vec<ProcessBody> {
+fn show(hosts: &[Arc<HostEntry>], page: &[Place], now_ms: i64) -> Vec<ProcessBody> {
     let mut rows: Vec<Option<ProcessBody>> = Vec::new();
     rows.resize_with(page.len(), || None);
     let mut wanted: std::collections::BTreeMap<&str, std::collections::HashMap<_, _>> =
@@ -113,9 +139,11 @@ fn show(app: &App, page: &[Place], now_ms: i64) -> Vec<ProcessBody> {
             .insert(place.id, index);
     }
     for (agent_id, places) in wanted {
-        let Some(entry) = app.live.get(agent_id) else {
+        // They come in the order of their names.
+        let Ok(place) = hosts.binary_search_by(|entry| (*entry.agent_id).cmp(agent_id)) else {
             continue;
         };
+        let entry = &hosts[place];
         for view in entry.read().views(now_ms) {
             if let Some(index) = places.get(&view.id) {
                 rows[*index] = Some(ProcessBody::new(&view));
@@ -134,6 +162,8 @@ struct TreeParameters {
     /// 0 or false leaves zombies out.
     #[param(default = true)]
     include_zombies: Option<String>,
+    /// An instant of the past: RFC 3339, or Unix seconds. Now when left out.
+    at: Option<String>,
 }
 
 /// The processes of one host as a forest.
@@ -163,8 +193,9 @@ async fn process_tree(
         Some(_) => return Err(Problem::bad_request("include_zombies must be 0 or 1")),
     };
     let entry = crate::hosts::find(&app, parameters.agent_id.as_deref())?;
-    let now_ms = app.clock.now_ms();
-    let host = entry.read();
+    let at = parameters.at.as_deref();
+    let (hosts, now_ms) = hosts(&app, Some(&entry.agent_id), at).await?;
+    let host = hosts.first().unwrap_or(&entry).read();
     let views: Vec<_> = host.views(now_ms).collect();
     Ok(Json(ProcessTree {
         agent_id: host.agent_id.to_string(),

@@ -1,33 +1,60 @@
-//! What is kept: the only place that talks SQL. An append-only log of batches in files of one hour each (slices), and a
-//! small database of agents beside them. Nothing here knows HTTP or live state.
+//! What is kept: the only place that talks SQL. An append-only log of batches in slices of ten minutes, segments that slices
+//! are compacted into, and a small table of agents; on SQLite or PostgreSQL. Nothing here knows HTTP or live state.
 
+mod agents;
+mod catalog;
+mod engine;
+mod error;
 pub mod format;
-mod lock;
-mod meta;
+pub mod history;
+mod log;
+mod part;
 mod position;
+mod postgres;
+mod queries;
 mod read;
+mod read_segments;
 mod restore;
-mod slice;
-mod slices;
+mod retention;
+pub mod segment;
+mod segment_file;
+mod segment_queries;
+mod segment_row;
+mod sizes;
+mod snapshots;
+mod sqlite;
+mod stats;
+mod temporary;
 mod writer;
 
-pub use meta::{AgentRow, Door};
+pub use agents::{AgentRow, Door};
+pub use catalog::OPEN_SLICES;
+pub use error::StoreError;
+pub use log::{LogBatch, View};
 pub use position::Position;
 pub use read::{EventQuery, StoredEvents};
 pub use restore::{Span, StoredBatch};
-pub use writer::{Append, Writer, WriterStats};
+pub use retention::{Expired, Limits};
+pub use segment_file::SegmentFile;
+pub use segment_row::{SegmentHead, SegmentRow};
+pub use snapshots::MAX_SNAPSHOTS;
+pub use stats::{Contents, StoreStats};
+pub use writer::{Append, SLICE_MS, Writer};
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::Context;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::clock::Clock;
-use meta::Meta;
-use slices::Slices;
+use catalog::{Catalog, Shelf};
+use engine::Engine;
+use postgres::Postgres;
+use procmon_common::config::Secret;
+use snapshots::Snapshots;
+use sqlite::Sqlite;
 
 /// The only tenant there is so far. Every row says whose it is from the first migration on.
 pub const TENANT: i64 = 1;
@@ -40,93 +67,87 @@ const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub enum Place {
     Directory(PathBuf),
+    /// A PostgreSQL database; the text names it.
+    Database(Secret),
     /// Not kept beyond this run: a folder that is removed at the end, written without waiting for the disk.
     Temporary(tempfile::TempDir),
 }
 
 impl Place {
-    fn path(&self) -> &Path {
-        match self {
-            Self::Directory(path) => path,
-            Self::Temporary(folder) => folder.path(),
-        }
+    /// For what is not kept beyond this run.
+    pub fn temporary() -> anyhow::Result<Self> {
+        temporary::place()
     }
 
-    fn durable(&self) -> bool {
-        matches!(self, Self::Directory(_))
-    }
-}
-
-/// Why something could not be stored or read.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("the disk is full")]
-    Full,
-    #[error("the store does not keep up")]
-    Busy,
-    #[error("the store is shutting down")]
-    Closed,
-    #[error("the store failed: {0}")]
-    Failed(String),
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        const SQLITE_FULL: &str = "13";
-        let full = error
-            .as_database_error()
-            .and_then(sqlx::error::DatabaseError::code)
-            .is_some_and(|code| code == SQLITE_FULL);
-        if full {
-            Self::Full
-        } else {
-            Self::Failed(error.to_string())
-        }
+    /// Opens what is there; the file, if any, keeps other servers away as long as it is open.
+    async fn open(&self) -> anyhow::Result<(Engine, Catalog, Option<std::fs::File>)> {
+        let (path, durable) = match self {
+            Self::Directory(path) => (path.as_path(), true),
+            Self::Temporary(folder) => (folder.path(), false),
+            Self::Database(dsn) => {
+                let (engine, catalog) = Postgres::open(dsn.expose()).await?;
+                return Ok((Engine::Postgres(Arc::new(engine)), catalog, None));
+            }
+        };
+        let (engine, catalog, lock) = Sqlite::open(path, durable).await?;
+        Ok((Engine::Sqlite(engine), catalog, Some(lock)))
     }
 }
 
 /// Handle on the store, shared by everything that appends and reads.
 #[derive(Clone, Debug)]
 pub struct Store {
-    slices: Arc<Slices>,
-    meta: Arc<Meta>,
+    engine: Arc<Engine>,
+    shelf: Arc<Shelf>,
     appends: mpsc::Sender<writer::Command>,
     newest: watch::Receiver<Position>,
-    stats: Arc<WriterStats>,
+    stats: Arc<StoreStats>,
+    limits: Arc<Limits>,
+    /// Where only so many snapshots of a host are to be kept.
+    snapshots: Option<Arc<Snapshots>>,
+    clock: Clock,
+    /// One set of segments becomes visible at a time.
+    publishing: Arc<Mutex<()>>,
     /// Free for another server with the last handle, and removed where nothing is to be kept.
-    _place: Arc<(Place, std::fs::File)>,
+    _place: Arc<(Place, Option<std::fs::File>)>,
 }
 
 impl Store {
-    /// Opens or creates the files. The writer must be run for anything to be stored.
+    /// Opens or creates the files, to keep everything for ever. The writer must be run for anything to be stored.
     pub async fn open(place: Place, clock: Clock) -> anyhow::Result<(Self, Writer)> {
-        let root = place.path().to_owned();
-        std::fs::create_dir_all(root.join("slices")).with_context(|| {
-            format!(
-                "cannot create {}: choose another folder with --data-dir",
-                root.display()
-            )
-        })?;
-        let lock = lock::lock(&root)?;
-        let meta = Meta::open(&root.join("meta.db"), place.durable()).await?;
-        let slices = Arc::new(Slices::open(&root.join("slices"), place.durable()).await?);
+        Self::open_within(place, clock, Limits::default()).await
+    }
+
+    /// As [`Store::open`], with limits to what is kept.
+    pub async fn open_within(
+        place: Place,
+        clock: Clock,
+        limits: Limits,
+    ) -> anyhow::Result<(Self, Writer)> {
+        let (engine, catalog, lock) = place.open().await?;
         // Whoever waits for it reads the log; a position that is passed over is therefore no loss.
-        let (newest_sender, newest) = watch::channel(slices.newest().await?);
+        let (newest_sender, newest) = watch::channel(catalog.newest().await?);
+        let (engine, shelf) = (Arc::new(engine), Arc::new(Shelf::new(catalog)));
         let (appends, queue) = mpsc::channel(QUEUE_LENGTH);
-        let stats = Arc::new(WriterStats::default());
+        let stats = Arc::new(StoreStats::default());
         let writer = Writer::new(
-            Arc::clone(&slices),
+            (Arc::clone(&engine), Arc::clone(&shelf)),
+            limits.slice_ms(),
             queue,
             newest_sender,
             Arc::clone(&stats),
-            clock,
+            clock.clone(),
         );
         let store = Self {
-            slices,
-            meta: Arc::new(meta),
+            engine,
+            shelf,
             appends,
             newest,
             stats,
+            snapshots: limits.snapshots.map(|kept| Arc::new(Snapshots::new(kept))),
+            limits: Arc::new(limits),
+            clock,
+            publishing: Arc::default(),
             _place: Arc::new((place, lock)),
         };
         Ok((store, writer))
@@ -159,7 +180,7 @@ impl Store {
         self.newest.clone()
     }
 
-    pub fn stats(&self) -> &WriterStats {
+    pub fn stats(&self) -> &StoreStats {
         &self.stats
     }
 
@@ -172,26 +193,33 @@ impl Store {
     }
 
     pub async fn agents(&self) -> Result<Vec<AgentRow>, StoreError> {
-        self.meta.agents().await
+        self.engine.agents().await
     }
 
     pub async fn save_agents(&self, agents: &[AgentRow]) -> Result<(), StoreError> {
-        self.meta.save(agents).await
-    }
-
-    /// Removes the slices whose last batch is older; returns how many.
-    pub async fn expire(&self, before_ms: i64) -> Result<usize, StoreError> {
-        self.slices.expire(before_ms).await
+        self.engine.save_agents(agents).await
     }
 
     /// Moves what is committed from the write-ahead log to its place, off the commit path.
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
-        self.slices.checkpoint().await
+        for part in self.shelf.view().slices.values() {
+            part.checkpoint().await?;
+        }
+        Ok(())
     }
 
     /// Closes the files in good order.
     pub async fn close(&self) {
-        self.slices.close().await;
-        self.meta.close().await;
+        let catalog = self.shelf.view();
+        for part in catalog.slices.values() {
+            part.close().await;
+        }
+        for file in catalog.segments.values() {
+            file.events.close().await;
+            if let Some(samples) = &file.samples {
+                samples.close().await;
+            }
+        }
+        self.engine.close().await;
     }
 }

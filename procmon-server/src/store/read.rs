@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-
-use super::slice::Slice;
-use super::{Position, Store, StoreError, TENANT, format};
+use super::read_segments::{self, Edge, EventSource};
+use super::{Position, Store, StoreError, format};
 use crate::batch::Event;
 
 /// What the columns beside a body can tell about it.
@@ -29,18 +26,28 @@ pub struct StoredEvents {
     pub events: Vec<Event>,
 }
 
-const NEWEST_FIRST: &str = "select id, agent_id, received_ms, body from batch indexed by batch_event \
-    where tenant_id = ?1 and event_count > 0 and id <= ?2 and (?3 is null or agent_id = ?3) \
-    and (?4 = 0 or (event_kinds & ?4) <> 0) and (?5 is null or last_event_ms >= ?5) \
-    and (?6 is null or first_event_ms <= ?6) order by id desc limit ?7";
+/// Which rows of a slice.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EventPage {
+    /// The first row in the direction of reading.
+    pub(super) edge: i64,
+    pub(super) newest_first: bool,
+    pub(super) limit: u32,
+    /// What was received before is no longer shown, even where it is still kept.
+    pub(super) kept_since_ms: i64,
+}
 
-const OLDEST_FIRST: &str = "select id, agent_id, received_ms, body from batch indexed by batch_event \
-    where tenant_id = ?1 and event_count > 0 and id >= ?2 and (?3 is null or agent_id = ?3) \
-    and (?4 = 0 or (event_kinds & ?4) <> 0) and (?5 is null or last_event_ms >= ?5) \
-    and (?6 is null or first_event_ms <= ?6) order by id limit ?7";
+/// A batch with events, not yet decoded.
+#[derive(Debug)]
+pub(super) struct EventRow {
+    pub(super) id: i64,
+    pub(super) agent_id: Arc<str>,
+    pub(super) received_ms: i64,
+    pub(super) body: Vec<u8>,
+}
 
 impl Store {
-    /// Batches with matching events at or before a position, newest first: at most `limit`, all of one slice, and where to
+    /// Batches with matching events at or before a position, newest first: at most `limit`, and where to
     /// go on. None when the log has no more.
     pub async fn events_before(
         &self,
@@ -48,25 +55,34 @@ impl Store {
         before: Position,
         limit: u32,
     ) -> Result<(Vec<StoredEvents>, Option<Position>), StoreError> {
-        for slice in self.slices.down_from(before.slice) {
-            let last = if slice.number == before.slice {
+        let kept_since_ms = self.events_since_ms();
+        let sources = read_segments::sources(&self.shelf.view());
+        for source in sources.iter().rev() {
+            if !source.begins_by(before.slice) {
+                continue;
+            }
+            let edge = if before.slice <= source.last_slice() {
                 // Nothing of a batch is before its first event.
-                before.batch - i64::from(before.index == 0)
+                (before.slice, before.batch - i64::from(before.index == 0))
             } else {
-                i64::MAX
+                (source.last_slice(), i64::MAX)
             };
-            let found = self
-                .select(NEWEST_FIRST, &slice, query, last, limit)
-                .await?;
+            let page = EventPage {
+                edge: edge.1,
+                newest_first: true,
+                limit,
+                kept_since_ms,
+            };
+            let found = select(source, query, ((0, i64::MIN), edge), page).await?;
             if let Some(oldest) = found.last() {
-                let next = Position::before_batch(slice.number, oldest.batch);
+                let next = Position::before_batch(oldest.slice, oldest.batch);
                 return Ok((found, Some(next)));
             }
         }
         Ok((Vec::new(), None))
     }
 
-    /// Batches with matching events at or after a position, oldest first: at most `limit`, all of one slice. The first may
+    /// Batches with matching events at or after a position, oldest first: at most `limit`. The first may
     /// also have events before the position.
     pub async fn events_after(
         &self,
@@ -74,16 +90,25 @@ impl Store {
         after: Position,
         limit: u32,
     ) -> Result<Vec<StoredEvents>, StoreError> {
-        for slice in self.slices.up_from(after.slice) {
-            let first = if slice.number == after.slice {
+        let kept_since_ms = self.events_since_ms();
+        for source in read_segments::sources(&self.shelf.view()) {
+            if source.last_slice() < after.slice {
+                continue;
+            }
+            let edge = if source.begins_by(after.slice) {
                 // Of a batch that was read to its end there is nothing after.
-                after.batch + i64::from(after.index == u32::MAX)
+                let passed = i64::from(after.index == u32::MAX);
+                (after.slice, after.batch.saturating_add(passed))
             } else {
-                0
+                (0, 0)
             };
-            let found = self
-                .select(OLDEST_FIRST, &slice, query, first, limit)
-                .await?;
+            let page = EventPage {
+                edge: edge.1,
+                newest_first: false,
+                limit,
+                kept_since_ms,
+            };
+            let found = select(&source, query, (edge, (u32::MAX, i64::MAX)), page).await?;
             if !found.is_empty() {
                 return Ok(found);
             }
@@ -93,49 +118,43 @@ impl Store {
 
     /// Whether the log still goes back to a position, so that reading on from it misses nothing.
     pub fn reaches(&self, position: Position) -> bool {
+        let catalog = self.shelf.view();
         if position.slice == Position::START.slice {
-            return self.slices.oldest().is_none_or(|oldest| oldest == 1);
+            return catalog.oldest().is_none_or(|oldest| oldest == 1);
         }
-        self.slices.contains(position.slice) && position <= *self.newest.borrow()
-    }
-
-    async fn select(
-        &self,
-        sql: &'static str,
-        slice: &Slice,
-        query: &EventQuery,
-        edge: i64,
-        limit: u32,
-    ) -> Result<Vec<StoredEvents>, StoreError> {
-        let rows = sqlx::query(sql)
-            .bind(TENANT)
-            .bind(edge)
-            .bind(query.agent_id.as_deref())
-            .bind(query.kinds)
-            .bind(query.since_ms)
-            .bind(query.until_ms)
-            .bind(limit)
-            .fetch_all(&slice.readers)
-            .await?;
-        rows.iter()
-            .map(|row| read_row(slice.number, row))
-            .collect::<Result<Vec<_>, _>>()
+        catalog.contains(position.slice) && position <= *self.newest.borrow()
     }
 }
 
-fn read_row(slice: u32, row: &SqliteRow) -> Result<StoredEvents, StoreError> {
-    let batch = row.try_get(0)?;
-    let agent_id: String = row.try_get(1)?;
-    let body: &[u8] = row.try_get(3)?;
-    let events = format::decode_events(body).unwrap_or_else(|error| {
+async fn select(
+    source: &EventSource,
+    query: &EventQuery,
+    range: (Edge, Edge),
+    page: EventPage,
+) -> Result<Vec<StoredEvents>, StoreError> {
+    match source {
+        EventSource::Slice(number, part) => {
+            let rows = part.events(query, page).await?;
+            Ok(rows.into_iter().map(|row| decode(*number, row)).collect())
+        }
+        EventSource::Segments(file) => {
+            let (newest_first, kept_since_ms) = (page.newest_first, page.kept_since_ms);
+            read_segments::select(file, query, range, newest_first, page.limit, kept_since_ms).await
+        }
+    }
+}
+
+fn decode(slice: u32, row: EventRow) -> StoredEvents {
+    let events = format::decode_events(&row.body).unwrap_or_else(|error| {
+        let batch = row.id;
         tracing::error!(slice, batch, %error, "a stored batch cannot be read; its events are left out");
         Vec::new()
     });
-    Ok(StoredEvents {
+    StoredEvents {
         slice,
-        batch,
-        agent_id: agent_id.into(),
-        received_ms: row.try_get(2)?,
+        batch: row.id,
+        agent_id: row.agent_id,
+        received_ms: row.received_ms,
         events,
-    })
+    }
 }

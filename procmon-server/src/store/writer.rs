@@ -1,23 +1,28 @@
 //! The one task that writes the log: many uploads share one commit.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use anyhow::bail;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::slices::Slices;
-use super::{Position, StoreError, TENANT, slice};
+use super::catalog::Shelf;
+use super::engine::Engine;
+use super::part::Part;
+use super::queries::{SPAN_KEY, SPAN_MORE};
+use super::stats::StoreStats;
+use super::{Position, StoreError, postgres, sqlite};
 use crate::clock::Clock;
 
 /// Batches, and bytes, that share a commit at most.
 const GROUP_BATCHES: usize = 256;
 const GROUP_BYTES: usize = 16 << 20;
-/// Time that a slice covers.
-const SLICE_MS: i64 = 3_600_000;
+/// Time that a slice covers at most.
+pub const SLICE_MS: i64 = 600_000;
 
 /// A batch to be stored.
 #[derive(Clone, Debug)]
@@ -34,6 +39,13 @@ pub struct Append {
     pub body: Vec<u8>,
 }
 
+impl Append {
+    pub(super) fn span(&self) -> i64 {
+        let bit = |set: bool, bit: i64| if set { bit } else { 0 };
+        bit(self.key, SPAN_KEY) + bit(self.more, SPAN_MORE)
+    }
+}
+
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 #[derive(Debug)]
@@ -42,50 +54,62 @@ pub(super) enum Command {
     Probe(Reply<()>),
 }
 
-/// Totals since start, for the metrics.
-#[derive(Debug, Default)]
-pub struct WriterStats {
-    pub commits: AtomicU64,
-    pub commit_nanos: AtomicU64,
-    pub batches: AtomicU64,
-    pub bytes: AtomicU64,
-    pub failures: AtomicU64,
-    pub(super) stopped: AtomicBool,
-}
-
 /// Owner of the connection that writes.
 #[derive(Debug)]
 pub struct Writer {
-    slices: Arc<Slices>,
+    engine: Arc<Engine>,
+    shelf: Arc<Shelf>,
+    slice_ms: i64,
     queue: mpsc::Receiver<Command>,
     newest: watch::Sender<Position>,
-    stats: Arc<WriterStats>,
+    stats: Arc<StoreStats>,
     clock: Clock,
     open: Option<Open>,
+    /// Batches whose commit failed, by agent: they may be stored all the same, in that slice. An agent sends one batch at a
+    /// time, and that one again; so this is as long as the list of agents at most.
+    unsure: HashMap<Arc<str>, (u64, u64, u32)>,
+    /// The last commit failed.
+    failing: bool,
+    /// Another server has the database.
+    taken: bool,
 }
 
 #[derive(Debug)]
 struct Open {
     number: u32,
-    hour: i64,
-    connection: SqliteConnection,
+    /// Which stretch of received time.
+    stretch: i64,
+    connection: Connection,
+}
+
+/// The connection that writes the log.
+#[derive(Debug)]
+pub(super) enum Connection {
+    Sqlite(SqliteConnection),
+    Postgres(postgres::SliceWriter),
 }
 
 impl Writer {
     pub(super) fn new(
-        slices: Arc<Slices>,
+        (engine, shelf): (Arc<Engine>, Arc<Shelf>),
+        slice_ms: i64,
         queue: mpsc::Receiver<Command>,
         newest: watch::Sender<Position>,
-        stats: Arc<WriterStats>,
+        stats: Arc<StoreStats>,
         clock: Clock,
     ) -> Self {
         Self {
-            slices,
+            engine,
+            shelf,
+            slice_ms,
             queue,
             newest,
             stats,
             clock,
             open: None,
+            unsure: HashMap::new(),
+            failing: false,
+            taken: false,
         }
     }
 
@@ -104,9 +128,15 @@ impl Writer {
                 Command::Append(append, reply) => self.write_group(append, reply).await,
                 Command::Probe(reply) => {
                     let outcome = self.probe().await;
-                    self.note(outcome.is_err());
+                    self.note(outcome.as_ref().err());
                     let _ = reply.send(outcome);
                 }
+            }
+            if self.taken {
+                bail!(
+                    "another procmon-server took the database while this one could not reach it; only one may use it, and \
+                     this one stops"
+                );
             }
         }
         self.stats.stopped.store(true, Ordering::Relaxed);
@@ -134,19 +164,19 @@ impl Writer {
         }
         let started = Instant::now();
         let outcome = self.commit(&group).await;
-        self.note(outcome.is_err());
+        self.note(outcome.as_ref().err());
         let nanos = started.elapsed().as_nanos() as u64;
         self.stats.commit_nanos.fetch_add(nanos, Ordering::Relaxed);
         self.stats.commits.fetch_add(1, Ordering::Relaxed);
         let verdict = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
         match outcome {
-            Ok((slice, ids)) => {
+            Ok(places) => {
                 self.stats
                     .batches
-                    .fetch_add(ids.len() as u64, Ordering::Relaxed);
+                    .fetch_add(places.len() as u64, Ordering::Relaxed);
                 self.stats.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-                self.publish(slice, &ids);
-                for (reply, id) in replies.into_iter().zip(ids) {
+                self.publish(&places);
+                for (reply, (slice, id)) in replies.into_iter().zip(places) {
                     // Nobody waits any more for what is now stored: a retry will find it.
                     let _ = reply.send(Ok(Position::before_batch(slice, id)));
                 }
@@ -162,9 +192,9 @@ impl Writer {
         }
     }
 
-    fn publish(&self, slice: u32, ids: &[i64]) {
-        if let Some(last) = ids.iter().max() {
-            let end = Position::after_batch(slice, *last);
+    fn publish(&self, places: &[(u32, i64)]) {
+        if let Some((slice, last)) = places.iter().max() {
+            let end = Position::after_batch(*slice, *last);
             self.newest.send_if_modified(|newest| {
                 let later = end > *newest;
                 *newest = end.max(*newest);
@@ -173,96 +203,162 @@ impl Writer {
         }
     }
 
-    /// A connection that failed is not used again.
-    fn note(&mut self, failed: bool) {
-        if failed {
-            self.stats.failures.fetch_add(1, Ordering::Relaxed);
-            self.open = None;
+    /// Counts how a commit ended. A connection that failed is not used again.
+    fn note(&mut self, error: Option<&StoreError>) {
+        let failing = self.failing;
+        self.failing = error.is_some();
+        let Some(error) = error else {
+            if failing {
+                tracing::info!("batches are stored again");
+            }
+            return;
+        };
+        // Once, however many agents try in vain.
+        if !failing {
+            tracing::error!(%error, "batches cannot be stored; agents are told to send them again");
         }
+        self.stats.failures.fetch_add(1, Ordering::Relaxed);
+        self.open = None;
+        self.taken |= matches!(error, StoreError::Taken);
     }
 
-    async fn commit(&mut self, group: &[Append]) -> Result<(u32, Vec<i64>), StoreError> {
-        let received_ms = group.first().map_or(0, |append| append.received_ms);
-        let open = self.open_for(received_ms).await?;
-        let connection = &mut open.connection;
-        // A failure in between closes the connection, and that rolls back.
-        sqlx::query("begin immediate")
-            .execute(&mut *connection)
-            .await?;
-        let mut ids = Vec::with_capacity(group.len());
-        for append in group {
-            ids.push(insert(connection, append).await?);
+    /// Stores a group; returns the slice and the row of each.
+    async fn commit(&mut self, group: &[Append]) -> Result<Vec<(u32, i64)>, StoreError> {
+        if let Some(first) = group.first() {
+            // First of all, because it says at once when there is no database.
+            self.open_for(first.received_ms).await?;
         }
-        sqlx::query("commit").execute(&mut *connection).await?;
-        Ok((open.number, ids))
+        let stored = self.stored_before(group).await?;
+        let new: Vec<&Append> = (group.iter().zip(&stored))
+            .filter_map(|(append, place)| place.is_none().then_some(append))
+            .collect();
+        let mut written = Vec::new().into_iter();
+        let mut slice = 0;
+        if let Some(first) = new.first() {
+            let open = self.open_for(first.received_ms).await?;
+            slice = open.number;
+            match open.connection.insert(&new).await {
+                Ok(ids) => written = ids.into_iter(),
+                Err(error) => {
+                    for append in new {
+                        let key = (append.epoch, append.seq, slice);
+                        self.unsure.insert(Arc::clone(&append.agent_id), key);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        let places = stored.into_iter().map(|place| match place {
+            Some(place) => Some(place),
+            None => Some((slice, written.next()?)),
+        });
+        let places: Option<Vec<_>> = places.collect();
+        places.ok_or_else(|| StoreError::Failed("rows are missing after a commit".to_owned()))
+    }
+
+    /// Where batches are whose commit failed before but had taken effect.
+    async fn stored_before(
+        &mut self,
+        group: &[Append],
+    ) -> Result<Vec<Option<(u32, i64)>>, StoreError> {
+        let mut places = vec![None; group.len()];
+        if self.unsure.is_empty() {
+            return Ok(places);
+        }
+        let view = self.shelf.view();
+        for (append, place) in group.iter().zip(&mut places) {
+            let Some((epoch, seq, slice)) = self.unsure.get(&append.agent_id).copied() else {
+                continue;
+            };
+            if (epoch, seq) == (append.epoch, append.seq)
+                && let Some(part) = view.slices.get(&slice)
+            {
+                let key = (&*append.agent_id, epoch, seq);
+                *place = part.row_of(key).await?.map(|id| (slice, id));
+            }
+            self.unsure.remove(&append.agent_id);
+        }
+        Ok(places)
     }
 
     async fn probe(&mut self) -> Result<(), StoreError> {
         let now_ms = self.clock.now_ms();
         let open = self.open_for(now_ms).await?;
-        sqlx::query("update slice_state set probed_ms = ?1 where id = 1")
-            .bind(now_ms)
-            .execute(&mut open.connection)
-            .await?;
-        Ok(())
+        open.connection.probe(now_ms).await
     }
 
-    /// The slice of an hour: the one that is open, the last one there is, or a new one.
+    /// The slice of a time: the one that is open, the last one there is, or a new one.
     async fn open_for(&mut self, received_ms: i64) -> Result<&mut Open, StoreError> {
-        let hour = received_ms.div_euclid(SLICE_MS);
-        if self.open.as_ref().is_some_and(|open| open.hour != hour) {
+        let stretch = received_ms.div_euclid(self.slice_ms);
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.stretch != stretch)
+        {
             self.open = None;
         }
         if self.open.is_none() {
-            self.open = Some(self.open_slice(hour).await?);
+            self.open = Some(self.open_slice(stretch).await?);
         }
         self.open.as_mut().ok_or(StoreError::Closed)
     }
 
-    async fn open_slice(&self, hour: i64) -> Result<Open, StoreError> {
-        let failed = |error: anyhow::Error| match error.downcast::<sqlx::Error>() {
-            Ok(error) => StoreError::from(error),
-            Err(error) => StoreError::Failed(format!("{error:#}")),
-        };
-        let reusable = match self.slices.last() {
-            Some(last) => match last.last_received_ms().await? {
-                Some(received_ms) if received_ms.div_euclid(SLICE_MS) != hour => None,
-                _ => Some(last),
-            },
-            None => None,
-        };
-        let slice = match reusable {
-            Some(slice) => slice,
-            None => self.slices.create_next().await.map_err(failed)?,
+    async fn open_slice(&self, stretch: i64) -> Result<Open, StoreError> {
+        self.engine.reach().await?;
+        let number = match self.reusable(stretch).await? {
+            Some(number) => number,
+            None => self.create_next().await?,
         };
         Ok(Open {
-            number: slice.number,
-            hour,
-            connection: slice::connect(&slice.path, self.slices.durable).await?,
+            number,
+            stretch,
+            connection: self.engine.connect(number).await?,
         })
+    }
+
+    /// The last slice, when it is empty or of the same stretch.
+    async fn reusable(&self, stretch: i64) -> Result<Option<u32>, StoreError> {
+        let view = self.shelf.view();
+        let Some((number, part)) = view.last_slice() else {
+            return Ok(None);
+        };
+        let same = match part.newest().await? {
+            Some((_, received_ms)) => received_ms.div_euclid(self.slice_ms) == stretch,
+            None => true,
+        };
+        Ok(same.then_some(number))
+    }
+
+    async fn create_next(&self) -> Result<u32, StoreError> {
+        let number = self.shelf.view().next_number();
+        let part: Part = self.engine.create_slice(number).await?;
+        self.shelf
+            .change(|catalog| catalog.slices.insert(number, Arc::new(part)));
+        Ok(number)
     }
 }
 
-/// The row's id; a batch that is already there keeps its own.
-async fn insert(connection: &mut SqliteConnection, append: &Append) -> Result<i64, StoreError> {
-    let range = append.event_range_ms;
-    let row = sqlx::query(
-        "insert into batch (tenant_id, agent_id, epoch, seq, received_ms, span, event_count, event_kinds, \
-         first_event_ms, last_event_ms, body) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
-         on conflict (tenant_id, agent_id, epoch, seq) do update set seq = excluded.seq returning id",
-    )
-    .bind(TENANT)
-    .bind(&*append.agent_id)
-    .bind(append.epoch as i64)
-    .bind(append.seq as i64)
-    .bind(append.received_ms)
-    .bind(i64::from(append.key) + 2 * i64::from(append.more))
-    .bind(append.event_count)
-    .bind(append.event_kinds)
-    .bind(range.map(|range| range.0))
-    .bind(range.map(|range| range.1))
-    .bind(&append.body)
-    .fetch_one(connection)
-    .await?;
-    Ok(row.try_get(0)?)
+impl Connection {
+    /// Stores batches in one transaction; returns their rows. A failure in between closes the connection, and that rolls
+    /// back; a failure of the commit itself leaves it open whether they are stored.
+    async fn insert(&mut self, group: &[&Append]) -> Result<Vec<i64>, StoreError> {
+        match self {
+            Self::Sqlite(connection) => sqlite::insert(connection, group).await,
+            Self::Postgres(writer) => writer.insert(group).await,
+        }
+    }
+
+    async fn probe(&mut self, now_ms: i64) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(connection) => sqlite::probe(connection, now_ms).await,
+            Self::Postgres(writer) => writer.probe(now_ms).await,
+        }
+    }
+
+    async fn close(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(connection) => Ok(sqlx::Connection::close(connection).await?),
+            Self::Postgres(_) => Ok(()),
+        }
+    }
 }

@@ -35,7 +35,34 @@ pub(super) fn read_span(
     Ok(())
 }
 
-pub(super) fn read_frame(bytes: &[u8], ports: &[u8]) -> Result<Option<Frame>, FormatError> {
+/// Whether a span lists any life: else the table of lives only serves events.
+pub(super) fn span_has_lives(bytes: &[u8]) -> Result<bool, FormatError> {
+    if bytes.is_empty() {
+        return Ok(false);
+    }
+    let mut reader = Reader::new(bytes);
+    reader.number()?;
+    for _ in 0..reader.count()? {
+        reader.number()?;
+    }
+    Ok(reader.count()? > 0)
+}
+
+/// Whether a frame has values. One without only names who is gone.
+pub(super) fn frame_has_values(bytes: &[u8]) -> Result<bool, FormatError> {
+    if bytes.is_empty() {
+        return Ok(false);
+    }
+    let mut reader = Reader::new(bytes);
+    reader.signed()?;
+    Ok(reader.count()? > 0)
+}
+
+/// The columns that are wanted of a sample. Ports are read apart.
+pub(super) fn read_frame(
+    bytes: &[u8],
+    wanted: impl Fn(Column) -> bool,
+) -> Result<Option<Frame>, FormatError> {
     if bytes.is_empty() {
         return Ok(None);
     }
@@ -47,7 +74,8 @@ pub(super) fn read_frame(bytes: &[u8], ports: &[u8]) -> Result<Option<Frame>, Fo
     for _ in 0..reader.count()? {
         let id = reader.number()?;
         let mut block = reader.block()?;
-        let Some(column) = u32::try_from(id).ok().and_then(Column::from_id) else {
+        let column = u32::try_from(id).ok().and_then(Column::from_id);
+        let Some(column) = column.filter(|column| wanted(*column)) else {
             continue;
         };
         let count = block.count()?;
@@ -62,11 +90,10 @@ pub(super) fn read_frame(bytes: &[u8], ports: &[u8]) -> Result<Option<Frame>, Fo
         }
         frame.columns.push(ColumnChanges { column, changes });
     }
-    frame.ports = read_ports(ports)?;
     Ok(Some(frame))
 }
 
-fn read_ports(bytes: &[u8]) -> Result<Vec<(u32, Vec<u16>)>, FormatError> {
+pub(super) fn read_ports(bytes: &[u8]) -> Result<Vec<(u32, Vec<u16>)>, FormatError> {
     if bytes.is_empty() {
         return Ok(Vec::new());
     }

@@ -1,0 +1,128 @@
+//! One SQLite file: a slice of the log, or segments.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, SqlitePool};
+
+use crate::store::StoreError;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite/slice");
+
+/// How long a reader or the writer waits for a lock: only the migration of a new slice takes one that excludes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Readers of one file at a time; more wait for their turn.
+const READERS: u32 = 4;
+const READER_IDLE: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(in crate::store) struct File {
+    pub(super) path: PathBuf,
+    pub(in crate::store) readers: SqlitePool,
+}
+
+impl File {
+    /// Opens or creates a slice of the log and brings its tables up to date.
+    pub(super) async fn slice(path: PathBuf, durable: bool) -> anyhow::Result<Self> {
+        let readers = readers(slice_options(&path, durable));
+        MIGRATIONS
+            .run(&readers)
+            .await
+            .with_context(|| format!("cannot open {} and bring it up to date", path.display()))?;
+        Ok(Self { path, readers })
+    }
+
+    /// Opens a file that nobody writes any more.
+    pub(super) fn finished(path: PathBuf) -> Self {
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .immutable(true)
+            .read_only(true)
+            .disable_statement_logging();
+        Self {
+            readers: readers(options),
+            path,
+        }
+    }
+
+    pub(in crate::store) async fn checkpoint(&self) -> Result<(), StoreError> {
+        sqlx::query("pragma wal_checkpoint(passive)")
+            .execute(&self.readers)
+            .await?;
+        Ok(())
+    }
+
+    /// Size of the write-ahead log.
+    pub(in crate::store) fn log_bytes(&self) -> u64 {
+        length(&self.path, "-wal")
+    }
+
+    /// What the file takes on the disk.
+    pub(in crate::store) fn bytes(&self) -> u64 {
+        length(&self.path, "") + length(&self.path, "-wal")
+    }
+
+    /// Unlinks the file.
+    pub(in crate::store) async fn remove(&self) -> Result<(), StoreError> {
+        self.readers.close().await;
+        unlink(&self.path).map_err(|error| {
+            StoreError::Failed(format!("cannot remove {}: {error}", self.path.display()))
+        })
+    }
+}
+
+fn readers(options: SqliteConnectOptions) -> SqlitePool {
+    SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .idle_timeout(READER_IDLE)
+        .acquire_timeout(BUSY_TIMEOUT)
+        .connect_lazy_with(options)
+}
+
+/// The connection that writes a slice.
+pub(super) async fn connect(path: &Path, durable: bool) -> Result<SqliteConnection, sqlx::Error> {
+    slice_options(path, durable).connect().await
+}
+
+fn slice_options(path: &Path, durable: bool) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(if durable {
+            SqliteSynchronous::Full
+        } else {
+            SqliteSynchronous::Off
+        })
+        .busy_timeout(BUSY_TIMEOUT)
+        // A commit never pays for a checkpoint: another task makes them.
+        .pragma("wal_autocheckpoint", "0")
+        .pragma("journal_size_limit", "67108864")
+        .disable_statement_logging()
+}
+
+/// Removes a file and what SQLite keeps beside it; that it is not there is as good.
+pub(super) fn unlink(path: &Path) -> std::io::Result<()> {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        match std::fs::remove_file(beside(path, suffix)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn length(path: &Path, suffix: &str) -> u64 {
+    std::fs::metadata(beside(path, suffix)).map_or(0, |data| data.len())
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use procmon_common::config::{ConfigError, KeySet, Layers, Secret, Value};
+use procmon_common::config::{ByteSize, ConfigError, KeySet, Layers, Secret, Value};
+
+use crate::store::{Limits, MAX_SNAPSHOTS, Place};
 
 const KEYS: KeySet = KeySet {
     supported: &[
@@ -20,6 +22,8 @@ const KEYS: KeySet = KeySet {
         "event_retention",
         "alert_retention",
         "insecure_no_auth",
+        "max_sample_bytes",
+        "max_event_bytes",
     ],
     unsupported: &[
         "rules_dir",
@@ -32,6 +36,8 @@ const KEYS: KeySet = KeySet {
     ],
 };
 
+/// Below this a cap would drop the log while it is written.
+const MIN_CAP_BYTES: u64 = 16 << 20;
 const DAY: Duration = Duration::from_hours(24);
 
 /// Keeps what procmon agents see, and serves it over HTTP.
@@ -55,6 +61,22 @@ pub struct Arguments {
     /// How long samples are kept [default: 24h]
     #[arg(long, value_name = "DURATION")]
     retention: Option<String>,
+    /// A PostgreSQL database to keep everything in: `postgres://USER:PASSWORD@HOST:5432/DATABASE`. Others can read the flags
+    /// of a process; `PROCMON_DB_DSN` and the file are safer
+    #[arg(long, value_name = "DSN")]
+    db_dsn: Option<String>,
+    /// Whether anything is kept beyond this run [default: true]
+    #[arg(long, value_name = "true|false")]
+    persistence: Option<String>,
+    /// Without persistence, how many snapshots of each host are kept [default: as many as `retention` allows]
+    #[arg(long, value_name = "NUMBER")]
+    max_snapshots: Option<String>,
+    /// How much of the disk samples may take, for example 20GB [default: no limit]
+    #[arg(long, value_name = "SIZE")]
+    max_sample_bytes: Option<String>,
+    /// How much of the disk events may take, for example 20GB [default: no limit]
+    #[arg(long, value_name = "SIZE")]
+    max_event_bytes: Option<String>,
     /// How long events are kept [default: 7d]
     #[arg(long, value_name = "DURATION")]
     event_retention: Option<String>,
@@ -77,10 +99,15 @@ pub struct Config {
     pub bind_addr: SocketAddr,
     /// Answer to any name, not to those of this machine only.
     pub any_host: bool,
-    /// `None`: nothing is kept beyond this run.
+    /// Where everything is kept, unless it is in a database. Without either nothing is kept beyond this run.
     pub data_dir: Option<PathBuf>,
+    pub db_dsn: Option<Secret>,
     pub retention: Duration,
     pub event_retention: Duration,
+    pub max_sample_bytes: Option<u64>,
+    pub max_event_bytes: Option<u64>,
+    /// Without persistence alone.
+    pub max_snapshots: Option<u64>,
 }
 
 impl Config {
@@ -101,18 +128,51 @@ impl Config {
             .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         let any_host = check_reach(bind_addr, layers)?;
         let persistence = layers.get("persistence")?.unwrap_or(true);
-        check_engine(persistence, layers)?;
-        // Read for their errors: alerts are evaluated by a later version, and slices are bounded by time.
+        // Read for their errors: alerts are evaluated by a later version.
         let _: Option<Duration> = layers.get("eval_interval")?;
         let _: Option<Duration> = layers.get("alert_retention")?;
-        let _: Option<u64> = layers.get("max_snapshots")?;
         let data_dir: Option<PathBuf> = layers.get("data_dir")?;
+        let db_dsn = database(persistence, layers)?;
+        let in_folder = persistence && db_dsn.is_none();
+        let retention = kept_for(layers, "retention")?.unwrap_or(DAY);
+        let event_retention = kept_for(layers, "event_retention")?;
         Ok(Self {
             bind_addr,
             any_host,
-            data_dir: persistence.then(|| data_dir.unwrap_or_else(|| "procmon-data".into())),
-            retention: kept_for(layers, "retention")?.unwrap_or(DAY),
-            event_retention: kept_for(layers, "event_retention")?.unwrap_or(7 * DAY),
+            data_dir: in_folder.then(|| data_dir.unwrap_or_else(|| "procmon-data".into())),
+            db_dsn,
+            retention,
+            // What ends with the server is to stay small.
+            event_retention: event_retention.unwrap_or(if persistence {
+                7 * DAY
+            } else {
+                retention
+            }),
+            max_sample_bytes: size(layers, "max_sample_bytes")?,
+            max_event_bytes: size(layers, "max_event_bytes")?,
+            max_snapshots: snapshots(persistence, layers)?,
+        })
+    }
+
+    /// What the store may keep.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            samples: Some(self.retention),
+            events: Some(self.event_retention),
+            sample_bytes: self.max_sample_bytes,
+            event_bytes: self.max_event_bytes,
+            snapshots: self.max_snapshots,
+        }
+    }
+
+    /// Where the store is.
+    pub fn place(&self) -> anyhow::Result<Place> {
+        Ok(match (&self.db_dsn, &self.data_dir) {
+            (Some(dsn), _) => Place::Database(dsn.clone()),
+            (None, Some(folder)) => Place::Directory(folder.clone()),
+            (None, None) => {
+                Place::Temporary(tempfile::tempdir().context("cannot create a temporary folder")?)
+            }
         })
     }
 }
@@ -125,6 +185,11 @@ impl Arguments {
             ("eval_interval", &self.eval_interval),
             ("retention", &self.retention),
             ("event_retention", &self.event_retention),
+            ("db_dsn", &self.db_dsn),
+            ("persistence", &self.persistence),
+            ("max_snapshots", &self.max_snapshots),
+            ("max_sample_bytes", &self.max_sample_bytes),
+            ("max_event_bytes", &self.max_event_bytes),
         ];
         let given = texts
             .into_iter()
@@ -161,19 +226,50 @@ fn check_reach(bind_addr: SocketAddr, layers: &Layers) -> anyhow::Result<bool> {
     )
 }
 
-fn check_engine(persistence: bool, layers: &Layers) -> anyhow::Result<()> {
+/// The database to use; one that is given without persistence is not used.
+fn database(persistence: bool, layers: &Layers) -> anyhow::Result<Option<Secret>> {
     let dsn: Option<Secret> = layers.get("db_dsn")?;
-    if dsn.is_none() {
-        return Ok(());
+    if dsn.is_some() && !persistence {
+        tracing::warn!(
+            "{} is not used, because persistence is false",
+            layers.place("db_dsn")
+        );
+        return Ok(None);
     }
-    let place = layers.place("db_dsn");
-    if !persistence {
-        tracing::warn!("{place} is not used, because persistence is false");
-        return Ok(());
+    Ok(dsn)
+}
+
+/// The number of snapshots to keep of each host; with persistence time and size alone decide.
+fn snapshots(persistence: bool, layers: &Layers) -> anyhow::Result<Option<u64>> {
+    let kept = layers.get_checked("max_snapshots", |kept: &u64| {
+        if (1..=MAX_SNAPSHOTS).contains(kept) {
+            Ok(())
+        } else {
+            Err(format!("must be 1 to {MAX_SNAPSHOTS}"))
+        }
+    })?;
+    if kept.is_some() && persistence {
+        tracing::warn!(
+            "{} is not used, because persistence is true: retention and max_sample_bytes say what is kept",
+            layers.place("max_snapshots")
+        );
+        return Ok(None);
     }
-    bail!(
-        "{place}: PostgreSQL is not supported by this version. Remove db_dsn to use SQLite in data_dir (the default)."
-    )
+    Ok(kept)
+}
+
+fn size(layers: &Layers, key: &'static str) -> Result<Option<u64>, ConfigError> {
+    let size = layers.get_checked(key, |size: &ByteSize| {
+        if size.0 < MIN_CAP_BYTES {
+            Err(format!(
+                "must be at least {} MB: the log alone needs as much",
+                MIN_CAP_BYTES >> 20
+            ))
+        } else {
+            Ok(())
+        }
+    })?;
+    Ok(size.map(|size| size.0))
 }
 
 #[cfg(test)]
@@ -206,14 +302,37 @@ mod tests {
     }
 
     #[test]
-    fn a_database_is_refused_unless_nothing_is_kept() {
-        let dsn = ("db_dsn", "postgres://user:secret@db/procmon");
-        let error = read(&[dsn]).expect_err("not supported").to_string();
+    fn a_database_is_used_unless_nothing_is_kept() {
+        let dsn = ("db_dsn", "postgres://user:hunter2@db/procmon");
+        let config = read(&[dsn]).expect("a database");
+        assert!(config.db_dsn.is_some() && config.data_dir.is_none());
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let config = read(&[dsn, ("persistence", "false"), ("retention", "2h")]).expect("not used");
+        assert!(config.data_dir.is_none() && config.db_dsn.is_none());
+        assert_eq!(config.event_retention, config.retention);
+    }
+
+    #[test]
+    fn limits_say_what_they_accept() {
+        let memory = ("persistence", "false");
+        let config = read(&[memory, ("max_snapshots", "7200")]).expect("as in the seed");
+        assert_eq!(config.max_snapshots, Some(7200));
+        let config = read(&[("max_snapshots", "7200")]).expect("not used");
+        assert_eq!(config.max_snapshots, None);
+        let config = read(&[("max_event_bytes", "2GB")]).expect("a size");
         assert!(
-            error.contains("PostgreSQL") && !error.contains("secret"),
-            "{error}"
+            config
+                .limits()
+                .event_bytes
+                .is_some_and(|bytes| bytes >= 2_000_000_000)
         );
-        let config = read(&[dsn, ("persistence", "false")]).expect("not used");
-        assert_eq!(config.data_dir, None);
+        for (key, value, wanted) in [
+            ("max_snapshots", "0", "1 to"),
+            ("max_sample_bytes", "1KB", "at least"),
+            ("max_event_bytes", "many", "--max-event-bytes"),
+        ] {
+            let error = read(&[memory, (key, value)]).expect_err(value).to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
     }
 }

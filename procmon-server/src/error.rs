@@ -81,12 +81,16 @@ impl From<StoreError> for Problem {
             ),
             StoreError::Busy => Self::unavailable("the server's disk does not keep up; send again"),
             StoreError::Unavailable(reason) => {
-                tracing::error!(%reason, "the database cannot be reached");
+                // The writer says it once, not for each request.
+                tracing::debug!(%reason, "the database cannot be reached");
                 Self::unavailable("the server's database cannot be reached; send again")
             }
             StoreError::Gone(_) => {
                 Self::unavailable("what was asked for was dropped in the same moment; send again")
             }
+            StoreError::Taken => Self::unavailable(
+                "another server has taken this one's database; send again, to that one",
+            ),
             StoreError::Closed => Self::unavailable("the server is shutting down; send again"),
             StoreError::Failed(reason) => {
                 tracing::error!(%reason, "the store failed");

@@ -61,7 +61,9 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
             "anybody who reaches {address} can read and write everything: insecure_no_auth is set"
         );
     }
-    if let Some(folder) = &config.data_dir {
+    if config.db_dsn.is_some() {
+        tracing::info!("keeping everything in the database that db_dsn names");
+    } else if let Some(folder) = &config.data_dir {
         tracing::info!("keeping everything in {}", folder.display());
     } else {
         tracing::info!("keeping nothing beyond this run: persistence is false");

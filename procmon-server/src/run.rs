@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::live::Live;
-use crate::store::{Limits, Place, Store};
+use crate::store::Store;
 use crate::{http, retention};
 
 /// For requests under way to end.
@@ -28,16 +28,8 @@ pub async fn run(
     clock: Clock,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let place = match &config.data_dir {
-        Some(folder) => Place::Directory(folder.clone()),
-        None => Place::Temporary(tempfile::tempdir().context("cannot create a temporary folder")?),
-    };
-    let limits = Limits {
-        samples: Some(config.retention),
-        events: Some(config.event_retention),
-        ..Limits::default()
-    };
-    let (store, writer) = Store::open_within(place, clock.clone(), limits).await?;
+    let place = config.place()?;
+    let (store, writer) = Store::open_within(place, clock.clone(), config.limits()).await?;
     let live = Arc::new(Live::new(clock.clone()));
     live.restore(&store)
         .await

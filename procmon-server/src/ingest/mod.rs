@@ -32,6 +32,11 @@ async fn commit(
 ) -> Result<Ack, Problem> {
     let append = to_append(entry, &mut prepared, place);
     app.store.append(append).await?;
+    if let Some(frame) = &prepared.batch.frame {
+        let taken_ms = frame.ts_ns.div_euclid(1_000_000);
+        app.store
+            .note_snapshot(&entry.agent_id, taken_ms, place.received_ms);
+    }
     let resync = {
         let mut host = entry.write();
         let had_key = prepared.batch.key;

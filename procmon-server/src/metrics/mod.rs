@@ -2,6 +2,7 @@
 //! older text format, as the client accepts.
 
 mod state;
+mod store;
 
 use std::time::Duration;
 

@@ -24,6 +24,7 @@ impl Collector for StateCollector {
         self.drops(&mut encoder)?;
         self.block_latency(&mut encoder)?;
         self.store(&mut encoder)?;
+        super::store::encode(&self.0.store, &mut encoder)?;
         gauge(
             &mut encoder,
             "open_streams",

@@ -11,6 +11,9 @@ pub enum StoreError {
     Closed,
     #[error("the database cannot be reached: {0}")]
     Unavailable(String),
+    /// This one must stop: what it knows of the database is no longer true.
+    #[error("another procmon-server has taken the database")]
+    Taken,
     #[error("slice {0} of the log is no longer kept")]
     Gone(u32),
     #[error("the store failed: {0}")]

@@ -10,6 +10,7 @@ pub mod history;
 mod log;
 mod part;
 mod position;
+mod postgres;
 mod queries;
 mod read;
 mod restore;
@@ -17,7 +18,10 @@ mod retention;
 mod segment_file;
 mod segment_queries;
 mod segment_row;
+mod sizes;
+mod snapshots;
 mod sqlite;
+mod stats;
 mod writer;
 
 pub use agents::{AgentRow, Door};
@@ -30,9 +34,11 @@ pub use restore::{Span, StoredBatch};
 pub use retention::{Expired, Limits};
 pub use segment_file::SegmentFile;
 pub use segment_row::{SegmentHead, SegmentRow};
-pub use writer::{Append, SLICE_MS, Writer, WriterStats};
+pub use snapshots::MAX_SNAPSHOTS;
+pub use stats::{Contents, StoreStats};
+pub use writer::{Append, SLICE_MS, Writer};
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -40,8 +46,11 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::clock::Clock;
-use catalog::Shelf;
+use catalog::{Catalog, Shelf};
 use engine::Engine;
+use postgres::Postgres;
+use procmon_common::config::Secret;
+use snapshots::Snapshots;
 use sqlite::Sqlite;
 
 /// The only tenant there is so far. Every row says whose it is from the first migration on.
@@ -55,20 +64,25 @@ const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub enum Place {
     Directory(PathBuf),
+    /// A PostgreSQL database; the text names it.
+    Database(Secret),
     /// Not kept beyond this run: a folder that is removed at the end, written without waiting for the disk.
     Temporary(tempfile::TempDir),
 }
 
 impl Place {
-    fn path(&self) -> &Path {
-        match self {
-            Self::Directory(path) => path,
-            Self::Temporary(folder) => folder.path(),
-        }
-    }
-
-    fn durable(&self) -> bool {
-        matches!(self, Self::Directory(_))
+    /// Opens what is there; the file, if any, keeps other servers away as long as it is open.
+    async fn open(&self) -> anyhow::Result<(Engine, Catalog, Option<std::fs::File>)> {
+        let (path, durable) = match self {
+            Self::Directory(path) => (path.as_path(), true),
+            Self::Temporary(folder) => (folder.path(), false),
+            Self::Database(dsn) => {
+                let (engine, catalog) = Postgres::open(dsn.expose()).await?;
+                return Ok((Engine::Postgres(Arc::new(engine)), catalog, None));
+            }
+        };
+        let (engine, catalog, lock) = Sqlite::open(path, durable).await?;
+        Ok((Engine::Sqlite(engine), catalog, Some(lock)))
     }
 }
 
@@ -79,13 +93,15 @@ pub struct Store {
     shelf: Arc<Shelf>,
     appends: mpsc::Sender<writer::Command>,
     newest: watch::Receiver<Position>,
-    stats: Arc<WriterStats>,
+    stats: Arc<StoreStats>,
     limits: Arc<Limits>,
+    /// Where only so many snapshots of a host are to be kept.
+    snapshots: Option<Arc<Snapshots>>,
     clock: Clock,
     /// One set of segments becomes visible at a time.
     publishing: Arc<Mutex<()>>,
     /// Free for another server with the last handle, and removed where nothing is to be kept.
-    _place: Arc<(Place, std::fs::File)>,
+    _place: Arc<(Place, Option<std::fs::File>)>,
 }
 
 impl Store {
@@ -100,15 +116,12 @@ impl Store {
         clock: Clock,
         limits: Limits,
     ) -> anyhow::Result<(Self, Writer)> {
-        let (engine, catalog, lock) = Sqlite::open(place.path(), place.durable()).await?;
+        let (engine, catalog, lock) = place.open().await?;
         // Whoever waits for it reads the log; a position that is passed over is therefore no loss.
         let (newest_sender, newest) = watch::channel(catalog.newest().await?);
-        let (engine, shelf) = (
-            Arc::new(Engine::Sqlite(engine)),
-            Arc::new(Shelf::new(catalog)),
-        );
+        let (engine, shelf) = (Arc::new(engine), Arc::new(Shelf::new(catalog)));
         let (appends, queue) = mpsc::channel(QUEUE_LENGTH);
-        let stats = Arc::new(WriterStats::default());
+        let stats = Arc::new(StoreStats::default());
         let writer = Writer::new(
             (Arc::clone(&engine), Arc::clone(&shelf)),
             limits.slice_ms(),
@@ -123,6 +136,7 @@ impl Store {
             appends,
             newest,
             stats,
+            snapshots: limits.snapshots.map(|kept| Arc::new(Snapshots::new(kept))),
             limits: Arc::new(limits),
             clock,
             publishing: Arc::default(),
@@ -158,7 +172,7 @@ impl Store {
         self.newest.clone()
     }
 
-    pub fn stats(&self) -> &WriterStats {
+    pub fn stats(&self) -> &StoreStats {
         &self.stats
     }
 

@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use super::StoreError;
 use super::log::{Head, LogBatch};
 use super::read::{EventPage, EventQuery, EventRow};
 use super::segment_row::SegmentColumns;
-use super::sqlite;
+use super::{StoreError, postgres, sqlite};
 
 #[derive(Debug)]
 pub(super) enum Part {
     Sqlite(sqlite::File),
+    Postgres(postgres::Table),
 }
 
 const BATCH: &str = "batch";
@@ -23,6 +23,9 @@ macro_rules! ask {
     ($part:expr, $table:ident, $module:ident::$function:ident($($argument:expr),*)) => {
         match $part {
             Part::Sqlite(file) => sqlite::$module::$function(&file.readers, $table, $($argument),*).await,
+            Part::Postgres(table) => {
+                postgres::$module::$function(&table.pool, &table.name, $($argument),*).await
+            }
         }
     };
 }
@@ -120,6 +123,7 @@ impl Part {
     pub(super) async fn bytes(&self) -> Result<u64, StoreError> {
         match self {
             Self::Sqlite(file) => Ok(file.bytes()),
+            Self::Postgres(table) => table.bytes().await,
         }
     }
 
@@ -127,12 +131,22 @@ impl Part {
     pub(super) async fn remove(&self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(file) => file.remove().await,
+            Self::Postgres(table) => table.remove().await,
+        }
+    }
+
+    /// The table, where it is one in a database.
+    pub(super) fn table_name(&self) -> Option<&str> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(table) => Some(&table.name),
         }
     }
 
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite(file) => file.readers.close().await,
+            Self::Postgres(_) => {}
         }
     }
 
@@ -142,7 +156,7 @@ impl Part {
         const CHECKPOINT_BYTES: u64 = 4 << 20;
         match self {
             Self::Sqlite(file) if file.log_bytes() > CHECKPOINT_BYTES => file.checkpoint().await,
-            Self::Sqlite(_) => Ok(()),
+            Self::Sqlite(_) | Self::Postgres(_) => Ok(()),
         }
     }
 }

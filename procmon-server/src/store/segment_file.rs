@@ -1,13 +1,15 @@
 //! Segments that are being written: beside the log, visible at once when they are published.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::agents::AgentEpoch;
 use super::catalog::{Catalog, Segments, SliceEnd};
-use super::engine::Engine;
+use super::engine::{Engine, table_names};
 use super::part::Part;
 use super::segment_row::SegmentRow;
-use super::{Store, StoreError, sqlite};
+use super::{Store, StoreError, postgres, sqlite};
 
 /// Segments of a stretch of the log that nobody sees yet. When it is dropped instead of published, nothing has happened.
 #[derive(Debug)]
@@ -29,6 +31,7 @@ pub(super) struct SegmentName {
 #[derive(Debug)]
 enum Writing {
     Sqlite(sqlite::SegmentWriter),
+    Postgres(postgres::SegmentWriter),
 }
 
 impl Store {
@@ -59,6 +62,7 @@ impl SegmentFile {
         }));
         match self.writing().await? {
             Writing::Sqlite(writer) => writer.put(&row).await,
+            Writing::Postgres(writer) => writer.put(&row).await,
         }
     }
 
@@ -66,6 +70,9 @@ impl SegmentFile {
         if self.writing.is_none() {
             self.writing = Some(match &*self.store.engine {
                 Engine::Sqlite(engine) => Writing::Sqlite(engine.begin_segments(self.name).await?),
+                Engine::Postgres(engine) => {
+                    Writing::Postgres(engine.begin_segments(self.name).await?)
+                }
             });
         }
         self.writing.as_mut().ok_or(StoreError::Closed)
@@ -77,17 +84,9 @@ impl SegmentFile {
         self.writing().await?;
         let store = self.store.clone();
         let _order = store.publishing.lock().await;
-        let before = store.shelf.view();
-        let ends = ends(&before, self.name).await?;
-        // First, so that a batch that comes again is known at every moment.
-        store.engine.save_epochs(&self.epochs).await?;
-        let (events, samples) = match self.writing.take() {
-            Some(Writing::Sqlite(writer)) => {
-                let (events, samples) = writer.publish(&ends).await?;
-                (Part::Sqlite(events), Part::Sqlite(samples))
-            }
-            None => return Err(StoreError::Closed),
-        };
+        let started = Instant::now();
+        let ends = ends(&store.shelf.view(), self.name).await?;
+        let (events, samples) = self.make_durable(&ends).await?;
         let name = self.name;
         let replaced = store.shelf.change(|catalog| {
             let replaced = take_replaced(catalog, name);
@@ -102,10 +101,40 @@ impl SegmentFile {
             catalog.segments.insert(name.first_slice, Arc::new(file));
             replaced
         });
-        drop(before);
         store.shelf.doom(replaced);
         store.shelf.sweep().await;
+        let nanos = started.elapsed().as_nanos() as u64;
+        store.stats.published.fetch_add(1, Ordering::Relaxed);
+        store
+            .stats
+            .publish_nanos
+            .fetch_add(nanos, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// From here on a restart finds the segments, and not what they replace.
+    async fn make_durable(&mut self, ends: &[SliceEnd]) -> Result<(Part, Part), StoreError> {
+        match self.writing.take() {
+            Some(Writing::Sqlite(writer)) => {
+                // First, so that a batch that comes again is known at every moment.
+                if let Engine::Sqlite(engine) = &*self.store.engine {
+                    engine.save_epochs(&self.epochs).await?;
+                }
+                let (events, samples) = writer.publish(ends).await?;
+                Ok((Part::Sqlite(events), Part::Sqlite(samples)))
+            }
+            Some(Writing::Postgres(writer)) => {
+                let mut catalog = Catalog::clone(&self.store.shelf.view());
+                let publication = postgres::Publication {
+                    ends,
+                    epochs: &self.epochs,
+                    replaced: table_names(&take_replaced(&mut catalog, self.name)),
+                };
+                let (events, samples) = writer.publish(publication).await?;
+                Ok((Part::Postgres(events), Part::Postgres(samples)))
+            }
+            None => Err(StoreError::Closed),
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use anyhow::bail;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,8 @@ use super::catalog::Shelf;
 use super::engine::Engine;
 use super::part::Part;
 use super::queries::{SPAN_KEY, SPAN_MORE};
-use super::{Position, StoreError, sqlite};
+use super::stats::StoreStats;
+use super::{Position, StoreError, postgres, sqlite};
 use crate::clock::Clock;
 
 /// Batches, and bytes, that share a commit at most.
@@ -52,17 +54,6 @@ pub(super) enum Command {
     Probe(Reply<()>),
 }
 
-/// Totals since start, for the metrics.
-#[derive(Debug, Default)]
-pub struct WriterStats {
-    pub commits: AtomicU64,
-    pub commit_nanos: AtomicU64,
-    pub batches: AtomicU64,
-    pub bytes: AtomicU64,
-    pub failures: AtomicU64,
-    pub(super) stopped: AtomicBool,
-}
-
 /// Owner of the connection that writes.
 #[derive(Debug)]
 pub struct Writer {
@@ -71,12 +62,16 @@ pub struct Writer {
     slice_ms: i64,
     queue: mpsc::Receiver<Command>,
     newest: watch::Sender<Position>,
-    stats: Arc<WriterStats>,
+    stats: Arc<StoreStats>,
     clock: Clock,
     open: Option<Open>,
     /// Batches whose commit failed, by agent: they may be stored all the same, in that slice. An agent sends one batch at a
     /// time, and that one again; so this is as long as the list of agents at most.
     unsure: HashMap<Arc<str>, (u64, u64, u32)>,
+    /// The last commit failed.
+    failing: bool,
+    /// Another server has the database.
+    taken: bool,
 }
 
 #[derive(Debug)]
@@ -91,6 +86,7 @@ struct Open {
 #[derive(Debug)]
 pub(super) enum Connection {
     Sqlite(SqliteConnection),
+    Postgres(postgres::SliceWriter),
 }
 
 impl Writer {
@@ -99,7 +95,7 @@ impl Writer {
         slice_ms: i64,
         queue: mpsc::Receiver<Command>,
         newest: watch::Sender<Position>,
-        stats: Arc<WriterStats>,
+        stats: Arc<StoreStats>,
         clock: Clock,
     ) -> Self {
         Self {
@@ -112,6 +108,8 @@ impl Writer {
             clock,
             open: None,
             unsure: HashMap::new(),
+            failing: false,
+            taken: false,
         }
     }
 
@@ -130,9 +128,15 @@ impl Writer {
                 Command::Append(append, reply) => self.write_group(append, reply).await,
                 Command::Probe(reply) => {
                     let outcome = self.probe().await;
-                    self.note(outcome.is_err());
+                    self.note(outcome.as_ref().err());
                     let _ = reply.send(outcome);
                 }
+            }
+            if self.taken {
+                bail!(
+                    "another procmon-server took the database while this one could not reach it; only one may use it, and \
+                     this one stops"
+                );
             }
         }
         self.stats.stopped.store(true, Ordering::Relaxed);
@@ -160,7 +164,7 @@ impl Writer {
         }
         let started = Instant::now();
         let outcome = self.commit(&group).await;
-        self.note(outcome.is_err());
+        self.note(outcome.as_ref().err());
         let nanos = started.elapsed().as_nanos() as u64;
         self.stats.commit_nanos.fetch_add(nanos, Ordering::Relaxed);
         self.stats.commits.fetch_add(1, Ordering::Relaxed);
@@ -199,16 +203,31 @@ impl Writer {
         }
     }
 
-    /// A connection that failed is not used again.
-    fn note(&mut self, failed: bool) {
-        if failed {
-            self.stats.failures.fetch_add(1, Ordering::Relaxed);
-            self.open = None;
+    /// Counts how a commit ended. A connection that failed is not used again.
+    fn note(&mut self, error: Option<&StoreError>) {
+        let failing = self.failing;
+        self.failing = error.is_some();
+        let Some(error) = error else {
+            if failing {
+                tracing::info!("batches are stored again");
+            }
+            return;
+        };
+        // Once, however many agents try in vain.
+        if !failing {
+            tracing::error!(%error, "batches cannot be stored; agents are told to send them again");
         }
+        self.stats.failures.fetch_add(1, Ordering::Relaxed);
+        self.open = None;
+        self.taken |= matches!(error, StoreError::Taken);
     }
 
     /// Stores a group; returns the slice and the row of each.
     async fn commit(&mut self, group: &[Append]) -> Result<Vec<(u32, i64)>, StoreError> {
+        if let Some(first) = group.first() {
+            // First of all, because it says at once when there is no database.
+            self.open_for(first.received_ms).await?;
+        }
         let stored = self.stored_before(group).await?;
         let new: Vec<&Append> = (group.iter().zip(&stored))
             .filter_map(|(append, place)| place.is_none().then_some(append))
@@ -285,6 +304,7 @@ impl Writer {
     }
 
     async fn open_slice(&self, stretch: i64) -> Result<Open, StoreError> {
+        self.engine.reach().await?;
         let number = match self.reusable(stretch).await? {
             Some(number) => number,
             None => self.create_next().await?,
@@ -324,18 +344,21 @@ impl Connection {
     async fn insert(&mut self, group: &[&Append]) -> Result<Vec<i64>, StoreError> {
         match self {
             Self::Sqlite(connection) => sqlite::insert(connection, group).await,
+            Self::Postgres(writer) => writer.insert(group).await,
         }
     }
 
     async fn probe(&mut self, now_ms: i64) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(connection) => sqlite::probe(connection, now_ms).await,
+            Self::Postgres(writer) => writer.probe(now_ms).await,
         }
     }
 
     async fn close(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(connection) => Ok(sqlx::Connection::close(connection).await?),
+            Self::Postgres(_) => Ok(()),
         }
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use procmon_server::store::{OPEN_SLICES, SLICE_MS, SegmentRow, Store};
 
-use crate::{START_MS, append, open};
+use crate::fixture::{Fixture, START_MS, append};
 
 /// A batch in each of so many slices.
-async fn fill(store: &Store, slices: std::ops::Range<u32>) {
+pub(crate) async fn fill(store: &Store, slices: std::ops::Range<u32>) {
     for number in slices {
         let received_ms = START_MS + i64::from(number) * SLICE_MS;
         let stored = store
@@ -39,14 +39,14 @@ fn row(slice: u32) -> SegmentRow {
     }
 }
 
-async fn compact(store: &Store, slice: u32) {
+pub(crate) async fn compact(store: &Store, slice: u32) {
     let mut file = store.begin_segments(1, slice, slice);
     file.put(row(slice)).await.expect("it is written");
     file.publish().await.expect("it is published");
 }
 
 /// First slice and samples of everything there is, oldest first.
-async fn samples(store: &Store) -> Vec<(u32, String)> {
+pub(crate) async fn samples(store: &Store) -> Vec<(u32, String)> {
     let heads = store.segments("a", i64::MIN, i64::MAX).await;
     let mut found = Vec::new();
     for head in heads.expect("it reads") {
@@ -57,10 +57,8 @@ async fn samples(store: &Store) -> Vec<(u32, String)> {
     found
 }
 
-#[tokio::test]
-async fn slices_close_behind_the_newest_and_are_replaced_at_once() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open(folder.path()).await;
+pub(crate) async fn slices_close_behind_the_newest_and_are_replaced_at_once(fixture: Fixture) {
+    let store = fixture.open().await;
     fill(&store, 0..OPEN_SLICES).await;
     assert_eq!(store.closed_slices(), Vec::<u32>::new());
     fill(&store, OPEN_SLICES..OPEN_SLICES + 2).await;
@@ -91,10 +89,8 @@ async fn slices_close_behind_the_newest_and_are_replaced_at_once() {
     assert_eq!(store.watermark("a", 1).await.expect("it reads"), Some(5));
 }
 
-#[tokio::test]
-async fn an_hour_replaces_its_slices_and_keeps_readers_under_way() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open(folder.path()).await;
+pub(crate) async fn an_hour_replaces_its_slices_and_keeps_readers_under_way(fixture: Fixture) {
+    let store = fixture.open().await;
     fill(&store, 0..OPEN_SLICES + 3).await;
     for slice in 1..=3 {
         compact(&store, slice).await;
@@ -119,14 +115,11 @@ async fn an_hour_replaces_its_slices_and_keeps_readers_under_way() {
     drop(heads);
     // What was held goes with the next sweep.
     store.expire_before(0, 0).await.expect("it expires");
-    let files = std::fs::read_dir(folder.path().join("segments")).expect("a folder");
-    assert_eq!(files.count(), 2);
+    assert_eq!(fixture.parts().len(), OPEN_SLICES as usize + 2);
 }
 
-#[tokio::test]
-async fn samples_go_before_events() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open(folder.path()).await;
+pub(crate) async fn samples_go_before_events(fixture: Fixture) {
+    let store = fixture.open().await;
     fill(&store, 0..OPEN_SLICES + 1).await;
     compact(&store, 1).await;
     let expired = store.expire_before(START_MS + 1, 0).await;
@@ -147,10 +140,52 @@ async fn samples_go_before_events() {
     assert_eq!(samples(&store).await, []);
 }
 
+pub(crate) async fn what_is_not_published_never_was(fixture: Fixture) {
+    let store = fixture.open().await;
+    fill(&store, 0..OPEN_SLICES + 1).await;
+    let before = fixture.parts();
+    let mut file = store.begin_segments(1, 1, 1);
+    file.put(row(1)).await.expect("it is written");
+    drop(file);
+    assert_eq!(store.closed_slices(), [1]);
+    compact(&store, 1).await;
+    assert_eq!(samples(&store).await.len(), 1);
+    drop(store);
+    let store = fixture.open().await;
+    assert_eq!(fixture.parts().len(), before.len() + 1);
+    assert_eq!(samples(&store).await.len(), 1);
+}
+
+pub(crate) async fn segments_are_there_after_a_restart(fixture: Fixture) {
+    let store = fixture.open().await;
+    fill(&store, 0..OPEN_SLICES + 2).await;
+    compact(&store, 1).await;
+    compact(&store, 2).await;
+    let before = store.segments("a", i64::MIN, i64::MAX).await;
+    let before = format!("{:?}", before.expect("it reads"));
+    store
+        .expire_before(START_MS + 1, 0)
+        .await
+        .expect("it expires");
+    drop(store);
+    let store = fixture.open().await;
+    assert_eq!(
+        samples(&store).await,
+        [(1, String::new()), (2, "samples of 2".to_owned())]
+    );
+    assert_eq!(store.watermark("a", 1).await.expect("it reads"), Some(5));
+    assert_eq!(store.view().segment_files(1)[1].0, 2, "{before}");
+    fill(&store, OPEN_SLICES + 2..OPEN_SLICES + 3).await;
+    assert_eq!(store.closed_slices(), [3]);
+}
+
 #[tokio::test]
 async fn what_a_crash_left_half_done_is_finished_or_undone() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open(folder.path()).await;
+    let fixture = Fixture::sqlite();
+    let Fixture::Sqlite(folder) = &fixture else {
+        unreachable!("it was just made")
+    };
+    let store = fixture.open().await;
     fill(&store, 0..OPEN_SLICES + 2).await;
     let slice = folder.path().join("slices/0000000001.db");
     let kept = std::fs::read(&slice).expect("a slice");
@@ -164,15 +199,15 @@ async fn what_a_crash_left_half_done_is_finished_or_undone() {
     std::fs::write(slice.with_extension("db-wal"), wal).expect("as before");
     let copy = tempfile::tempdir().expect("a folder");
     copy_folder(folder.path(), copy.path());
-    let store = open(copy.path()).await;
+    let copied = Fixture::Sqlite(copy);
+    let store = copied.open().await;
     assert_eq!(store.closed_slices(), [2]);
     assert_eq!(samples(&store).await, [(1, "samples of 1".to_owned())]);
-    assert!(!copy.path().join("slices/0000000001.db").exists());
-    let files = std::fs::read_dir(copy.path().join("segments")).expect("a folder");
-    assert_eq!(files.count(), 2);
+    let slices = OPEN_SLICES as usize + 1;
+    assert_eq!(copied.parts().len(), slices + 2, "{:?}", copied.parts());
 }
 
-fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+pub(crate) fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
     for entry in std::fs::read_dir(from).expect("a folder") {
         let entry = entry.expect("an entry");
         let target = to.join(entry.file_name());

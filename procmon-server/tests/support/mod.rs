@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
 pub(crate) mod binary;
+pub(crate) mod postgres;
 pub(crate) mod sampled;
 pub(crate) mod sse;
 
@@ -53,6 +54,10 @@ impl Server {
             data_dir: Some(folder.to_owned()),
             retention: 24 * HOUR,
             event_retention: 7 * 24 * HOUR,
+            db_dsn: None,
+            max_sample_bytes: None,
+            max_event_bytes: None,
+            max_snapshots: None,
         };
         let shutdown = CancellationToken::new();
         let run = procmon_server::run::run(config, listener, clock.clone(), shutdown.clone());

@@ -120,6 +120,17 @@ impl Sqlite {
         Ok(file::connect(&path, self.durable).await?)
     }
 
+    pub(super) async fn save_epochs(
+        &self,
+        epochs: &[super::agents::AgentEpoch],
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.agents.begin().await?;
+        for epoch in epochs {
+            agent_queries::save_epoch(&mut transaction, epoch).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
     pub(super) async fn begin_segments(
         &self,
         name: super::segment_file::SegmentName,

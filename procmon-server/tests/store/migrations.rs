@@ -1,0 +1,65 @@
+//! What earlier versions wrote opens, and keeps its data. `data/version-1` is a folder that a server before segments wrote and
+//! closed: slices of an hour, one agent of either way in, 21 and 3 batches, 48 events.
+
+use std::path::Path;
+
+use procmon_server::store::{EventQuery, OPEN_SLICES, Position, SLICE_MS};
+
+use crate::fixture::{Fixture, append_of};
+use crate::segments::copy_folder;
+
+const CURSOR_OF_OLDEST: &str = "AQAAAAEAAAAAAAAAAgAAAAA";
+const CURSOR_OF_NEWEST: &str = "AQAAAAEAAAAAAAAAGAAAAAM";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_version_1_keeps_its_data() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let written = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/store/data/version-1");
+    copy_folder(&written, folder.path());
+    let fixture = Fixture::Sqlite(folder);
+    let mut before = Vec::new();
+    // The second time everything is up to date.
+    for _ in 0..2 {
+        let store = fixture.open().await;
+        let agents = store.agents().await.expect("it reads");
+        let names: Vec<_> = agents.iter().map(|agent| &*agent.agent_id).collect();
+        assert_eq!(names, ["native-1", "upload-1"]);
+        let newest = Position::from_cursor(CURSOR_OF_NEWEST).expect("a cursor");
+        let oldest = Position::from_cursor(CURSOR_OF_OLDEST).expect("a cursor");
+        assert!(store.reaches(oldest) && store.reaches(newest));
+        let query = EventQuery::default();
+        let found = store.events_after(&query, oldest, 1000).await;
+        let found = found.expect("it reads");
+        let events = found.iter().flat_map(|stored| &stored.events);
+        assert_eq!(events.count(), 48);
+        let last = found.last().expect("some");
+        assert_eq!((last.slice, last.batch), (newest.slice, newest.batch));
+        let span = store.last_span("native-1").await.expect("it reads");
+        let span = span.expect("it is known");
+        assert_eq!((span.seq, span.batches.len()), (21, 21));
+        let stored = store.watermark("native-1", span.epoch).await;
+        assert_eq!(stored.expect("it reads"), Some(21));
+        if before.is_empty() {
+            before = found;
+        } else {
+            assert_eq!(format!("{before:?}"), format!("{found:?}"));
+        }
+        drop(store);
+    }
+    goes_on(&fixture, before[0].received_ms).await;
+}
+
+/// New slices follow, and the old one can be compacted.
+async fn goes_on(fixture: &Fixture, received_ms: i64) {
+    let store = fixture.open().await;
+    for number in 1..=i64::from(OPEN_SLICES) {
+        let later_ms = received_ms + number * SLICE_MS;
+        let append = append_of("native-1", 100 + number as u64, later_ms);
+        store.append(append).await.expect("it stores");
+    }
+    assert_eq!(store.closed_slices(), [1]);
+    let agents = store.slice_agents(1).await.expect("it reads");
+    assert_eq!(agents, ["native-1".into(), "upload-1".into()]);
+    let batches = store.slice_batches(1, "native-1", 0, 100).await;
+    assert_eq!(batches.expect("it reads").len(), 21);
+}

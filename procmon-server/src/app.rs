@@ -21,6 +21,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::clock::Clock;
+use crate::compaction::CompactionStats;
 use crate::error::Problem;
 use crate::host_check::host_check;
 use crate::live::Live;
@@ -48,6 +49,7 @@ pub struct Shared {
     pub live: Arc<Live>,
     pub clock: Clock,
     pub metrics: Metrics,
+    pub compaction: Arc<CompactionStats>,
     pub any_host: bool,
     /// Uploads that run to their end even when their client has gone.
     pub uploads: TaskTracker,
@@ -78,6 +80,7 @@ impl App {
             live,
             clock,
             metrics: Metrics::new(),
+            compaction: Arc::default(),
             any_host,
             uploads: TaskTracker::new(),
             shutdown,

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod batch;
 pub mod clock;
+pub mod compaction;
 pub mod config;
 pub mod error;
 pub mod events;

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::live::Live;
 use crate::store::Store;
-use crate::{http, retention};
+use crate::{compaction, http, retention};
 
 /// For requests under way to end.
 const REQUESTS_DEADLINE: Duration = Duration::from_secs(3);
@@ -43,6 +43,9 @@ pub async fn run(
     tasks.spawn(async move { ("writer", writer.run(writer_token).await) });
     let maintenance = retention::run(app.clone(), shutdown.clone());
     tasks.spawn(async move { ("maintenance", maintenance.await) });
+    let stats = Arc::clone(&app.compaction);
+    let compaction = compaction::run(app.store.clone(), stats, shutdown.clone());
+    tasks.spawn(async move { ("compaction", compaction.await) });
     let http = http::run(app.clone(), listener, shutdown.clone());
     tasks.spawn(async move { ("http", http.await) });
 

@@ -25,6 +25,7 @@ impl Collector for StateCollector {
         self.block_latency(&mut encoder)?;
         self.store(&mut encoder)?;
         super::store::encode(&self.0.store, &mut encoder)?;
+        super::compaction::encode(&self.0.compaction, &mut encoder)?;
         gauge(
             &mut encoder,
             "open_streams",

@@ -13,8 +13,10 @@ mod position;
 mod postgres;
 mod queries;
 mod read;
+mod read_segments;
 mod restore;
 mod retention;
+pub mod segment;
 mod segment_file;
 mod segment_queries;
 mod segment_row;
@@ -22,6 +24,7 @@ mod sizes;
 mod snapshots;
 mod sqlite;
 mod stats;
+mod temporary;
 mod writer;
 
 pub use agents::{AgentRow, Door};
@@ -71,6 +74,11 @@ pub enum Place {
 }
 
 impl Place {
+    /// For what is not kept beyond this run.
+    pub fn temporary() -> anyhow::Result<Self> {
+        temporary::place()
+    }
+
     /// Opens what is there; the file, if any, keeps other servers away as long as it is open.
     async fn open(&self) -> anyhow::Result<(Engine, Catalog, Option<std::fs::File>)> {
         let (path, durable) = match self {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::part::Part;
+use super::read_segments::{self, Edge, EventSource};
 use super::{Position, Store, StoreError, format};
 use crate::batch::Event;
 
@@ -47,7 +47,7 @@ pub(super) struct EventRow {
 }
 
 impl Store {
-    /// Batches with matching events at or before a position, newest first: at most `limit`, all of one slice, and where to
+    /// Batches with matching events at or before a position, newest first: at most `limit`, and where to
     /// go on. None when the log has no more.
     pub async fn events_before(
         &self,
@@ -55,30 +55,34 @@ impl Store {
         before: Position,
         limit: u32,
     ) -> Result<(Vec<StoredEvents>, Option<Position>), StoreError> {
-        let catalog = self.shelf.view();
-        for (number, part) in catalog.slices.range(..=before.slice).rev() {
-            let edge = if *number == before.slice {
+        let kept_since_ms = self.events_since_ms();
+        let sources = read_segments::sources(&self.shelf.view());
+        for source in sources.iter().rev() {
+            if !source.begins_by(before.slice) {
+                continue;
+            }
+            let edge = if before.slice <= source.last_slice() {
                 // Nothing of a batch is before its first event.
-                before.batch - i64::from(before.index == 0)
+                (before.slice, before.batch - i64::from(before.index == 0))
             } else {
-                i64::MAX
+                (source.last_slice(), i64::MAX)
             };
             let page = EventPage {
-                edge,
+                edge: edge.1,
                 newest_first: true,
                 limit,
-                kept_since_ms: self.events_since_ms(),
+                kept_since_ms,
             };
-            let found = select(*number, part, query, page).await?;
+            let found = select(source, query, ((0, i64::MIN), edge), page).await?;
             if let Some(oldest) = found.last() {
-                let next = Position::before_batch(*number, oldest.batch);
+                let next = Position::before_batch(oldest.slice, oldest.batch);
                 return Ok((found, Some(next)));
             }
         }
         Ok((Vec::new(), None))
     }
 
-    /// Batches with matching events at or after a position, oldest first: at most `limit`, all of one slice. The first may
+    /// Batches with matching events at or after a position, oldest first: at most `limit`. The first may
     /// also have events before the position.
     pub async fn events_after(
         &self,
@@ -86,21 +90,25 @@ impl Store {
         after: Position,
         limit: u32,
     ) -> Result<Vec<StoredEvents>, StoreError> {
-        let catalog = self.shelf.view();
-        for (number, part) in catalog.slices.range(after.slice..) {
-            let edge = if *number == after.slice {
+        let kept_since_ms = self.events_since_ms();
+        for source in read_segments::sources(&self.shelf.view()) {
+            if source.last_slice() < after.slice {
+                continue;
+            }
+            let edge = if source.begins_by(after.slice) {
                 // Of a batch that was read to its end there is nothing after.
-                after.batch + i64::from(after.index == u32::MAX)
+                let passed = i64::from(after.index == u32::MAX);
+                (after.slice, after.batch.saturating_add(passed))
             } else {
-                0
+                (0, 0)
             };
             let page = EventPage {
-                edge,
+                edge: edge.1,
                 newest_first: false,
                 limit,
-                kept_since_ms: self.events_since_ms(),
+                kept_since_ms,
             };
-            let found = select(*number, part, query, page).await?;
+            let found = select(&source, query, (edge, (u32::MAX, i64::MAX)), page).await?;
             if !found.is_empty() {
                 return Ok(found);
             }
@@ -119,13 +127,21 @@ impl Store {
 }
 
 async fn select(
-    slice: u32,
-    part: &Part,
+    source: &EventSource,
     query: &EventQuery,
+    range: (Edge, Edge),
     page: EventPage,
 ) -> Result<Vec<StoredEvents>, StoreError> {
-    let rows = part.events(query, page).await?;
-    Ok(rows.into_iter().map(|row| decode(slice, row)).collect())
+    match source {
+        EventSource::Slice(number, part) => {
+            let rows = part.events(query, page).await?;
+            Ok(rows.into_iter().map(|row| decode(*number, row)).collect())
+        }
+        EventSource::Segments(file) => {
+            let (newest_first, kept_since_ms) = (page.newest_first, page.kept_since_ms);
+            read_segments::select(file, query, range, newest_first, page.limit, kept_since_ms).await
+        }
+    }
 }
 
 fn decode(slice: u32, row: EventRow) -> StoredEvents {

@@ -5,11 +5,14 @@
 mod postgres;
 
 mod agents;
+mod compaction;
+mod compacted;
 mod engines;
 mod fixture;
 mod limits;
 mod log;
 mod migrations;
+mod others;
 mod segments;
 
 /// Makes a test of each case for each engine.
@@ -48,6 +51,9 @@ on_both! {
         what_is_not_published_never_was,
         segments_are_there_after_a_restart;
     limits: the_oldest_go_when_there_is_too_much;
+    compaction: what_is_compacted_says_the_same,
+        an_unreadable_batch_is_left_out_and_told;
     agents: what_agents_last_said_is_kept;
+    compacted: events_are_the_same_after_compaction;
     engines: one_server_at_a_time;
 }

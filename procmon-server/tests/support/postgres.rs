@@ -189,12 +189,19 @@ impl Cluster {
         format!("postgres://procmon@127.0.0.1:{}/{database}", self.port)
     }
 
+    /// A client of a database, which ends at the first error.
+    pub(crate) fn psql(&self, database: &str) -> Command {
+        let mut command = self.command("psql");
+        command
+            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d"])
+            .arg(format!("{}?connect_timeout=60", self.dsn(database)));
+        command
+    }
+
     /// Runs statements; returns what psql prints.
     pub(crate) fn sql(&self, database: &str, statements: &str) -> String {
         let done = self
-            .command("psql")
-            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d"])
-            .arg(format!("{}?connect_timeout=60", self.dsn(database)))
+            .psql(database)
             .args(["-c", statements])
             .output()
             .expect("psql runs");

@@ -2,7 +2,7 @@
 
 use super::FormatError;
 
-pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
+pub(in crate::store) fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -11,25 +11,25 @@ pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Small for small differences of either sign.
-pub(super) fn put_signed(out: &mut Vec<u8>, value: i64) {
+pub(in crate::store) fn put_signed(out: &mut Vec<u8>, value: i64) {
     put(out, ((value << 1) ^ (value >> 63)) as u64);
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a> {
+pub(in crate::store) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(in crate::store) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    pub(super) fn remaining(&self) -> usize {
+    pub(in crate::store) fn remaining(&self) -> usize {
         self.rest.len()
     }
 
-    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], FormatError> {
+    pub(in crate::store) fn take(&mut self, length: usize) -> Result<&'a [u8], FormatError> {
         let (taken, rest) = self
             .rest
             .split_at_checked(length)
@@ -38,11 +38,11 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, FormatError> {
+    pub(in crate::store) fn byte(&mut self) -> Result<u8, FormatError> {
         Ok(self.take(1)?[0])
     }
 
-    pub(super) fn number(&mut self) -> Result<u64, FormatError> {
+    pub(in crate::store) fn number(&mut self) -> Result<u64, FormatError> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -58,13 +58,13 @@ impl<'a> Reader<'a> {
         Err(FormatError::Overlong)
     }
 
-    pub(super) fn signed(&mut self) -> Result<i64, FormatError> {
+    pub(in crate::store) fn signed(&mut self) -> Result<i64, FormatError> {
         let value = self.number()?;
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
     /// A count of things that each take at least one more byte.
-    pub(super) fn count(&mut self) -> Result<usize, FormatError> {
+    pub(in crate::store) fn count(&mut self) -> Result<usize, FormatError> {
         let count = usize::try_from(self.number()?).map_err(|_| FormatError::Lengths)?;
         if count > self.remaining() {
             return Err(FormatError::Truncated);
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A count of bytes, and those bytes.
-    pub(super) fn block(&mut self) -> Result<Self, FormatError> {
+    pub(in crate::store) fn block(&mut self) -> Result<Self, FormatError> {
         let length = self.count()?;
         Ok(Self::new(self.take(length)?))
     }

@@ -48,7 +48,7 @@ fn store(plain: &[u8], content: &mut Vec<u8>) -> u64 {
     PLAIN
 }
 
-fn compress(plain: &[u8]) -> std::io::Result<Vec<u8>> {
+pub(in crate::store) fn compress(plain: &[u8]) -> std::io::Result<Vec<u8>> {
     COMPRESSOR.with_borrow_mut(|kept| match kept {
         Some(compressor) => compressor.compress(plain),
         None => kept
@@ -57,7 +57,7 @@ fn compress(plain: &[u8]) -> std::io::Result<Vec<u8>> {
     })
 }
 
-fn decompress(stored: &[u8], length: usize) -> std::io::Result<Vec<u8>> {
+pub(in crate::store) fn decompress(stored: &[u8], length: usize) -> std::io::Result<Vec<u8>> {
     DECOMPRESSOR.with_borrow_mut(|kept| match kept {
         Some(decompressor) => decompressor.decompress(stored, length),
         None => kept

@@ -10,13 +10,13 @@
 //! that only grows. Readers pass over sections, columns and kinds of events that they do not know, and take a column that
 //! is not there as unknown. Reading never panics and never trusts a length.
 
-mod bytes;
-mod container;
+pub(in crate::store) mod bytes;
+pub(in crate::store) mod container;
 mod decode;
 mod encode;
 mod encode_kinds;
-mod strings;
-mod table;
+pub(in crate::store) mod strings;
+pub(in crate::store) mod table;
 
 pub use decode::{SampleParts, decode, decode_events, decode_sample};
 pub use encode::encode;
@@ -190,4 +190,4 @@ pub enum FormatError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::store) mod tests;

@@ -7,24 +7,24 @@ use super::bytes::{Reader, put};
 
 /// Gives each distinct string a number, in order of first use.
 #[derive(Debug, Default)]
-pub(super) struct Interner<'a> {
+pub(in crate::store) struct Interner<'a> {
     numbers: HashMap<&'a [u8], u64, foldhash::fast::RandomState>,
     strings: Vec<&'a [u8]>,
 }
 
 impl<'a> Interner<'a> {
-    pub(super) fn intern(&mut self, string: &'a [u8]) -> u64 {
+    pub(in crate::store) fn intern(&mut self, string: &'a [u8]) -> u64 {
         *self.numbers.entry(string).or_insert_with(|| {
             self.strings.push(string);
             self.strings.len() as u64 - 1
         })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::store) fn is_empty(&self) -> bool {
         self.strings.is_empty()
     }
 
-    pub(super) fn finish(self) -> Vec<u8> {
+    pub(in crate::store) fn finish(self) -> Vec<u8> {
         let mut out = Vec::new();
         put(&mut out, self.strings.len() as u64);
         for string in &self.strings {
@@ -39,12 +39,12 @@ impl<'a> Interner<'a> {
 
 /// The strings by number.
 #[derive(Debug, Default)]
-pub(super) struct Strings<'a> {
+pub(in crate::store) struct Strings<'a> {
     strings: Vec<&'a [u8]>,
 }
 
 impl<'a> Strings<'a> {
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, FormatError> {
+    pub(in crate::store) fn read(bytes: &'a [u8]) -> Result<Self, FormatError> {
         if bytes.is_empty() {
             return Ok(Self::default());
         }
@@ -61,7 +61,7 @@ impl<'a> Strings<'a> {
         Ok(Self { strings })
     }
 
-    pub(super) fn bytes(&self, number: u64) -> Result<&'a [u8], FormatError> {
+    pub(in crate::store) fn bytes(&self, number: u64) -> Result<&'a [u8], FormatError> {
         usize::try_from(number)
             .ok()
             .and_then(|index| self.strings.get(index))
@@ -69,7 +69,7 @@ impl<'a> Strings<'a> {
             .ok_or(FormatError::Reference)
     }
 
-    pub(super) fn text(&self, number: u64) -> Result<Box<str>, FormatError> {
+    pub(in crate::store) fn text(&self, number: u64) -> Result<Box<str>, FormatError> {
         Ok(String::from_utf8_lossy(self.bytes(number)?).into())
     }
 }

@@ -5,13 +5,13 @@ use super::bytes::{Reader, put};
 
 /// Collects columns; each has one number per row.
 #[derive(Debug, Default)]
-pub(super) struct TableWriter {
+pub(in crate::store) struct TableWriter {
     columns: Vec<(u64, Vec<u8>, bool)>,
     rows: u64,
 }
 
 impl TableWriter {
-    pub(super) fn row(&mut self) -> RowWriter<'_> {
+    pub(in crate::store) fn row(&mut self) -> RowWriter<'_> {
         self.rows += 1;
         RowWriter {
             table: self,
@@ -19,12 +19,12 @@ impl TableWriter {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::store) fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
     /// A column of nothing but zeros is left out, but for the first, which bounds the number of rows.
-    pub(super) fn finish(self) -> Vec<u8> {
+    pub(in crate::store) fn finish(self) -> Vec<u8> {
         let kept: Vec<_> = self
             .columns
             .iter()
@@ -45,13 +45,13 @@ impl TableWriter {
 }
 
 /// Writes one row; the columns come in the same order in every row.
-pub(super) struct RowWriter<'a> {
+pub(in crate::store) struct RowWriter<'a> {
     table: &'a mut TableWriter,
     next: usize,
 }
 
 impl RowWriter<'_> {
-    pub(super) fn put(&mut self, id: u64, value: u64) -> &mut Self {
+    pub(in crate::store) fn put(&mut self, id: u64, value: u64) -> &mut Self {
         if self.next == self.table.columns.len() {
             self.table.columns.push((id, Vec::new(), false));
         }
@@ -64,25 +64,25 @@ impl RowWriter<'_> {
     }
 
     /// Value + 1, with 0 for unknown.
-    pub(super) fn put_known(&mut self, id: u64, value: Option<u64>) -> &mut Self {
+    pub(in crate::store) fn put_known(&mut self, id: u64, value: Option<u64>) -> &mut Self {
         self.put(id, value.map_or(0, |value| value.saturating_add(1)))
     }
 
-    pub(super) fn put_signed(&mut self, id: u64, value: i64) -> &mut Self {
+    pub(in crate::store) fn put_signed(&mut self, id: u64, value: i64) -> &mut Self {
         self.put(id, ((value << 1) ^ (value >> 63)) as u64)
     }
 }
 
 /// The columns of one table.
 #[derive(Debug)]
-pub(super) struct Table<'a> {
-    pub(super) rows: usize,
+pub(in crate::store) struct Table<'a> {
+    pub(in crate::store) rows: usize,
     columns: Vec<(u64, Reader<'a>)>,
 }
 
 impl<'a> Table<'a> {
     /// `first` is the column that is always there.
-    pub(super) fn read(bytes: &'a [u8], first: u64) -> Result<Self, FormatError> {
+    pub(in crate::store) fn read(bytes: &'a [u8], first: u64) -> Result<Self, FormatError> {
         let mut reader = Reader::new(bytes);
         let rows = reader.count()?;
         let count = reader.count()?;
@@ -97,7 +97,7 @@ impl<'a> Table<'a> {
         Ok(Self { rows, columns })
     }
 
-    pub(super) fn column(&self, id: u64) -> ColumnReader<'a> {
+    pub(in crate::store) fn column(&self, id: u64) -> ColumnReader<'a> {
         let found = self.columns.iter().find(|(known, _)| *known == id);
         ColumnReader {
             reader: found.map(|(_, column)| *column),
@@ -107,24 +107,24 @@ impl<'a> Table<'a> {
 
 /// The numbers of one column from the first row on; zeros where the column is not there.
 #[derive(Debug)]
-pub(super) struct ColumnReader<'a> {
+pub(in crate::store) struct ColumnReader<'a> {
     reader: Option<Reader<'a>>,
 }
 
 impl ColumnReader<'_> {
-    pub(super) fn next(&mut self) -> Result<u64, FormatError> {
+    pub(in crate::store) fn next(&mut self) -> Result<u64, FormatError> {
         self.reader.as_mut().map_or(Ok(0), Reader::number)
     }
 
-    pub(super) fn signed(&mut self) -> Result<i64, FormatError> {
+    pub(in crate::store) fn signed(&mut self) -> Result<i64, FormatError> {
         self.reader.as_mut().map_or(Ok(0), Reader::signed)
     }
 
-    pub(super) fn known(&mut self) -> Result<Option<u64>, FormatError> {
+    pub(in crate::store) fn known(&mut self) -> Result<Option<u64>, FormatError> {
         Ok(self.next()?.checked_sub(1))
     }
 
-    pub(super) fn known_u32(&mut self) -> Result<Option<u32>, FormatError> {
+    pub(in crate::store) fn known_u32(&mut self) -> Result<Option<u32>, FormatError> {
         Ok(self.known()?.and_then(|value| u32::try_from(value).ok()))
     }
 }

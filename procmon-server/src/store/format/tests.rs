@@ -202,7 +202,7 @@ fn block_latency() -> impl Strategy<Value = BlockLatency> {
     })
 }
 
-fn batch() -> impl Strategy<Value = Batch> {
+pub(in crate::store) fn batch() -> impl Strategy<Value = Batch> {
     let lives = proptest::collection::vec(life(), 1..6);
     let events =
         proptest::collection::vec((any::<i64>(), 0..8_usize, any::<bool>(), kind()), 0..12);

@@ -55,7 +55,7 @@ impl LifeSamples {
         }
     }
 
-    fn go_on(&mut self, later: Self) {
+    pub(in crate::store) fn go_on(&mut self, later: Self) {
         let resumed = u32::try_from(later.first).unwrap_or(u32::MAX);
         self.life = Arc::clone(&later.life);
         self.last = later.last;

@@ -3,6 +3,7 @@
 use super::replay::{Place, Replay};
 use super::{HostSamples, SampleQuery};
 use crate::store::format::{self, SampleParts};
+use crate::store::segment::Carried;
 use crate::store::{LogBatch, StoreError, View};
 
 /// Batches read at a time; between two such reads others have their turn.
@@ -12,7 +13,13 @@ const CLOCK_SLACK_MS: i64 = 10_000;
 
 /// What the log says. It is read from the last span of handles that began before the time asked for, because all before
 /// that was received before, too; and for as long as what comes is not after that time.
-pub(super) async fn samples(query: &SampleQuery, view: &View) -> Result<HostSamples, StoreError> {
+///
+/// Where the log has no such span it goes on from what the newest segment carries.
+pub(super) async fn samples(
+    query: &SampleQuery,
+    view: &View,
+    carried: impl Future<Output = Result<Option<Carried>, StoreError>>,
+) -> Result<HostSamples, StoreError> {
     let before_ms = query
         .from_ms
         .saturating_sub(query.clock_offset_ms)
@@ -20,6 +27,11 @@ pub(super) async fn samples(query: &SampleQuery, view: &View) -> Result<HostSamp
     let start = view.span_before(&query.agent_id, before_ms).await?;
     let (first_slice, first_batch) = start.unwrap_or((0, 0));
     let mut replay = Replay::new(query);
+    if start.is_none()
+        && let Some(carried) = carried.await?
+    {
+        replay.seed(&carried);
+    }
     for slice in view.slices() {
         if slice < first_slice {
             continue;

@@ -7,6 +7,7 @@
 mod join;
 mod log;
 mod replay;
+mod segmented;
 mod values;
 
 pub use values::Run;
@@ -89,10 +90,11 @@ impl Store {
     /// time asks for a part at a time.
     pub async fn samples(&self, query: &SampleQuery) -> Result<HostSamples, StoreError> {
         let view = self.view();
-        // Sources are joined in the order in which things were received. Segments hold what was received before the
-        // log begins: `joined.append(segment::decode_samples(…))` for each of them goes here.
-        let mut joined = HostSamples::default();
-        joined.append(log::samples(query, &view).await?);
+        // Sources are joined in the order in which things were received: segments hold what was received before the log
+        // begins.
+        let mut joined = self.segmented_samples(query, &view).await?;
+        let carried = self.carried(query, &view);
+        joined.append(log::samples(query, &view, carried).await?);
         Ok(joined)
     }
 }

@@ -10,6 +10,7 @@ use procmon_common::ids::ProcessId;
 
 use super::{HostSamples, LifeSamples, SampleQuery, UNKNOWN};
 use crate::batch::{Batch, Frame, Life};
+use crate::store::segment::Carried;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -79,6 +80,28 @@ impl<'q> Replay<'q> {
             touched: Vec::new(),
             untold: false,
             samples: HostSamples::default(),
+        }
+    }
+
+    /// Goes on where a segment ended, before any batch.
+    pub(super) fn seed(&mut self, carried: &Carried) {
+        (self.epoch, self.seq) = (carried.epoch, carried.seq);
+        self.synced = carried.synced;
+        self.await_key_frame = carried.await_key_frame;
+        for known in &carried.lives {
+            self.upsert(known.handle, &known.life);
+            let Some(track) = self
+                .handles
+                .get(&known.handle)
+                .map(|index| &mut self.tracks[*index])
+            else {
+                continue;
+            };
+            for (stored, column) in track.stored.iter_mut().zip(&self.query.columns) {
+                let value = known.values.get(*column);
+                *stored = value.map_or(0, |value| value.wrapping_add(1));
+            }
+            track.ports.clone_from(&known.ports);
         }
     }
 

@@ -1,0 +1,403 @@
+//! Lives as rows of numbers. Each row is written as the differences to another: the row before, or the earlier row of the
+//! same life (a process that executed something else, or was renamed).
+
+use std::sync::Arc;
+
+use procmon_common::ids::{ProcessId, Start};
+
+use super::SegmentError;
+use super::block::{Block, BlockWriter, Values};
+use super::strings::{ArgumentWriter, Arguments, WordWriter, Words};
+use crate::batch::{Credentials, Image, Life};
+
+/// Numbers of columns, for ever.
+mod column {
+    pub(super) const FLAGS: u64 = 1;
+    /// 0, or how many rows before this one the same life was written.
+    pub(super) const PRIOR: u64 = 2;
+    pub(super) const PID: u64 = 3;
+    pub(super) const STARTED_NS: u64 = 4;
+    pub(super) const START: u64 = 5;
+    pub(super) const BOOT: u64 = 6;
+    pub(super) const PPID: u64 = 7;
+    pub(super) const IMAGE_SEQ: u64 = 8;
+    pub(super) const NAME: u64 = 9;
+    pub(super) const EXE: u64 = 10;
+    /// How many arguments were first used after these; 0 for new ones.
+    pub(super) const ARGUMENTS: u64 = 11;
+    /// The true length of argv less that of what is kept.
+    pub(super) const ARGUMENTS_GROWN: u64 = 12;
+    pub(super) const UID: u64 = 13;
+    pub(super) const EUID: u64 = 14;
+    pub(super) const GID: u64 = 15;
+    /// Word + 1, 0 for none, here and below.
+    pub(super) const USERNAME: u64 = 16;
+    pub(super) const CGROUP: u64 = 17;
+    pub(super) const CONTAINER: u64 = 18;
+    pub(super) const SYSTEMD_UNIT: u64 = 19;
+    pub(super) const PID_NAMESPACE: u64 = 20;
+    pub(super) const NAMESPACE_PID: u64 = 21;
+}
+
+mod flag {
+    pub(super) const ID: u32 = 1;
+    pub(super) const UPLOADED: u32 = 1 << 1;
+    pub(super) const STARTED: u32 = 1 << 2;
+    pub(super) const IMAGE: u32 = 1 << 3;
+    pub(super) const CREDENTIALS: u32 = 1 << 4;
+    pub(super) const BASELINE: u32 = 1 << 5;
+    pub(super) const ARGUMENTS_CUT: u32 = 1 << 6;
+    pub(super) const PPID: u32 = 1 << 7;
+    pub(super) const UID: u32 = 1 << 8;
+    pub(super) const EUID: u32 = 1 << 9;
+    pub(super) const GID: u32 = 1 << 10;
+    pub(super) const PID_NAMESPACE: u32 = 1 << 11;
+    pub(super) const NAMESPACE_PID: u32 = 1 << 12;
+}
+
+pub(super) const PRIOR: u64 = column::PRIOR;
+const NANOS_PER_TICK: i64 = 10_000_000;
+
+/// A life in numbers; what is unknown is 0, and its flag says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LifeRow {
+    flags: u32,
+    pid: u32,
+    start: i64,
+    boot: u32,
+    started_ns: i64,
+    ppid: u32,
+    image_seq: u32,
+    pub(super) name: u32,
+    exe: u32,
+    pub(super) arguments: u32,
+    arguments_grown: i64,
+    uid: u32,
+    euid: u32,
+    gid: u32,
+    username: u32,
+    cgroup: u32,
+    container: u32,
+    systemd_unit: u32,
+    pid_namespace: u32,
+    namespace_pid: u32,
+}
+
+impl LifeRow {
+    /// Gives the life's strings their numbers.
+    pub(super) fn new(life: &Life, words: &mut WordWriter, arguments: &mut ArgumentWriter) -> Self {
+        let mut row = Self::default();
+        row.identity(life);
+        if let Some(image) = &life.image {
+            row.set(flag::IMAGE, true);
+            row.set(flag::ARGUMENTS_CUT, image.args_cut);
+            row.image_seq = image.seq;
+            row.name = words.number(&image.name);
+            row.exe = words.number(&image.exe);
+            row.arguments = arguments.number(&image.args);
+            row.arguments_grown = (image.args_bytes as i64).wrapping_sub(image.args.len() as i64);
+        }
+        let mut word =
+            |text: Option<&str>| text.map_or(0, |text| words.number(text.as_bytes()) + 1);
+        row.username = word(life.username());
+        row.cgroup = word(life.cgroup.as_deref());
+        row.container = word(life.container_id.as_deref());
+        row.systemd_unit = word(life.systemd_unit.as_deref());
+        if let Some(credentials) = &life.credentials {
+            row.set(flag::CREDENTIALS, true);
+            row.uid = row.known(flag::UID, credentials.uid);
+            row.euid = row.known(flag::EUID, credentials.euid);
+            row.gid = row.known(flag::GID, credentials.gid);
+        }
+        row.ppid = row.known(flag::PPID, life.ppid);
+        row.pid_namespace = row.known(flag::PID_NAMESPACE, life.pid_namespace);
+        row.namespace_pid = row.known(flag::NAMESPACE_PID, life.namespace_pid);
+        row
+    }
+
+    fn identity(&mut self, life: &Life) {
+        self.set(flag::BASELINE, life.baseline);
+        if let Some(started_ns) = life.started_ns {
+            self.set(flag::STARTED, true);
+            self.started_ns = started_ns;
+        }
+        let Some(id) = life.id else { return };
+        self.set(flag::ID, true);
+        self.pid = id.pid;
+        match id.start {
+            Start::Booted { ticks, boot } => {
+                self.start = ticks as i64;
+                self.boot = boot;
+            }
+            Start::Upload { first_seen_ms } => {
+                self.set(flag::UPLOADED, true);
+                self.start = first_seen_ms;
+            }
+        }
+    }
+
+    fn set(&mut self, flag: u32, set: bool) {
+        if set {
+            self.flags |= flag;
+        }
+    }
+
+    fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn known(&mut self, flag: u32, value: Option<u32>) -> u32 {
+        self.set(flag, value.is_some());
+        value.unwrap_or(0)
+    }
+
+    fn option(&self, flag: u32, value: u32) -> Option<u32> {
+        self.has(flag).then_some(value)
+    }
+
+    /// How far a pid lies before its own, if it is known.
+    fn before(&self, flag: u32, pid: u32) -> i64 {
+        if self.has(flag) {
+            difference(self.pid, pid)
+        } else {
+            0
+        }
+    }
+
+    pub(super) fn id(&self) -> Option<ProcessId> {
+        let start = if self.has(flag::UPLOADED) {
+            Start::Upload {
+                first_seen_ms: self.start,
+            }
+        } else {
+            Start::Booted {
+                ticks: self.start as u64,
+                boot: self.boot,
+            }
+        };
+        self.has(flag::ID).then_some(ProcessId {
+            pid: self.pid,
+            start,
+        })
+    }
+
+    pub(super) fn started_ns(&self) -> Option<i64> {
+        self.has(flag::STARTED).then_some(self.started_ns)
+    }
+
+    /// The life, with its strings.
+    pub(super) fn life(
+        &self,
+        words: &Words,
+        arguments: &Arguments<'_>,
+    ) -> Result<Arc<Life>, SegmentError> {
+        let text = |word: u32| word.checked_sub(1).map(|word| words.text(word)).transpose();
+        let image = if self.has(flag::IMAGE) {
+            let args = arguments.get(self.arguments)?;
+            Some(Image {
+                seq: self.image_seq,
+                name: words.bytes(self.name)?.into(),
+                exe: words.bytes(self.exe)?.into(),
+                args_bytes: (args.len() as i64).wrapping_add(self.arguments_grown) as u64,
+                args,
+                args_cut: self.has(flag::ARGUMENTS_CUT),
+            })
+        } else {
+            None
+        };
+        let username = text(self.username)?;
+        Ok(Arc::new(Life {
+            id: self.id(),
+            ppid: self.option(flag::PPID, self.ppid),
+            started_ns: self.started_ns(),
+            image,
+            credentials: self.has(flag::CREDENTIALS).then(|| Credentials {
+                uid: self.option(flag::UID, self.uid),
+                euid: self.option(flag::EUID, self.euid),
+                gid: self.option(flag::GID, self.gid),
+                username,
+            }),
+            cgroup: text(self.cgroup)?,
+            container_id: text(self.container)?,
+            systemd_unit: text(self.systemd_unit)?,
+            pid_namespace: self.option(flag::PID_NAMESPACE, self.pid_namespace),
+            namespace_pid: self.option(flag::NAMESPACE_PID, self.namespace_pid),
+            baseline: self.has(flag::BASELINE),
+        }))
+    }
+}
+
+/// Where the row that a row is compared with stands.
+fn reference(rows: &[LifeRow], prior: usize) -> Result<LifeRow, SegmentError> {
+    match (prior, rows.last()) {
+        (0, Some(last)) => Ok(*last),
+        (0, None) => Ok(LifeRow::default()),
+        (prior, _) => {
+            let index = rows.len().checked_sub(prior);
+            let found = index.and_then(|index| rows.get(index));
+            found.copied().ok_or(SegmentError::Reference)
+        }
+    }
+}
+
+/// When a life is likely to have started: `around_ns` for a new one where the writer knows a time near it.
+fn expected_start_ns(reference: &LifeRow, prior: usize, around_ns: Option<i64>) -> i64 {
+    match around_ns {
+        Some(around_ns) if prior == 0 => around_ns,
+        _ => reference.started_ns,
+    }
+}
+
+fn expected_ticks(reference: &LifeRow, started_ns: i64) -> i64 {
+    let later_ns = started_ns.wrapping_sub(reference.started_ns);
+    reference
+        .start
+        .wrapping_add(later_ns.div_euclid(NANOS_PER_TICK))
+}
+
+fn difference(value: u32, reference: u32) -> i64 {
+    i64::from(value) - i64::from(reference)
+}
+
+/// Adds a row to those before it. `known` is the number of arguments before those of this row were numbered.
+pub(super) fn write_row(
+    block: &mut BlockWriter,
+    rows: &mut Vec<LifeRow>,
+    row: LifeRow,
+    prior: usize,
+    around_ns: Option<i64>,
+    arguments_known: &mut u32,
+) {
+    use column as id;
+    // A prior row that is not there is a mistake of the writer; the first row's reference is then as good.
+    let base = reference(rows, prior).unwrap_or_default();
+    block.put(id::FLAGS, u64::from(row.flags));
+    block.put(id::PRIOR, prior as u64);
+    block.put_signed(id::PID, difference(row.pid, base.pid));
+    let expected_ns = expected_start_ns(&base, prior, around_ns);
+    let started_ns = if row.has(flag::STARTED) {
+        row.started_ns
+    } else {
+        expected_ns
+    };
+    block.put_signed(id::STARTED_NS, started_ns.wrapping_sub(expected_ns));
+    let ticks = expected_ticks(&base, started_ns);
+    block.put_signed(id::START, row.start.wrapping_sub(ticks));
+    block.put_signed(id::BOOT, difference(row.boot, base.boot));
+    block.put_signed(id::PPID, row.before(flag::PPID, row.ppid));
+    block.put(id::IMAGE_SEQ, u64::from(row.image_seq));
+    block.put(id::NAME, u64::from(row.name));
+    block.put(id::EXE, u64::from(row.exe));
+    if row.has(flag::IMAGE) {
+        let is_new = row.arguments >= *arguments_known;
+        *arguments_known = (*arguments_known).max(row.arguments + 1);
+        let back = *arguments_known - row.arguments;
+        block.put(id::ARGUMENTS, u64::from(if is_new { 0 } else { back }));
+    }
+    block.put_signed(id::ARGUMENTS_GROWN, row.arguments_grown);
+    block.put_signed(id::UID, difference(row.uid, base.uid));
+    block.put_signed(id::EUID, difference(row.euid, row.uid));
+    block.put_signed(id::GID, difference(row.gid, base.gid));
+    block.put(id::USERNAME, u64::from(row.username));
+    block.put(id::CGROUP, u64::from(row.cgroup));
+    block.put(id::CONTAINER, u64::from(row.container));
+    block.put(id::SYSTEMD_UNIT, u64::from(row.systemd_unit));
+    let namespace = difference(row.pid_namespace, base.pid_namespace);
+    block.put_signed(id::PID_NAMESPACE, namespace);
+    let within = row.before(flag::NAMESPACE_PID, row.namespace_pid);
+    block.put_signed(id::NAMESPACE_PID, within);
+    block.rows += 1;
+    rows.push(row);
+}
+
+/// Reads rows one after the other, as they were written.
+#[derive(Debug)]
+pub(super) struct LifeReader {
+    columns: [Values; 21],
+    pub(super) rows: Vec<LifeRow>,
+    arguments_known: u32,
+}
+
+impl LifeReader {
+    /// `arguments_known`: as the writer had it at the beginning of the block.
+    pub(super) fn new(block: &Block<'_>, arguments_known: u32) -> Result<Self, SegmentError> {
+        let mut columns = Vec::with_capacity(21);
+        for id in 1..=21 {
+            columns.push(block.column(id)?);
+        }
+        Ok(Self {
+            columns: columns.try_into().map_err(|_| SegmentError::Lengths)?,
+            rows: Vec::new(),
+            arguments_known,
+        })
+    }
+
+    fn next(&mut self, id: u64) -> Result<u64, SegmentError> {
+        self.columns[id as usize - 1].next()
+    }
+
+    fn signed(&mut self, id: u64) -> Result<i64, SegmentError> {
+        self.columns[id as usize - 1].signed()
+    }
+
+    fn near(&mut self, id: u64, base: u32) -> Result<u32, SegmentError> {
+        Ok(i64::from(base).wrapping_add(self.signed(id)?) as u32)
+    }
+
+    fn before(&mut self, id: u64, row: &LifeRow, flag: u32) -> Result<u32, SegmentError> {
+        let before = self.signed(id)?;
+        let value = i64::from(row.pid).wrapping_sub(before) as u32;
+        Ok(if row.has(flag) { value } else { 0 })
+    }
+
+    /// Reads a row; it is the last of `rows` then.
+    pub(super) fn read(&mut self, around_ns: Option<i64>) -> Result<(), SegmentError> {
+        use column as id;
+        let mut row = LifeRow {
+            flags: self.next(id::FLAGS)? as u32,
+            ..LifeRow::default()
+        };
+        let prior = usize::try_from(self.next(id::PRIOR)?).map_err(|_| SegmentError::Lengths)?;
+        let base = reference(&self.rows, prior)?;
+        row.pid = self.near(id::PID, base.pid)?;
+        let expected_ns = expected_start_ns(&base, prior, around_ns);
+        let started_ns = expected_ns.wrapping_add(self.signed(id::STARTED_NS)?);
+        let ticks = expected_ticks(&base, started_ns);
+        row.start = ticks.wrapping_add(self.signed(id::START)?);
+        if row.has(flag::STARTED) {
+            row.started_ns = started_ns;
+        }
+        row.boot = self.near(id::BOOT, base.boot)?;
+        row.ppid = self.before(id::PPID, &row, flag::PPID)?;
+        row.image_seq = self.next(id::IMAGE_SEQ)? as u32;
+        row.name = self.next(id::NAME)? as u32;
+        row.exe = self.next(id::EXE)? as u32;
+        if row.has(flag::IMAGE) {
+            row.arguments = self.arguments()?;
+        }
+        row.arguments_grown = self.signed(id::ARGUMENTS_GROWN)?;
+        row.uid = self.near(id::UID, base.uid)?;
+        row.euid = self.near(id::EUID, row.uid)?;
+        row.gid = self.near(id::GID, base.gid)?;
+        row.username = self.next(id::USERNAME)? as u32;
+        row.cgroup = self.next(id::CGROUP)? as u32;
+        row.container = self.next(id::CONTAINER)? as u32;
+        row.systemd_unit = self.next(id::SYSTEMD_UNIT)? as u32;
+        row.pid_namespace = self.near(id::PID_NAMESPACE, base.pid_namespace)?;
+        row.namespace_pid = self.before(id::NAMESPACE_PID, &row, flag::NAMESPACE_PID)?;
+        self.rows.push(row);
+        Ok(())
+    }
+
+    fn arguments(&mut self) -> Result<u32, SegmentError> {
+        let back = self.next(column::ARGUMENTS)?;
+        if back == 0 {
+            let number = self.arguments_known;
+            self.arguments_known = number.checked_add(1).ok_or(SegmentError::Reference)?;
+            return Ok(number);
+        }
+        let back = u32::try_from(back).map_err(|_| SegmentError::Reference)?;
+        let number = self.arguments_known.checked_sub(back);
+        number.ok_or(SegmentError::Reference)
+    }
+}

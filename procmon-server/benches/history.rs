@@ -18,7 +18,7 @@ const DAY_S: i64 = 86_400;
 const MANY: u32 = 5_000;
 const REQUESTS: usize = 20;
 /// For what was received to be compacted.
-const COMPACTION_PATIENCE: Duration = Duration::from_secs(120);
+const COMPACTION_PATIENCE: Duration = Duration::from_mins(2);
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -42,7 +42,7 @@ impl SampledHost {
         self.start_below(pid, 1)
     }
 
-    pub(crate) fn start_below(&mut self, pid: u32, ppid: u32) -> u32 {
+    pub(crate) fn start_below(&mut self, pid: u32, parent: u32) -> u32 {
         let handle = self.next_handle;
         self.next_handle += 1;
         let ticks = (self.agent.now_ns / 10_000_000) as u64;
@@ -51,7 +51,7 @@ impl SampledHost {
             pid,
             start_ticks: ticks,
             baseline: false,
-            ppid,
+            ppid: parent,
             ..process(pid, self.agent.now_ns)
         };
         self.processes.insert(handle, born.clone());

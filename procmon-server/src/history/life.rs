@@ -54,11 +54,11 @@ pub(super) async fn find(
     id: ProcessId,
 ) -> Result<Option<Found>, Problem> {
     let running = running(app, host, id);
-    let started_ns = running
+    let running_since_ms = running
         .as_ref()
         .and_then(|(life, _)| life.started_ns)
         .map(|ns| ns.div_euclid(1_000_000));
-    let began_ms = started_ns
+    let began_ms = running_since_ms
         .or_else(|| host.started_ms(id))
         .map_or(0, |ms| ms.saturating_sub(START_SLACK_MS));
     let whole = Range {

@@ -210,12 +210,12 @@ async fn gaps(
 
 /// The lives that were sampled in the range itself.
 fn lives(samples: &HostSamples, host: &PastHost, range: Range) -> Vec<LifeBody> {
-    let sampled = |life: &&LifeSamples| {
+    let within = |life: &&LifeSamples| {
         let last_ms = samples.sample_ms.get(life.last);
         last_ms.is_some_and(|last_ms| *last_ms >= range.from_ms)
     };
-    let sampled = samples.lives.iter().filter(sampled);
-    sampled
+    let shown = samples.lives.iter().filter(within);
+    shown
         .map(|life| LifeBody::new(samples, life, host.ahead_ms))
         .collect()
 }
@@ -309,15 +309,15 @@ pub(super) fn raw_points(
 
 /// Times between two samples of any of the lives that are too long to be the interval.
 fn silences(samples: &HostSamples, range: Range, now_ms: i64, silence_ms: i64) -> Vec<Range> {
-    let mut sampled = vec![false; samples.sample_ms.len()];
+    let mut taken = vec![false; samples.sample_ms.len()];
     for life in &samples.lives {
-        sampled[life.first..=life.last].fill(true);
+        taken[life.first..=life.last].fill(true);
     }
-    let times = samples.sample_ms.iter().zip(sampled);
+    let times = samples.sample_ms.iter().zip(taken);
     let mut holes = Vec::new();
     let mut from_ms = range.from_ms;
     let end_ms = range.to_ms.min(now_ms);
-    let seen = times.filter(|(_, sampled)| *sampled).map(|(ms, _)| *ms);
+    let seen = times.filter(|(_, taken)| *taken).map(|(ms, _)| *ms);
     for ms in seen.chain([end_ms]) {
         if ms.saturating_sub(from_ms) > silence_ms {
             holes.push(Range { from_ms, to_ms: ms });

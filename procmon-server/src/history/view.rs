@@ -141,7 +141,7 @@ impl ToSchema for PointBody {
 impl LifeBody {
     /// `ahead_ms`: how far the host's clock is ahead of the one to show.
     pub(super) fn new(samples: &HostSamples, life: &LifeSamples, ahead_ms: i64) -> Self {
-        let sampled = |index: usize| {
+        let time_of = |index: usize| {
             let ms = samples.sample_ms.get(index)?;
             Some(rfc3339_ms(ms.saturating_sub(ahead_ms)))
         };
@@ -150,8 +150,8 @@ impl LifeBody {
             process_id: described.id.map(|id| id.to_string()),
             name: described.name().map(lossy),
             start_time: described.started_ns.map(rfc3339_ns),
-            first_sample: sampled(life.first),
-            last_sample: sampled(life.last),
+            first_sample: time_of(life.first),
+            last_sample: time_of(life.last),
         }
     }
 }

@@ -27,10 +27,13 @@ pub(super) async fn samples(
     let start = view.span_before(&query.agent_id, before_ms).await?;
     let (first_slice, first_batch) = start.unwrap_or((0, 0));
     let mut replay = Replay::new(query);
-    if start.is_none()
-        && let Some(carried) = carried.await?
-    {
-        replay.seed(&carried);
+    if start.is_none() {
+        if begins_later(query, view).await? {
+            return Ok(replay.finish());
+        }
+        if let Some(carried) = carried.await? {
+            replay.seed(&carried);
+        }
     }
     for slice in view.slices() {
         if slice < first_slice {
@@ -58,23 +61,51 @@ pub(super) async fn samples(
     Ok(replay.finish())
 }
 
-/// Hands rows on; true when there is nothing to come that the query wants.
-fn take(query: &SampleQuery, replay: &mut Replay<'_>, rows: &[LogBatch], slice: u32) -> bool {
-    let parts = SampleParts {
+/// Whether the first sample that the log has of the agent is already later than what is asked for: then what a segment
+/// carries is not needed.
+async fn begins_later(query: &SampleQuery, view: &View) -> Result<bool, StoreError> {
+    const LOOK_AT: u32 = 32;
+    for slice in view.slices() {
+        let rows = view
+            .slice_batches(slice, &query.agent_id, 0, LOOK_AT)
+            .await?;
+        if rows.is_empty() {
+            continue;
+        }
+        let first = rows.iter().find_map(|row| {
+            let batch = format::decode_sample(&row.body, parts(query)).ok()?;
+            Some((row.received_ms, batch.frame?.ts_ns))
+        });
+        return Ok(first.is_some_and(|(received_ms, ts_ns)| is_later(query, received_ms, ts_ns)));
+    }
+    Ok(true)
+}
+
+fn parts(query: &SampleQuery) -> SampleParts<'_> {
+    SampleParts {
         columns: &query.columns,
         ports: query.ports,
         short_lived: query.short_lived,
-    };
+    }
+}
+
+/// Whether a sample, and all that comes after it, is later than what is asked for. One that was taken later may still come
+/// before one that was taken earlier, by a clock that was set back: so it must have been received later, too.
+fn is_later(query: &SampleQuery, received_ms: i64, ts_ns: i64) -> bool {
     let until_received_ms = query
         .to_ms
         .saturating_sub(query.clock_offset_ms)
         .saturating_add(CLOCK_SLACK_MS);
+    ts_ns.div_euclid(1_000_000) >= query.to_ms && received_ms > until_received_ms
+}
+
+/// Hands rows on; true when there is nothing to come that the query wants.
+fn take(query: &SampleQuery, replay: &mut Replay<'_>, rows: &[LogBatch], slice: u32) -> bool {
     for row in rows {
-        match format::decode_sample(&row.body, parts) {
+        match format::decode_sample(&row.body, parts(query)) {
             Ok(batch) => {
                 let sampled_ns = batch.frame.as_ref().map(|frame| frame.ts_ns);
-                let later = sampled_ns.is_some_and(|ns| ns.div_euclid(1_000_000) >= query.to_ms);
-                if later && row.received_ms > until_received_ms {
+                if sampled_ns.is_some_and(|ns| is_later(query, row.received_ms, ns)) {
                     return true;
                 }
                 let place = Place {

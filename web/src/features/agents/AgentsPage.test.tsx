@@ -24,7 +24,7 @@ const AGENT: Agent = {
   first_seen: new Date().toISOString(),
   events: {},
   labels: {},
-  coverage: { gaps: [] },
+  coverage: { gaps: [], windows: [] },
   interval_ms: 5000,
   effective_interval_ms: 5000,
   degraded: [],

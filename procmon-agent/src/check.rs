@@ -4,6 +4,7 @@ mod host;
 mod pins;
 mod server;
 mod spool;
+mod start;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -57,7 +58,14 @@ impl Finding {
 
 /// Prints the report. Succeeds when nothing failed; warnings are allowed.
 pub async fn run(config: &AgentConfig, probes: &[ProbeFinding]) -> anyhow::Result<ExitCode> {
-    let passed = report(config, probes, &mut std::io::stdout()).await?;
+    let mut text = Vec::new();
+    let passed = report(config, probes, &mut text).await?;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(&text).and_then(|()| out.flush()) {
+        // Whoever reads it has read enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        written => written?,
+    }
     Ok(if passed {
         ExitCode::SUCCESS
     } else {
@@ -74,6 +82,8 @@ async fn report(
     findings.extend(probe_findings(config.probe, probes));
     findings.push(configuration(config));
     findings.extend(token_in_sight(config));
+    findings.push(start::redaction(config));
+    findings.extend(start::listening(config));
     findings.extend(spool::findings(config));
     findings.extend(pins::findings(config));
     findings.push(server::finding(config).await);

@@ -18,10 +18,10 @@ use procmon_agent::watch::{Watch, WatchOptions};
 use procmon_agent::{reload, resume};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::{Id, JoinSet};
+use tokio::task::{Id, JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
-use crate::{capture_options, runtime, stop_signal};
+use crate::{block_on, capture_options, stop_signal};
 
 /// What only the start may open, ready to run.
 struct Started {
@@ -40,7 +40,7 @@ pub(crate) fn run(flags: &Flags, config: AgentConfig) -> Result<ExitCode> {
     let started = start(&config)?;
     let spool_is_own = privileges::writable_by_owner(&config.spool_dir);
     let privileges = give_up_privileges(&config, started.level, spool_is_own)?;
-    runtime()?.block_on(serve(started, flags.clone(), privileges))
+    block_on(serve(started, flags.clone(), privileges))
 }
 
 fn start(config: &Arc<AgentConfig>) -> Result<Started> {
@@ -113,6 +113,9 @@ pub(crate) fn give_up_privileges(
 }
 
 async fn serve(started: Started, flags: Flags, privileges: Option<Privileges>) -> Result<ExitCode> {
+    // With a limit of the size of files (`LimitFSIZE`) a write that exceeds it is to fail as on a full disk, and not to
+    // end the agent.
+    let _file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     let Started {
         watch,
         reader,
@@ -132,6 +135,8 @@ async fn serve(started: Started, flags: Flags, privileges: Option<Privileges>) -
 
     // The watch stops first, so that `ship` has its last batch to flush.
     let (stop_watch, stop_ship) = (CancellationToken::new(), CancellationToken::new());
+    // However this ends, the watch brings what it has seen to the spool.
+    let _stop = stop_watch.clone().drop_guard();
     let mut tasks = JoinSet::new();
     let watching = stop_watch.clone();
     let watch_task = tasks
@@ -183,7 +188,14 @@ async fn reload_on_hangup(
             () = shutdown.cancelled() => return Ok(()),
         }
         let running = Arc::clone(&configs.borrow());
-        let reloaded = match reload::reload(flags, &running, redactor) {
+        // On a thread of its own: a file may be a pipe that nobody writes to, or on a server that is away.
+        let (flags, redactor) = (flags.clone(), redactor.clone());
+        let reading = spawn_blocking(move || reload::reload(&flags, &running, &redactor));
+        let read = tokio::select! {
+            read = reading => read?,
+            () = shutdown.cancelled() => return Ok(()),
+        };
+        let reloaded = match read {
             Ok(reloaded) => reloaded,
             Err(error) => {
                 tracing::error!("SIGHUP: {error:#}. The configuration stays as it was");

@@ -2,9 +2,9 @@
 //! API. It needs no server.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use procmon_common::ids::{BootId, ProcessId};
 use procmon_common::wire;
 use serde_json::{Map, Value, json};
@@ -41,11 +41,14 @@ pub fn run(
         )?;
         source.expire(&mut table, stopping);
         for event in printer.events(table.take_changes()) {
-            if writeln!(out, "{event}").is_err() {
-                return Ok(());
+            if let Err(error) = writeln!(out, "{event}") {
+                return unless_unread(error);
             }
         }
-        if out.flush().is_err() || stopping {
+        if let Err(error) = out.flush() {
+            return unless_unread(error);
+        }
+        if stopping {
             return Ok(());
         }
         let now_lost = source.counters()?.lost().map(|(.., count)| count).sum();
@@ -60,6 +63,14 @@ pub fn run(
             source.wait(TICK);
         }
     }
+}
+
+/// A reader that has gone has read enough; a full disk is an error.
+fn unless_unread(error: std::io::Error) -> Result<()> {
+    if error.kind() == ErrorKind::BrokenPipe {
+        return Ok(());
+    }
+    Err(error).context("cannot write events")
 }
 
 /// Knows the processes that events name by their handles.

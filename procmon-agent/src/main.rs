@@ -50,12 +50,12 @@ fn start_log() {
 fn run(cli: &Cli) -> Result<ExitCode> {
     let config = AgentConfig::load(&cli.flags)?;
     match cli.command {
-        Some(Command::Check) => runtime()?.block_on(check::run(&config, &probe::assess())),
+        Some(Command::Check) => block_on(check::run(&config, &probe::assess())),
         Some(Command::Events) => {
             let (level, source) = start_events(&config)?;
             let redactor = Redactor::new(config.redact, config.redact_rules.as_deref())?;
             daemon::give_up_privileges(&config, level, true)?;
-            runtime()?.block_on(print_events(source, config.fork_events, redactor))
+            block_on(print_events(source, config.fork_events, redactor))
         }
         Some(Command::Top(flags)) => show_top(&config, flags),
         Some(Command::Unpin) => resume::unpin(&config.spool_dir),
@@ -63,11 +63,28 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     }
 }
 
-/// Starts threads: privileges are given up before.
-fn runtime() -> std::io::Result<Runtime> {
-    tokio::runtime::Builder::new_current_thread()
+/// What threads may still take when all is over, or has failed: what they have seen goes to the spool.
+const LAST_WORK: Duration = Duration::from_secs(5);
+
+/// Runs a future. Starts threads: privileges are given up before. A panic must not wait for them for ever, as the end of
+/// a runtime does.
+fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    struct Ending(Option<Runtime>);
+    impl Drop for Ending {
+        fn drop(&mut self) {
+            if let Some(runtime) = self.0.take() {
+                runtime.shutdown_timeout(LAST_WORK);
+            }
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
+        .build()?;
+    let ending = Ending(Some(runtime));
+    match &ending.0 {
+        Some(runtime) => runtime.block_on(future),
+        None => unreachable!("it is taken when it is dropped"),
+    }
 }
 
 /// A source that tells events.
@@ -103,7 +120,7 @@ fn show_top(config: &AgentConfig, flags: TopFlags) -> Result<ExitCode> {
     let redactor = Redactor::new(config.redact, config.redact_rules.as_deref())?;
     let shutdown = CancellationToken::new();
     let stopping = shutdown.clone();
-    runtime()?.block_on(until_signal(shutdown, move || {
+    block_on(until_signal(shutdown, move || {
         top::run(
             source,
             redactor,
@@ -161,4 +178,27 @@ async fn stop_signal() -> Result<&'static str> {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_does_not_wait_for_threads_that_never_end() {
+        let began = Instant::now();
+        let panicked = std::panic::catch_unwind(|| {
+            block_on(async {
+                tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_hours(1)));
+                tokio::task::yield_now().await;
+                panic!("on the main thread");
+                #[expect(unreachable_code, reason = "says what the future would return")]
+                Ok(())
+            })
+        });
+        assert!(panicked.is_err());
+        assert!(began.elapsed() < Duration::from_mins(5));
+    }
 }

@@ -32,6 +32,8 @@ use upkeep::Upkeep;
 const TICK: Duration = Duration::from_millis(100);
 /// While exits wait for their totals.
 const SHORT_TICK: Duration = Duration::from_millis(40);
+/// Between two batches of events alone. A request costs as much as a hundred events, and an event leaves within 200 ms.
+const SEND_SPACING: Duration = Duration::from_millis(150);
 /// A process is in /proc some microseconds before its record is in the ring.
 const RECORD_GRACE: Duration = Duration::from_millis(100);
 /// A batch is closed at this many events, or bytes of argv: it must fit into a request.
@@ -82,6 +84,7 @@ impl Watch {
         let current = Arc::clone(&config.borrow_and_update());
         let mut table = Table::new(current.fork_events, source.knows_totals());
         table.set_redactor(options.redactor.clone());
+        table.set_hears_execs(source.has_events());
         let (mut limits, mut upkeep) = (Limits::new(current.allowance()), Upkeep::new());
         let mut builder = BatchBuilder::new(options.speaker)?;
         let capture = source.ebpf();
@@ -133,6 +136,7 @@ impl Watch {
             self.vitals.ticked();
             if Instant::now() >= sample_due {
                 self.sample()?;
+                next_send = Instant::now() + SEND_SPACING;
                 sample_due = (sample_due + self.interval()).max(Instant::now());
             }
             self.reconfigure();
@@ -153,7 +157,7 @@ impl Watch {
                 })?;
             } else if is_due && (self.table.has_changes() || self.must_key()) {
                 self.send(Content::default())?;
-                next_send = Instant::now() + SHORT_TICK;
+                next_send = Instant::now() + SEND_SPACING;
             }
         }
         self.drain()?;

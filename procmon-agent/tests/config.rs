@@ -294,3 +294,9 @@ fn limits_in_a_file() {
         "{message}"
     );
 }
+
+#[test]
+fn a_file_without_an_end_is_refused() {
+    let error = resolve(&["--config", "/dev/zero"], &[], &host()).expect_err("endless");
+    assert!(error.contains("too long"), "{error}");
+}

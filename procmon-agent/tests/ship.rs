@@ -57,6 +57,13 @@ async fn stored_batches_are_acknowledged_in_order() {
 }
 
 #[tokio::test]
+async fn a_server_that_claims_batches_of_the_future_gets_them_all_the_same() {
+    let (server, _, dropped) = three_batches(&[Reply::Ahead]).await;
+    assert_eq!(server.stored(), [1, 2, 3]);
+    assert_eq!(dropped, []);
+}
+
+#[tokio::test]
 async fn a_resync_is_passed_on_once_until_a_key_batch_is_sent() {
     let folder = tempfile::tempdir().expect("folder");
     let server = Server::answering(&[

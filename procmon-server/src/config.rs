@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Parser, Subcommand};
 use procmon_common::config::{ByteSize, ConfigError, KeySet, Layers, Secret, Value};
 
@@ -170,9 +170,7 @@ impl Config {
         Ok(match (&self.db_dsn, &self.data_dir) {
             (Some(dsn), _) => Place::Database(dsn.clone()),
             (None, Some(folder)) => Place::Directory(folder.clone()),
-            (None, None) => {
-                Place::Temporary(tempfile::tempdir().context("cannot create a temporary folder")?)
-            }
+            (None, None) => Place::temporary()?,
         })
     }
 }

@@ -81,7 +81,8 @@ impl From<StoreError> for Problem {
             ),
             StoreError::Busy => Self::unavailable("the server's disk does not keep up; send again"),
             StoreError::Unavailable(reason) => {
-                tracing::error!(%reason, "the database cannot be reached");
+                // The writer says it once, not for each request.
+                tracing::debug!(%reason, "the database cannot be reached");
                 Self::unavailable("the server's database cannot be reached; send again")
             }
             StoreError::Gone(_) => {

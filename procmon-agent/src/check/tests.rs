@@ -205,3 +205,37 @@ fn a_spool_in_use_names_the_daemon() {
     );
     drop(open);
 }
+
+#[test]
+fn what_would_keep_the_daemon_from_starting_is_a_failure() {
+    let folder = tempfile::tempdir().expect("folder");
+    let rules = folder.path().join("rules.yaml");
+    let with_rules = || {
+        let flags = Flags {
+            redact_rules: Some(rules.clone()),
+            ..Flags::default()
+        };
+        start::redaction(&config(folder.path(), flags))
+    };
+    assert_eq!(with_rules().grade, Grade::Fail, "there is no file");
+    std::fs::write(&rules, "namez: [x]").expect("writes");
+    let finding = with_rules();
+    assert!(finding.grade == Grade::Fail && finding.text.contains("namez"));
+    std::fs::write(&rules, "names: [license-code]").expect("writes");
+    assert_eq!(with_rules().grade, Grade::Ok);
+
+    let listening = |address: String| {
+        let flags = Flags {
+            listen: Some(address),
+            ..Flags::default()
+        };
+        start::listening(&config(folder.path(), flags)).map(|finding| finding.grade)
+    };
+    assert_eq!(listening("off".to_owned()), None);
+    assert_eq!(listening("127.0.0.1:0".to_owned()), Some(Grade::Ok));
+    // Of no host: a block for documentation.
+    assert_eq!(listening("192.0.2.1:9101".to_owned()), Some(Grade::Fail));
+    let taken = TcpListener::bind("127.0.0.1:0").expect("binds");
+    let address = taken.local_addr().expect("bound").to_string();
+    assert_eq!(listening(address), Some(Grade::Warn));
+}

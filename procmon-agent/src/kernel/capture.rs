@@ -132,7 +132,7 @@ impl Capture {
         Ok(Self {
             ring: Ring::open(ring)?,
             iterator: None,
-            latencies: LatencyTable::new(latencies.try_into()?),
+            latencies: LatencyTable::new(latencies)?,
             counters: Counters::of(&mut ebpf, descriptors)?,
             continuity: None,
             inherited: Vec::new(),

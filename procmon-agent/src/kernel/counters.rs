@@ -8,8 +8,10 @@ use anyhow::{Context, Result};
 use aya::Ebpf;
 use aya::maps::{Array, Map, MapData, PerCpuArray, PerCpuHashMap};
 use aya::programs::ProgramFd;
+use aya::util::nr_cpus;
 use procmon_common::kernel::{COUNTERS, Comm, Counter, KINDS, Kind, LostKey};
 
+use super::batch_lookup::WholeMap;
 use super::program_info::recursion_misses;
 
 /// aya wants to know which types may be bytes.
@@ -78,7 +80,9 @@ impl KernelCounters {
 
 /// The maps of one version of the programs.
 pub(super) struct Counters {
-    counts: PerCpuArray<MapData, u64>,
+    counts: WholeMap,
+    cpus: usize,
+    slots: usize,
     lost_by: PerCpuHashMap<MapData, Key, u64>,
     told: Array<MapData, u64>,
     programs: Vec<(Kind, ProgramFd)>,
@@ -110,14 +114,18 @@ impl Counters {
     }
 
     fn new(counts: Map, lost_by: Map, told: Map, programs: Vec<(Kind, ProgramFd)>) -> Result<Self> {
+        let whole = WholeMap::of(&counts)?;
         let counts: PerCpuArray<MapData, u64> = counts.try_into()?;
+        let slots = counts.len() as usize;
         let told: Array<MapData, u64> = told.try_into()?;
         let base = (0..told.len())
             .map(|slot| told.get(&slot, 0))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            kinds: counts.len() as usize / COUNTERS.len(),
-            counts,
+            kinds: slots / COUNTERS.len(),
+            counts: whole,
+            cpus: nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?,
+            slots,
             lost_by: lost_by.try_into()?,
             told,
             programs,
@@ -173,14 +181,14 @@ impl Counters {
 
     /// In the layout of `TOLD`: the counters, then the skipped hooks by kind.
     fn figures(&self) -> Result<Vec<u64>> {
-        let mut figures = Vec::with_capacity(self.base.len());
-        for slot in 0..self.counts.len() {
-            figures.push(self.counts.get(&slot, 0)?.iter().sum());
-        }
-        figures.resize(figures.len() + self.kinds, 0);
-        let recursion = self.counts.len() as usize;
+        let mut figures = vec![0; self.slots + self.kinds];
+        self.counts.read(self.cpus, |slot: &u32, values: &[u64]| {
+            if let Some(figure) = figures.get_mut(*slot as usize) {
+                *figure = values.iter().sum();
+            }
+        })?;
         for (kind, program) in &self.programs {
-            if let Some(sum) = figures.get_mut(recursion + *kind as usize - 1) {
+            if let Some(sum) = figures.get_mut(self.slots + *kind as usize - 1) {
                 *sum += recursion_misses(program.as_fd())?;
             }
         }

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};
-use aya::maps::{HashMap as KernelMap, MapData};
+use aya::maps::{HashMap as KernelMap, Map, MapData};
 use foldhash::fast::RandomState;
 use procmon_common::kernel::{Latency, LatencyKey, LatencyScope};
+
+use super::batch_lookup::WholeMap;
 
 /// Readings without a new request after which an issuer's histogram makes room for others.
 const IDLE_READINGS: u32 = 60;
@@ -14,6 +16,7 @@ type KeyBytes = [u8; size_of::<LatencyKey>()];
 type LatencyBytes = [u8; size_of::<Latency>()];
 
 pub(super) struct LatencyTable {
+    whole: WholeMap,
     kernel: KernelMap<MapData, KeyBytes, LatencyBytes>,
     known: HashMap<LatencyKey, Known, RandomState>,
 }
@@ -25,31 +28,37 @@ struct Known {
 }
 
 impl LatencyTable {
-    pub(super) fn new(kernel: KernelMap<MapData, KeyBytes, LatencyBytes>) -> Self {
-        Self {
-            kernel,
+    pub(super) fn new(map: Map) -> Result<Self> {
+        Ok(Self {
+            whole: WholeMap::of(&map)?,
+            kernel: map.try_into()?,
             known: HashMap::default(),
-        }
+        })
     }
 
     pub(super) fn take(&mut self) -> Result<Vec<(LatencyKey, Latency)>> {
         let mut added = Vec::new();
         let mut idle = Vec::new();
-        for entry in &self.kernel {
-            let (key, now) = entry.context("cannot read the table of block latencies")?;
-            let key: LatencyKey = bytemuck::pod_read_unaligned(&key);
-            let now: Latency = bytemuck::pod_read_unaligned(&now);
-            let known = self.known.entry(key).or_default();
-            if now == known.told {
+        let known = &mut self.known;
+        let read = self.whole.read(1, |key: &LatencyKey, now: &[Latency]| {
+            let (key, Some(now)) = (*key, now.first()) else {
+                return;
+            };
+            let known = known.entry(key).or_default();
+            if *now == known.told {
                 known.idle += 1;
                 if known.idle >= IDLE_READINGS && key.scope != LatencyScope::Device as u32 {
                     idle.push(key);
                 }
             } else {
-                added.push((key, difference(&now, &known.told)));
-                *known = Known { told: now, idle: 0 };
+                added.push((key, difference(now, &known.told)));
+                *known = Known {
+                    told: *now,
+                    idle: 0,
+                };
             }
-        }
+        });
+        read.context("cannot read the table of block latencies")?;
         for key in idle {
             self.known.remove(&key);
             let bytes = bytemuck::bytes_of(&key).try_into()?;

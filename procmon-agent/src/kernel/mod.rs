@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+mod batch_lookup;
 pub mod btf;
 mod capture;
 mod classic;

@@ -2,7 +2,7 @@
 //! An argv can only become part of an image as [`RedactedArgs`], and only [`Redactor`] makes those.
 //!
 //! `rules` makes one automaton of all rules; `scan` looks at what it finds: names (`name`, `value`, `harmless`), commands (`tool`), URLs
-//! (`url`) and patterns. Time is linear in the length of argv. `word` knows arguments and shell words.
+//! (`url`) and patterns. `yaml` knows block scalars. Time is linear in the length of argv. `word` knows arguments and shell words.
 
 mod harmless;
 mod name;
@@ -13,6 +13,7 @@ mod tool;
 mod url;
 mod value;
 mod word;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! The form of a rule file, and the errors that say which rule is wrong and what to write instead.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -79,17 +81,17 @@ impl RuleFile {
     /// The built-in rules and those of a file.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let shown = path.display();
-        let size = std::fs::metadata(path)
+        // Read up to the limit: a device or a pipe tells no length.
+        let mut text = String::new();
+        File::open(path)
+            .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text))
             .with_context(|| {
                 format!("{shown}: cannot read the redaction rules; check redact_rules, or leave it out: built-in rules apply without it")
-            })?
-            .len();
+            })?;
         ensure!(
-            size <= MAX_FILE_BYTES,
-            "{shown}: {size} bytes are too many for redaction rules (at most {MAX_FILE_BYTES}); is it another file?"
+            text.len() as u64 <= MAX_FILE_BYTES,
+            "{shown}: too long for redaction rules (at most {MAX_FILE_BYTES} bytes); is it another file?"
         );
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("{shown}: cannot read the redaction rules"))?;
         let added = Self::parse(&text).with_context(|| shown.to_string())?;
         let mut rules = Self::builtin()?;
         rules.add(added);

@@ -23,6 +23,7 @@ pub(super) enum Anchor {
     QueryName,
     Command,
     Url,
+    Dsn,
     Pattern(usize),
 }
 
@@ -92,6 +93,9 @@ impl Rules {
         let patterns = compile_patterns(&file.patterns)?;
         let searched_patterns = anchors.patterns(&file.patterns);
         anchors.add("://".into(), Anchor::Url);
+        for network in ["@tcp(", "@unix("] {
+            anchors.add(network.into(), Anchor::Dsn);
+        }
         let searched = searched_patterns
             .iter()
             .map(|index| file.patterns[*index].regex.as_str());

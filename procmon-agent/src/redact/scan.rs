@@ -67,6 +67,11 @@ impl<'a> Scan<'a, '_> {
                 let place = url::password(self.args, at.end, self.arguments.current.end);
                 self.push(place, "url_password");
             }
+            Anchor::Dsn => {
+                let start = self.arguments.current.start.max(self.found_until);
+                let place = url::dsn_password(self.args, at.start, start);
+                self.push(place, "url_password");
+            }
             Anchor::Pattern(index) => self.pattern(&self.rules.patterns[index], &at),
         }
     }

@@ -132,6 +132,10 @@ fn option(
             Some(Value::Here(value)) => return (Some(value), None),
             None => {}
         }
+        // `-xw SECRET`: three letters at most, a longer word is an option of its own.
+        if text.len() <= 4 && ends_cluster(option, text) {
+            return (None, Some(Expected::Secret));
+        }
     }
     for option in &tool.user_options {
         match value_of(option, args, word) {

@@ -51,6 +51,19 @@ fn unescaped(url: &[u8], authority: usize) -> Option<&[u8]> {
     Some(&url[..at])
 }
 
+/// `user:SECRET@tcp(host:3306)/db`, as Go programs name databases. `at` is the place of the `@`.
+pub(super) fn dsn_password(args: &[u8], at: usize, start: usize) -> Option<Range<usize>> {
+    let start = start.max(at.saturating_sub(MAX_USERINFO_BYTES));
+    let apart = |byte: &u8| is_space(*byte) || is_quote(*byte);
+    let start = args[start..at]
+        .iter()
+        .rposition(apart)
+        .map_or(start, |last| start + last + 1);
+    let colon = start + args[start..at].iter().position(|byte| *byte == b':')?;
+    let is_url = args[colon..at].starts_with(b"://");
+    (!is_url && !is_harmless(&args[colon + 1..at])).then_some(colon + 1..at)
+}
+
 fn is_token(user: &[u8]) -> bool {
     user.len() >= TOKEN_FROM_BYTES
         && user.iter().any(u8::is_ascii_digit)

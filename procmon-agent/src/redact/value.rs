@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::harmless::{MAX_HARMLESS_BYTES, is_harmless};
 use super::name::is_name_byte;
 use super::word::{Arguments, argument_end, is_quote, is_space, skip_spaces, unquoted, word_end};
+use super::yaml;
 
 /// How far a separator is checked to be followed by `name=`.
 const LOOK_AHEAD_BYTES: usize = 64;
@@ -61,6 +62,11 @@ impl Text<'_> {
         (self.name.start > self.argument().start).then(|| self.args[self.name.start - 1])
     }
 
+    fn before_on_line(&self) -> &[u8] {
+        let before = &self.args[self.argument().start..self.name.start];
+        &before[before.len().saturating_sub(MAX_WORD_BYTES)..]
+    }
+
     fn is_option(&self) -> bool {
         self.args[self.name.start] == b'-'
     }
@@ -89,7 +95,10 @@ impl Text<'_> {
                 }
                 Some(self.after_equals(start))
             }
-            b':' if self.byte(at + 1) == Some(b'=') => Some(self.embedded(at + 2)),
+            b':' if self.byte(at + 1) == Some(b'=') => {
+                Some(self.embedded(skip_spaces(self.args, at + 2, limit.min(at + 4))))
+            }
+            b'>' if matches!(self.before_name(), Some(b'<' | b':')) => self.element(at + 1),
             b':' => self.after_colon(at + 1, closing > 0),
             _ => None,
         }
@@ -161,7 +170,12 @@ impl Text<'_> {
     fn embedded(&self, start: usize) -> Range<usize> {
         let limit = self.argument().end;
         if let Some(quoted) = self.quoted(start) {
-            return quoted;
+            let goes_on = self.is_script() && self.shell_word_goes_on(quoted.end + 1);
+            return if goes_on {
+                start..word_end(self.args, start, limit)
+            } else {
+                quoted
+            };
         }
         if self.args[start..limit].starts_with(b"$(") {
             return start..start;
@@ -173,7 +187,28 @@ impl Text<'_> {
         let end = (start..limit).find(ends).unwrap_or(limit);
         // The quote that ends it may be escaped.
         let escaped = end > start && end < limit && self.args[end - 1] == b'\\';
+        if escaped && is_space(self.args[end]) && self.is_script() {
+            return start..word_end(self.args, start, limit).max(end);
+        }
         start..end - usize::from(escaped)
+    }
+
+    /// What stands behind the quote that closes a value: `'a'\''b'` is one word of a shell.
+    fn shell_word_goes_on(&self, after: usize) -> bool {
+        self.byte(after).is_some_and(|byte| {
+            is_quote(byte) || byte.is_ascii_alphanumeric() || matches!(byte, b'\\' | b'$')
+        })
+    }
+
+    /// `<password>…</password>`.
+    fn element(&self, start: usize) -> Option<Range<usize>> {
+        let text = &self.args[start..self.argument().end];
+        let text = &text[..text
+            .iter()
+            .position(|byte| *byte == b'<')
+            .unwrap_or(text.len())];
+        let is_blank = text.iter().all(|byte| is_space(*byte));
+        (!is_blank).then(|| start..start + text.len())
     }
 
     /// `"…"`, `'…'` and `\"…\"`: what is inside.
@@ -213,13 +248,8 @@ impl Text<'_> {
             return Some(self.json_value(spaced));
         }
         let slashed = before == Some(b'/') && self.name.start == self.argument().start + 1;
-        let of_header = self.follows_header_option();
-        let begins = match before {
-            None => true,
-            Some(byte) => {
-                is_quote(byte) || matches!(byte, b'\n' | b'{' | b',') || of_header || slashed
-            }
-        };
+        let of_header = self.follows_header_option() || self.is_header();
+        let begins = of_header || slashed || yaml::begins_entry(self.before_on_line());
         if !begins || !(spaced > start || self.is_option() || of_header || slashed) {
             return None;
         }
@@ -232,7 +262,22 @@ impl Text<'_> {
         if let Some(quoted) = self.quoted(spaced) {
             return Some(quoted);
         }
+        if yaml::opens_block(&self.args[spaced..end]) {
+            let (start, name) = (self.argument().start, self.name.start);
+            return yaml::block(self.args, start..limit, name, end);
+        }
         Some(self.without_scheme(spaced..end))
+    }
+
+    /// `Authorization:…` and `X-Api-Key:…` as an argument of its own.
+    fn is_header(&self) -> bool {
+        let name = &self.args[self.name.clone()];
+        let begins = |start: &[u8]| {
+            name.get(..start.len())
+                .is_some_and(|text| text.eq_ignore_ascii_case(start))
+        };
+        self.before_name().is_none()
+            && (begins(b"x-") || begins(b"authorization") || begins(b"proxy-authorization"))
     }
 
     fn json_value(&self, start: usize) -> Range<usize> {

@@ -227,7 +227,14 @@ impl Shipping {
     }
 
     fn stored(&mut self, batch: &SpooledBatch, ack: &Ack) {
-        self.reader.ack(ack.epoch, ack.durable_seq);
+        // Batches of this run go out one after the other: a server that claims to have later ones cannot, and would
+        // have them dropped unsent. Of an earlier run it may well have more than was told.
+        let seq = if self.reader.is_of_this_run(ack.epoch) {
+            batch.seq
+        } else {
+            ack.durable_seq
+        };
+        self.reader.ack(ack.epoch, seq);
         self.state.enter(
             &Link::Connected,
             &self.target.server_url,

@@ -178,7 +178,12 @@ fn scan(path: &Path, index: u64, acked: Position, stats: &SpoolStats) -> (Segmen
             let torn = matches!(end, Found::Torn);
             report_cut(path, &segment, bytes, torn, stats);
         }
-        Err(error) => tracing::error!("cannot cut {} to its valid part: {error}", path.display()),
+        Err(error) => {
+            tracing::error!("cannot cut {} to its valid part: {error}", path.display());
+            // It is lost all the same: a full disk has no room to keep it aside.
+            let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
+            add_corrupt(path, &segment, bytes.saturating_sub(segment.len), stats);
+        }
     }
     (segment, taken_end)
 }
@@ -225,6 +230,10 @@ fn report_cut(path: &Path, segment: &Segment, bytes: u64, torn: bool, stats: &Sp
             path.with_extension("corrupt").display()
         );
     }
+    add_corrupt(path, segment, bytes, stats);
+}
+
+fn add_corrupt(path: &Path, segment: &Segment, bytes: u64, stats: &SpoolStats) {
     let modified_unix_ns = std::fs::metadata(path)
         .and_then(|metadata| metadata.modified())
         .ok()

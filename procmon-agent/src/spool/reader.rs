@@ -101,6 +101,11 @@ impl SpoolReader {
         }
     }
 
+    /// Whether batches of this epoch are still being written.
+    pub fn is_of_this_run(&self, epoch: u64) -> bool {
+        self.shared.state().own_epoch == Some(epoch)
+    }
+
     /// Sets the batch last given out aside, because the server will never take it, and counts it as lost.
     pub fn quarantine(&mut self) {
         let Some(batch) = self.held.clone() else {

@@ -83,6 +83,8 @@ pub(super) struct State {
     /// Up to here, the batches of this epoch are answered for.
     pub(super) done: Option<(u64, u64)>,
     pub(super) held: Option<Held>,
+    /// Of the batches that were appended since the spool was opened.
+    pub(super) own_epoch: Option<u64>,
     /// Batches that the disk does not have yet; they come after everything in `segments`.
     pub(super) memory: VecDeque<SpooledBatch>,
     /// The latest batches of the disk, without a gap up to its end.

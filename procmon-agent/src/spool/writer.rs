@@ -151,6 +151,7 @@ impl SpoolWriter {
     /// Puts a batch in the queue in memory, which gives up its oldest when it is full.
     fn push(&mut self, batch: SpooledBatch) {
         let mut state = self.shared.state();
+        state.own_epoch = Some(batch.epoch);
         state.memory.push_back(batch);
         while state.memory_bytes() > self.shared.options.memory_bytes {
             if let Some(loss) = state.drop_memory("spool_full") {

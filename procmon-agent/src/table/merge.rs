@@ -46,6 +46,8 @@ impl Table {
             }
             if sampled.identity.is_some() {
                 self.refresh_identity(sampled, sample.ts_boot_ns);
+            } else {
+                self.read_anew(sampled.pid);
             }
         }
         self.missed_ends(sample);

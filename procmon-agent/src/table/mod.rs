@@ -9,6 +9,7 @@ mod merge;
 mod notices;
 mod pending;
 mod process;
+mod read_anew;
 mod records;
 mod short_lived;
 #[cfg(test)]
@@ -73,6 +74,8 @@ pub struct Table {
     samples: u64,
     /// Whether exits tell what was used: then what no sample shows is known too.
     knows_totals: bool,
+    /// Whether programs that are executed are told; else a sample finds another one.
+    hears_execs: bool,
     redactor: Redactor,
     budget: Budget,
     /// Of the record that is being applied, where its ring outlives the agent.
@@ -95,6 +98,7 @@ impl Table {
             short_lives: ShortLives::default(),
             samples: 0,
             knows_totals,
+            hears_execs: true,
             redactor: Redactor::default(),
             budget: Budget::default(),
             place: None,
@@ -104,6 +108,10 @@ impl Table {
     /// Other rules than the built-in ones. Before the baseline: what is in the table stays as it is.
     pub fn set_redactor(&mut self, redactor: Redactor) {
         self.redactor = redactor;
+    }
+
+    pub fn set_hears_execs(&mut self, hears_execs: bool) {
+        self.hears_execs = hears_execs;
     }
 
     pub fn set_fork_events(&mut self, fork_events: bool) {

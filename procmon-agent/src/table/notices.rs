@@ -45,6 +45,7 @@ impl Table {
             Happened::Renamed(comm) => {
                 if let Some(process) = self.live.get_mut(&pid) {
                     process.image.name = Bytes::copy_from_slice(crate::decode::trim_comm(&comm));
+                    self.changes.processes.push(process.to_wire());
                 }
             }
         }
@@ -228,6 +229,7 @@ impl Table {
             && let Some(known) = process.credentials.take()
         {
             process.credentials = Some(change(known));
+            self.changes.processes.push(process.to_wire());
         }
     }
 }

@@ -68,6 +68,7 @@ impl Top {
     fn new(mut source: Source, redactor: Redactor) -> Result<Self> {
         let mut table = Table::new(false, source.knows_totals());
         table.set_redactor(redactor);
+        table.set_hears_execs(source.has_events());
         table.baseline()?;
         let iterator = source.ebpf_mut().and_then(Capture::take_iterator);
         Ok(Self {

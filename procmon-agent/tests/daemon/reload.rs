@@ -15,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("reload::interval_labels_and_limits", values),
         trial("reload::server_and_token_without_losing_an_event", target),
         trial("reload::a_bad_file_changes_nothing", bad),
+        trial("reload::a_pipe_that_nobody_writes_to_stops_nothing", pipe),
         trial("reload::rules_of_redaction", rules),
         trial("reload::what_waits_for_a_restart_is_named", waiting),
     ]
@@ -188,4 +189,25 @@ fn waiting() -> Result<()> {
         "spool_max_bytes, hardening changed too, and applies when the agent is restarted",
     )?;
     agent.stop().map(drop)
+}
+
+fn pipe() -> Result<()> {
+    let server = Server::start()?;
+    let agent = start(&server, "interval: 1s\n")?;
+    let path = agent.path("agent.yaml");
+    std::fs::remove_file(&path)?;
+    let made = std::process::Command::new("mkfifo").arg(&path).status()?;
+    ensure!(made.success(), "mkfifo: {made}");
+    agent.hang_up()?;
+    // It is answered, batches are shipped, and it ends when it is told to.
+    run_marked("while-the-file-is-a-pipe")?;
+    until("the event is shipped", || {
+        let seen = server.seen().args_of_execs();
+        Ok(seen
+            .iter()
+            .any(|args| args.contains("while-the-file-is-a-pipe")))
+    })?;
+    agent.metric("samples_total")?;
+    agent.stop()?;
+    Ok(())
 }

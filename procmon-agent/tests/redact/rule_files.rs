@@ -171,3 +171,9 @@ fn errors_say_where_and_what_to_write() {
         }
     }
 }
+
+#[test]
+fn a_file_without_an_end_is_refused() {
+    let error = Redactor::new(true, Some(std::path::Path::new("/dev/zero"))).expect_err("endless");
+    assert!(format!("{error:#}").contains("too long"), "{error:#}");
+}

@@ -20,6 +20,8 @@ pub(crate) enum Reply {
     RetryAfter(u16, &'static str),
     Text(&'static str),
     Resync,
+    /// Stored, and so are later ones, it says.
+    Ahead,
 }
 
 #[derive(Debug, Default)]
@@ -84,8 +86,12 @@ async fn take(
         .map(|value| value.to_str().expect("text").to_owned());
     let reply = script.replies.pop_front();
     let resync = matches!(reply, Some(Reply::Resync));
+    let durable_seq = match reply {
+        Some(Reply::Ahead) => u64::MAX,
+        _ => batch.seq,
+    };
     match reply {
-        None | Some(Reply::Resync) => {}
+        None | Some(Reply::Resync | Reply::Ahead) => {}
         Some(Reply::Status(code)) => return status(code).into_response(),
         Some(Reply::Text(text)) => return text.into_response(),
         Some(Reply::RetryAfter(code, value)) => {
@@ -101,7 +107,7 @@ async fn take(
     script.stored.push(id);
     axum::Json(Ack {
         epoch: batch.epoch,
-        durable_seq: batch.seq,
+        durable_seq,
         resync,
         received_unix_ms: 5_000_000_000_000,
     })

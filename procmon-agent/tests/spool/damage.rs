@@ -182,3 +182,28 @@ fn damage_under_the_reader_gives_up_the_rest_of_the_segment() {
         [("no_base", 1), ("spool_corrupt", 2)]
     );
 }
+
+#[test]
+fn a_damaged_part_that_cannot_be_set_aside_is_counted_all_the_same() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (mut writer, reader) = open(folder.path());
+    append(&mut writer, 1, 1, 1000);
+    drop((writer, reader));
+    let segment = fs::read_dir(folder.path())
+        .expect("lists")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|ending| ending == "seg"))
+        .expect("a segment");
+    let mut bytes = fs::read(&segment).expect("reads");
+    bytes.extend_from_slice(&[7; 500]);
+    fs::write(&segment, bytes).expect("writes");
+    // As on a disk without room: the file to keep it in cannot be made.
+    fs::create_dir(segment.with_extension("corrupt")).expect("a folder");
+    let (writer, mut reader) = open(folder.path());
+    assert_eq!(drain(&mut reader), run(1, 1..=1));
+    let losses = writer.stats().take_losses();
+    assert_eq!(
+        (losses[0].reason, losses[0].batches, losses[0].bytes),
+        ("spool_corrupt", 1, 500)
+    );
+}

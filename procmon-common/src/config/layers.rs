@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::value::key_text;
@@ -144,14 +146,26 @@ fn unsupported(place: &str) -> ConfigError {
     ConfigError(format!("{place}: not supported by this version; remove it"))
 }
 
+/// Far more than any configuration needs. The parser's time grows faster than a nested text does.
+const MAX_FILE_BYTES: u64 = 64 << 10;
+
 fn read_file(keys: &KeySet, path: &Path) -> Result<BTreeMap<String, Value>, ConfigError> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        ConfigError(format!(
-            "{shown}: cannot read the configuration file: {error}; check --config (and PROCMON_CONFIG), or leave it out: \
-             no file is required"
-        ))
-    })?;
+    // Read up to the limit: a device or a pipe tells no length.
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text))
+        .map_err(|error| {
+            ConfigError(format!(
+                "{shown}: cannot read the configuration file: {error}; check --config (and PROCMON_CONFIG), or leave it out: \
+                 no file is required"
+            ))
+        })?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(ConfigError(format!(
+            "{shown}: too long for a configuration file (at most {MAX_FILE_BYTES} bytes); is it another file?"
+        )));
+    }
     let root: serde_yaml_ng::Value = serde_yaml_ng::from_str(&text)
         .map_err(|error| ConfigError(format!("{shown}: not valid YAML: {error}")))?;
     let mapping = match root {

@@ -155,10 +155,14 @@ impl Shelf {
             *doomed = read;
             unread
         };
-        for part in unread {
+        let mut unread = unread.into_iter();
+        while let Some(part) = unread.next() {
             if let Err(error) = part.remove().await {
-                tracing::warn!(%error, "what is no longer needed cannot be removed; it is tried again");
+                // Whatever keeps this one keeps the others too: each try may take seconds.
+                tracing::warn!(%error, "what is no longer needed cannot be removed yet; it is tried again");
                 self.doom([part]);
+                self.doom(unread);
+                return;
             }
         }
     }

@@ -55,6 +55,14 @@ impl Engine {
         }
     }
 
+    /// Finds out whether the engine is there.
+    pub(super) async fn reach(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(engine) => engine.reach().await,
+        }
+    }
+
     /// Makes the slice that the log goes on in.
     pub(super) async fn create_slice(&self, number: u32) -> Result<Part, StoreError> {
         let failed = |error: anyhow::Error| match error.downcast::<sqlx::Error>() {

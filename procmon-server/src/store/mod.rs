@@ -24,6 +24,7 @@ mod sizes;
 mod snapshots;
 mod sqlite;
 mod stats;
+mod temporary;
 mod writer;
 
 pub use agents::{AgentRow, Door};
@@ -73,6 +74,11 @@ pub enum Place {
 }
 
 impl Place {
+    /// For what is not kept beyond this run.
+    pub fn temporary() -> anyhow::Result<Self> {
+        temporary::place()
+    }
+
     /// Opens what is there; the file, if any, keeps other servers away as long as it is open.
     async fn open(&self) -> anyhow::Result<(Engine, Catalog, Option<std::fs::File>)> {
         let (path, durable) = match self {

@@ -7,6 +7,9 @@ use super::part::Part;
 use super::segment::{self, ExitBounds, Wanted};
 use super::{EventQuery, StoreError, StoredEvents};
 
+/// Batches of a page at least: each page costs a look into the segment of every agent that may have some.
+const PAGE: u32 = 256;
+
 /// Something with events, by its first slice.
 #[derive(Clone, Debug)]
 pub(super) enum EventSource {
@@ -53,7 +56,8 @@ pub(super) async fn select(
     limit: u32,
     kept_since_ms: i64,
 ) -> Result<Vec<StoredEvents>, StoreError> {
-    let limit = limit as usize;
+    let limit = limit.max(PAGE) as usize;
+    let mut range = range;
     let mut found: Vec<StoredEvents> = Vec::new();
     for columns in file.events.event_heads(query, kept_since_ms).await? {
         let agent_id = columns.agent_id;
@@ -80,6 +84,15 @@ pub(super) async fn select(
         }
         if found.len() > limit.saturating_mul(2) {
             keep_first(&mut found, newest_first, limit);
+            // What is behind a full page is not wanted of the others either.
+            if let Some(last) = found.last() {
+                let edge = (last.slice, last.batch);
+                if newest_first {
+                    range.0 = range.0.max(edge);
+                } else {
+                    range.1 = range.1.min(edge);
+                }
+            }
         }
     }
     keep_first(&mut found, newest_first, limit);

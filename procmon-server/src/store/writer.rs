@@ -68,6 +68,8 @@ pub struct Writer {
     /// Batches whose commit failed, by agent: they may be stored all the same, in that slice. An agent sends one batch at a
     /// time, and that one again; so this is as long as the list of agents at most.
     unsure: HashMap<Arc<str>, (u64, u64, u32)>,
+    /// The last commit failed.
+    failing: bool,
     /// Another server has the database.
     taken: bool,
 }
@@ -106,6 +108,7 @@ impl Writer {
             clock,
             open: None,
             unsure: HashMap::new(),
+            failing: false,
             taken: false,
         }
     }
@@ -200,17 +203,31 @@ impl Writer {
         }
     }
 
-    /// A connection that failed is not used again.
+    /// Counts how a commit ended. A connection that failed is not used again.
     fn note(&mut self, error: Option<&StoreError>) {
-        if let Some(error) = error {
-            self.stats.failures.fetch_add(1, Ordering::Relaxed);
-            self.open = None;
-            self.taken |= matches!(error, StoreError::Taken);
+        let failing = self.failing;
+        self.failing = error.is_some();
+        let Some(error) = error else {
+            if failing {
+                tracing::info!("batches are stored again");
+            }
+            return;
+        };
+        // Once, however many agents try in vain.
+        if !failing {
+            tracing::error!(%error, "batches cannot be stored; agents are told to send them again");
         }
+        self.stats.failures.fetch_add(1, Ordering::Relaxed);
+        self.open = None;
+        self.taken |= matches!(error, StoreError::Taken);
     }
 
     /// Stores a group; returns the slice and the row of each.
     async fn commit(&mut self, group: &[Append]) -> Result<Vec<(u32, i64)>, StoreError> {
+        if let Some(first) = group.first() {
+            // First of all, because it says at once when there is no database.
+            self.open_for(first.received_ms).await?;
+        }
         let stored = self.stored_before(group).await?;
         let new: Vec<&Append> = (group.iter().zip(&stored))
             .filter_map(|(append, place)| place.is_none().then_some(append))
@@ -287,6 +304,7 @@ impl Writer {
     }
 
     async fn open_slice(&self, stretch: i64) -> Result<Open, StoreError> {
+        self.engine.reach().await?;
         let number = match self.reusable(stretch).await? {
             Some(number) => number,
             None => self.create_next().await?,

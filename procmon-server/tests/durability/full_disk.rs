@@ -6,16 +6,17 @@ use std::process::Command;
 use reqwest::StatusCode;
 
 use crate::support::binary::{ServerProcess, all_events};
+use crate::support::postgres::{Cluster, name_of};
 use crate::support::{FakeAgent, exited, problem};
 use procmon_common::wire::{self, Batch};
 
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn mount() -> Self {
+    fn mount(size: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=6m", "procmon-test"])
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "procmon-test"])
             .arg(folder.path())
             .status();
         assert!(
@@ -72,10 +73,30 @@ fn bulky(agent: &mut FakeAgent, pid: u32) -> Batch {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_and_recovers() {
-    let disk = SmallDisk::mount();
+    let disk = SmallDisk::mount("6m");
     let ballast = disk.path().join("ballast");
     std::fs::write(&ballast, vec![0; 3 << 20]).expect("there is room");
     let server = ServerProcess::start(&disk.path().join("data"), 0);
+    refuses_and_recovers(server, &ballast).await;
+}
+
+/// The disk of the data, not the one of PostgreSQL's own log: that one would stop the whole database.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_of_the_database_refuses_and_recovers() {
+    let cluster = Cluster::shared();
+    let disk = SmallDisk::mount("24m");
+    let ballast = disk.path().join("ballast");
+    std::fs::write(&ballast, vec![0; 4 << 20]).expect("there is room");
+    let dsn = cluster.database_in(disk.path());
+    let server = ServerProcess::start_with(&[("PROCMON_DB_DSN", &dsn)], 0);
+    refuses_and_recovers(server, &ballast).await;
+    cluster.sql(
+        "postgres",
+        &format!("drop database {} with (force)", name_of(&dsn)),
+    );
+}
+
+async fn refuses_and_recovers(server: ServerProcess, ballast: &Path) {
     let address = server.address.clone();
     let mut agent = FakeAgent::new("a");
     assert_eq!(
@@ -90,10 +111,12 @@ async fn a_full_disk_refuses_and_recovers() {
             assert_eq!(response.headers()["retry-after"], "2");
             let body = problem(response).await;
             assert_eq!(body["status"], 503, "{body}");
+            let detail = body["detail"].as_str().expect("text");
+            assert!(detail.contains("full"), "{body}");
             break batch;
         }
         lives += 1;
-        assert!(lives < 200, "the disk never filled");
+        assert!(lives < 1000, "the disk never filled");
     };
     let ready = crate::support::http_client()
         .get(format!("http://{address}/readyz"))
@@ -103,7 +126,7 @@ async fn a_full_disk_refuses_and_recovers() {
     println!("refused after {lives} lives; ready: {}", ready.status());
     // What was there can be read while the disk is full.
     assert_eq!(all_events(&address, "").await.len(), lives as usize * 2);
-    std::fs::remove_file(&ballast).expect("it is there");
+    std::fs::remove_file(ballast).expect("it is there");
     assert_eq!(post(&address, &refused).await.status(), StatusCode::OK);
     let ready = crate::support::http_client()
         .get(format!("http://{address}/readyz"))

@@ -3,5 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod database;
 mod full_disk;
 mod killed;
+mod load;

@@ -6,11 +6,13 @@ mod postgres;
 
 mod agents;
 mod compaction;
+mod compacted;
 mod engines;
 mod fixture;
 mod limits;
 mod log;
 mod migrations;
+mod others;
 mod segments;
 
 /// Makes a test of each case for each engine.
@@ -47,10 +49,12 @@ on_both! {
         an_hour_replaces_its_slices_and_keeps_readers_under_way,
         samples_go_before_events,
         what_is_not_published_never_was,
+        what_is_replaced_is_gone_after_a_kill,
         segments_are_there_after_a_restart;
     limits: the_oldest_go_when_there_is_too_much;
     compaction: what_is_compacted_says_the_same,
         an_unreadable_batch_is_left_out_and_told;
     agents: what_agents_last_said_is_kept;
+    compacted: events_are_the_same_after_compaction;
     engines: one_server_at_a_time;
 }

@@ -179,6 +179,42 @@ pub(crate) async fn segments_are_there_after_a_restart(fixture: Fixture) {
     assert_eq!(store.closed_slices(), [3]);
 }
 
+/// A reader kept what was replaced from being removed until the server was killed.
+pub(crate) async fn what_is_replaced_is_gone_after_a_kill(fixture: Fixture) {
+    let store = fixture.open().await;
+    fill(&store, 0..OPEN_SLICES + 3).await;
+    let mut views = vec![store.view()];
+    for slice in 1..=3 {
+        compact(&store, slice).await;
+        views.push(store.view());
+    }
+    let mut hour = store.begin_segments(2, 1, 2);
+    let merged = SegmentRow {
+        level: 2,
+        last_slice: 2,
+        ..row(1)
+    };
+    hour.put(merged).await.expect("it is written");
+    hour.publish().await.expect("it is published");
+    store
+        .expire_before(START_MS + 2 * SLICE_MS + 1, 0)
+        .await
+        .expect("it expires");
+    // Three slices, two segments of one slice, and the samples of all that is left.
+    assert_eq!(store.contents().leaving, 3 + 2 * 2 + 2);
+    drop(store);
+    let store = fixture.open().await;
+    assert_eq!(
+        samples(&store).await,
+        [(1, String::new()), (3, String::new())]
+    );
+    assert_eq!(store.closed_slices(), Vec::<u32>::new());
+    if let Fixture::Postgres(..) = fixture {
+        assert_eq!(fixture.parts().len(), OPEN_SLICES as usize + 2);
+    }
+    drop(views);
+}
+
 #[tokio::test]
 async fn what_a_crash_left_half_done_is_finished_or_undone() {
     let fixture = Fixture::sqlite();

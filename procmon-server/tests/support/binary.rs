@@ -13,10 +13,15 @@ pub(crate) struct ServerProcess {
 impl ServerProcess {
     /// Starts it and waits until it listens. Port 0 takes any.
     pub(crate) fn start(folder: &Path, port: u16) -> Self {
+        let folder = folder.to_str().expect("a path in UTF-8");
+        Self::start_with(&[("PROCMON_DATA_DIR", folder)], port)
+    }
+
+    /// As [`Self::start`], with variables that say where to store.
+    pub(crate) fn start_with(variables: &[(&str, &str)], port: u16) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_procmon-server"))
             .args(["--bind-addr", &format!("127.0.0.1:{port}")])
-            .arg("--data-dir")
-            .arg(folder)
+            .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the server's binary");
@@ -57,6 +62,11 @@ impl ServerProcess {
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");
+    }
+
+    /// Waits until it ends by itself; its exit code.
+    pub(crate) fn wait(mut self) -> Option<i32> {
+        self.child.wait().expect("it ends").code()
     }
 
     /// SIGTERM; the exit code and how long it took.

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
 pub(crate) mod binary;
+pub(crate) mod postgres;
 pub(crate) mod sampled;
 pub(crate) mod sse;
 

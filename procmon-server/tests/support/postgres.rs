@@ -163,16 +163,45 @@ impl Cluster {
         self.dsn(&name)
     }
 
+    /// A database whose data is in a folder of its own.
+    pub(crate) fn database_in(&self, folder: &Path) -> String {
+        if let Some((uid, gid)) = self.user {
+            chown(folder, Some(uid), Some(gid)).expect("a folder to give away");
+        }
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        let place = folder.join("tablespace");
+        std::fs::create_dir(&place).expect("a folder");
+        if let Some((uid, gid)) = self.user {
+            chown(&place, Some(uid), Some(gid)).expect("a folder to give away");
+        }
+        let place = place.display();
+        self.sql(
+            "postgres",
+            &format!("create tablespace small_{number} location '{place}'"),
+        );
+        let name = format!("test_{number}");
+        let made = format!("create database {name} tablespace small_{number}");
+        self.sql("postgres", &made);
+        self.dsn(&name)
+    }
+
     pub(crate) fn dsn(&self, database: &str) -> String {
         format!("postgres://procmon@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// A client of a database, which ends at the first error.
+    pub(crate) fn psql(&self, database: &str) -> Command {
+        let mut command = self.command("psql");
+        command
+            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d"])
+            .arg(format!("{}?connect_timeout=60", self.dsn(database)));
+        command
     }
 
     /// Runs statements; returns what psql prints.
     pub(crate) fn sql(&self, database: &str, statements: &str) -> String {
         let done = self
-            .command("psql")
-            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d"])
-            .arg(format!("{}?connect_timeout=60", self.dsn(database)))
+            .psql(database)
             .args(["-c", statements])
             .output()
             .expect("psql runs");

@@ -57,6 +57,18 @@ pub(crate) fn ensure(programs: &[Program]) -> Result<()> {
     ensure_packages(&missing)
 }
 
+/// Makes sure that the tests can start a PostgreSQL of their own. Debian keeps its programs beside the path.
+pub(crate) fn ensure_postgres() -> Result<()> {
+    let packaged = std::fs::read_dir("/usr/lib/postgresql");
+    let mut packaged = packaged.into_iter().flatten().flatten();
+    if find("initdb").is_some()
+        || packaged.any(|version| version.path().join("bin/initdb").exists())
+    {
+        return Ok(());
+    }
+    ensure_packages(&["postgresql"])
+}
+
 /// Makes sure that Node and npm are there and new enough.
 pub(crate) fn ensure_node() -> Result<()> {
     ensure(&[program("node", "nodejs"), program("npm", "npm")])?;

@@ -138,6 +138,12 @@ fn a_child_is_its_parent_s_copy() {
         11 * SECOND,
         Happened::Renamed(*b"worker\0\0\0\0\0\0\0\0\0\0"),
     );
+    let told = table.take_changes().processes;
+    let last = told.last().expect("changes are told");
+    let image = last.image.as_ref().expect("an image");
+    assert_eq!((last.pid, &image.name[..]), (PARENT, &b"worker"[..]));
+    let credentials = last.credentials.as_ref().expect("credentials");
+    assert_eq!((credentials.uid, credentials.gid), (33, 35));
     fork(&mut table, CHILD, 20 * SECOND, None);
     let child = table.get(CHILD).expect("a child");
     let credentials = child.credentials.clone().expect("the parent's");

@@ -50,7 +50,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Connections besides the one that writes. More requests wait for their turn, and after the time are told to retry.
 const CONNECTIONS: u32 = 8;
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
 pub(super) struct Postgres {
@@ -129,6 +129,15 @@ impl Postgres {
         };
         self.owner.run(self, create).await?;
         Ok(Part::Postgres(self.table(name)))
+    }
+
+    /// Has the lock, or gets it back.
+    pub(super) async fn reach(&self) -> Result<(), StoreError> {
+        let ask = async |connection: &mut PgConnection| {
+            sqlx::query("select 1").execute(connection).await?;
+            Ok(())
+        };
+        self.owner.run(self, ask).await
     }
 
     pub(super) async fn writer(self: &Arc<Self>, number: u32) -> Result<SliceWriter, StoreError> {

@@ -7,8 +7,10 @@ use anyhow::Result;
 
 use crate::process_cost::cpu_ns;
 
-/// How long a program is watched doing nothing.
-const IDLE: Duration = Duration::from_secs(5);
+/// How often, and how long each time, a program is watched doing nothing. The cheapest time counts: others of this machine
+/// start processes too, which are work for whoever watches it.
+const IDLE_WATCHES: u32 = 5;
+const IDLE_WATCH: Duration = Duration::from_secs(2);
 
 pub(super) struct Meter {
     pid: u32,
@@ -20,14 +22,19 @@ pub(super) struct Meter {
 impl Meter {
     /// Watches the idle program for some seconds; the load may start when it returns.
     pub(super) fn start(pid: u32) -> Result<Self> {
-        let before = cpu_ns(pid)?;
-        thread::sleep(IDLE);
-        let after = cpu_ns(pid)?;
+        let mut before = cpu_ns(pid)?;
+        let mut idle_ns = u64::MAX;
+        for _ in 0..IDLE_WATCHES {
+            thread::sleep(IDLE_WATCH);
+            let after = cpu_ns(pid)?;
+            idle_ns = idle_ns.min(after - before);
+            before = after;
+        }
         Ok(Self {
             pid,
-            idle_per_s: (after - before) as f64 / 1e9 / IDLE.as_secs_f64(),
+            idle_per_s: idle_ns as f64 / 1e9 / IDLE_WATCH.as_secs_f64(),
             started: Instant::now(),
-            before: after,
+            before,
         })
     }
 

@@ -59,7 +59,7 @@ pub(super) struct GroupSeriesBody {
 
 /// One group.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Group)]
+#[schema(as = GroupOverTime)]
 pub(super) struct GroupBody {
     /// The name, user, container or cgroup; null for processes that have none, or whose is not known, and for the others.
     pub group: Option<String>,

@@ -87,7 +87,7 @@ pub struct Coverage {
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CoverageWindow {
     pub from: String,
-    /// When the newest batch of it was built.
+    /// When it was last heard.
     pub to: String,
 }
 
@@ -172,7 +172,13 @@ impl AgentBody {
 fn windows(agent: &Agent) -> Vec<CoverageWindow> {
     let first_seen_ns = agent.first_seen_ms.saturating_mul(1_000_000);
     let mut from_ns = agent.health.covered_since_ns.unwrap_or(first_seen_ns);
-    let until_ns = agent.last_built_ms.saturating_mul(1_000_000);
+    let ahead_ms = if agent.skewed() {
+        agent.clock_offset_ms
+    } else {
+        0
+    };
+    let last_heard_ms = agent.last_seen_ms.saturating_add(ahead_ms);
+    let until_ns = last_heard_ms.saturating_mul(1_000_000);
     let mut down: Vec<(i64, i64)> = agent
         .gaps
         .iter()
@@ -183,7 +189,7 @@ fn windows(agent: &Agent) -> Vec<CoverageWindow> {
     down.push((until_ns, i64::MAX));
     let mut windows = Vec::new();
     for (down_ns, up_ns) in down {
-        if down_ns > from_ns {
+        if down_ns >= from_ns {
             windows.push(CoverageWindow {
                 from: rfc3339_ns(from_ns),
                 to: rfc3339_ns(down_ns),

@@ -5,12 +5,15 @@ mod support;
 
 mod agents;
 mod batches;
+mod by_id;
 mod document;
 mod events;
+mod groups;
 mod history;
 mod interval;
 mod live;
 mod metrics;
+mod past;
 mod processes;
 mod series;
 mod stream;

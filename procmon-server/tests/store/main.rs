@@ -5,8 +5,8 @@
 mod postgres;
 
 mod agents;
-mod compaction;
 mod compacted;
+mod compaction;
 mod engines;
 mod fixture;
 mod limits;

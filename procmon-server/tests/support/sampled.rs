@@ -39,6 +39,10 @@ impl SampledHost {
 
     /// A process begins now; its handle.
     pub(crate) fn start(&mut self, pid: u32) -> u32 {
+        self.start_below(pid, 1)
+    }
+
+    pub(crate) fn start_below(&mut self, pid: u32, ppid: u32) -> u32 {
         let handle = self.next_handle;
         self.next_handle += 1;
         let ticks = (self.agent.now_ns / 10_000_000) as u64;
@@ -47,7 +51,7 @@ impl SampledHost {
             pid,
             start_ticks: ticks,
             baseline: false,
-            ppid: 1,
+            ppid,
             ..process(pid, self.agent.now_ns)
         };
         self.processes.insert(handle, born.clone());
@@ -85,11 +89,22 @@ impl SampledHost {
             .push(event(self.agent.now_ns, handle, kind));
     }
 
-    /// It ends now.
-    pub(crate) fn exit(&mut self, handle: u32, exit: wire::Exit) {
+    /// Its process id, on a host whose boot is all 0x0f.
+    pub(crate) fn id(&self, handle: u32) -> String {
+        let process = &self.processes[&handle];
+        format!("{}-{}-0f0f0f0f", process.pid, process.start_ticks)
+    }
+
+    /// It ends without anybody noticing.
+    pub(crate) fn forget(&mut self, handle: u32) {
         self.rows.remove(&handle);
         self.sent.remove(&handle);
         self.processes.remove(&handle);
+    }
+
+    /// It ends now.
+    pub(crate) fn exit(&mut self, handle: u32, exit: wire::Exit) {
+        self.forget(handle);
         let kind = wire::event::Kind::Exit(exit);
         self.pending
             .events

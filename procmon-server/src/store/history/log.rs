@@ -27,10 +27,13 @@ pub(super) async fn samples(
     let start = view.span_before(&query.agent_id, before_ms).await?;
     let (first_slice, first_batch) = start.unwrap_or((0, 0));
     let mut replay = Replay::new(query);
-    if start.is_none()
-        && let Some(carried) = carried.await?
-    {
-        replay.seed(&carried);
+    if start.is_none() {
+        if begins_later(query, view).await? {
+            return Ok(replay.finish());
+        }
+        if let Some(carried) = carried.await? {
+            replay.seed(&carried);
+        }
     }
     for slice in view.slices() {
         if slice < first_slice {
@@ -56,6 +59,20 @@ pub(super) async fn samples(
         }
     }
     Ok(replay.finish())
+}
+
+/// Whether all that the log has of the agent is later than what is asked for: then what a segment carries is not needed.
+async fn begins_later(query: &SampleQuery, view: &View) -> Result<bool, StoreError> {
+    const LOOK_AT: u32 = 32;
+    for slice in view.slices() {
+        let rows = view
+            .slice_batches(slice, &query.agent_id, 0, LOOK_AT)
+            .await?;
+        if !rows.is_empty() {
+            return Ok(take(query, &mut Replay::new(query), &rows, slice));
+        }
+    }
+    Ok(true)
 }
 
 /// Hands rows on; true when there is nothing to come that the query wants.

@@ -56,7 +56,9 @@ impl WholeMap {
         loop {
             let mut next = [0_u32; 8];
             let mut attributes = BatchAttributes {
-                in_batch: position.as_ref().map_or(0, |position| position.as_ptr() as u64),
+                in_batch: position
+                    .as_ref()
+                    .map_or(0, |position| position.as_ptr() as u64),
                 out_batch: next.as_mut_ptr() as u64,
                 keys: keys.as_mut_ptr() as u64,
                 values: values.as_mut_ptr() as u64,

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use procmon_agent::batch::Speaker;
 use procmon_agent::config::{AgentConfig, Flags};
 use procmon_agent::kernel::probe::{self, Level};
+use procmon_agent::limits;
 use procmon_agent::listen::{self, Told};
 use procmon_agent::privileges::{self, Privileges};
 use procmon_agent::redact::Redactor;
@@ -46,6 +47,7 @@ pub(crate) fn run(flags: &Flags, config: AgentConfig) -> Result<ExitCode> {
 fn start(config: &Arc<AgentConfig>) -> Result<Started> {
     let limits = SpoolOptions::new(config.spool_max_bytes).within(config.mem_limit_bytes);
     let (writer, reader) = spool::open(&config.spool_dir, limits)?;
+    limits::go_first();
     let redactor = Redactor::new(config.redact, config.redact_rules.as_deref())?;
     let listener = config.listen.map(listen::bind).transpose()?;
     let (continuity, predecessor) = resume::prepare(&config.spool_dir, config.pin, &writer)?;

@@ -26,6 +26,7 @@ mod program_info;
 mod programs;
 mod ring;
 mod tracefs;
+mod undisturbed;
 
 pub use capture::Capture;
 pub use classic::Classic;

@@ -12,6 +12,7 @@ use procmon_common::kernel::{Kind, Offsets, Settings};
 
 use super::iterator::TaskIterator;
 use super::pin;
+use super::undisturbed::undisturbed;
 
 /// The committed object. `cargo xtask build-ebpf` makes it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../procmon-ebpf/prebuilt/procmon-ebpf.o");
@@ -35,8 +36,8 @@ pub(super) const PROGRAMS: [ProgramRow; 9] = [
     ("signal_sent", "signal_generate", None),
 ];
 
-const LOAD_ATTEMPTS: u32 = 20;
-const LOAD_PAUSE: Duration = Duration::from_millis(5);
+const LOAD_ATTEMPTS: u32 = 40;
+const LOAD_PAUSE: Duration = Duration::from_millis(25);
 
 /// What the verifier sees as constants, and what makes one version of the programs another.
 pub(super) struct Frozen {
@@ -172,14 +173,15 @@ pub(super) fn ensure_attached(version: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A signal that is pending lets the verifier give up with EAGAIN: that says nothing about the program.
+/// A signal that is pending, or a host that stops its processes for a moment, lets the verifier give up with EAGAIN: that
+/// says nothing about the program.
 pub(super) fn patiently(
     mut load: impl FnMut() -> Result<(), ProgramError>,
 ) -> Result<(), ProgramError> {
     let mut attempts = LOAD_ATTEMPTS;
     loop {
         attempts -= 1;
-        match load() {
+        match undisturbed(&mut load) {
             Err(ProgramError::LoadError { io_error, .. })
                 if io_error.raw_os_error() == Some(libc::EAGAIN) && attempts > 0 =>
             {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use cpu::CpuBudget;
 use memory::{MemoryBudget, Step};
 
+pub use usage::go_first;
 pub(crate) use usage::{give_memory_back, own_rss_bytes, process_cpu, thread_cpu};
 
 /// As much of argv as is kept of each process.

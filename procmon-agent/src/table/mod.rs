@@ -105,6 +105,15 @@ impl Table {
         }
     }
 
+    /// Gives up the room that a peak of processes has left; whether there was some.
+    pub fn shrink(&mut self) -> bool {
+        let is_roomy = self.live.capacity() > 4 * self.live.len().max(1024);
+        if is_roomy {
+            self.live.shrink_to(2 * self.live.len());
+        }
+        is_roomy
+    }
+
     /// Other rules than the built-in ones. Before the baseline: what is in the table stays as it is.
     pub fn set_redactor(&mut self, redactor: Redactor) {
         self.redactor = redactor;

@@ -47,6 +47,10 @@ impl Upkeep {
             rss_bytes = own_rss_bytes();
             self.trimmed = Instant::now();
         }
+        if table.shrink() {
+            give_memory_back();
+            rss_bytes = own_rss_bytes();
+        }
         limits.measured(rss_bytes);
         restrict(table, limits);
         self.measured = Instant::now();

@@ -27,6 +27,7 @@ mod spawning;
 mod test;
 mod torture;
 mod web;
+mod workload;
 mod workspace;
 
 /// Build, run, test and measure procmon.
@@ -56,6 +57,10 @@ enum Task {
     Sleeper(population::Sleeper),
     #[command(hide = true)]
     Spawn(spawning::Options),
+    #[command(hide = true)]
+    Workload(workload::Options),
+    #[command(hide = true)]
+    Worker(workload::Worker),
 }
 
 fn main() -> ExitCode {
@@ -71,6 +76,8 @@ fn main() -> ExitCode {
         Task::Population(options) => population::run(&options),
         Task::Sleeper(options) => population::sleep(&options),
         Task::Spawn(options) => spawning::run(&options),
+        Task::Workload(options) => workload::run(&options),
+        Task::Worker(options) => workload::work(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

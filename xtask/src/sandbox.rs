@@ -41,6 +41,11 @@ impl Sandbox {
         Ok(Self { service, init })
     }
 
+    /// The first process inside, by its pid outside.
+    pub(crate) fn init(&self) -> u32 {
+        self.init
+    }
+
     /// Runs a program inside, beside the first; its network is ours.
     pub(crate) fn start_inside(
         &self,

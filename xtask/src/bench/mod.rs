@@ -10,6 +10,7 @@ mod bpf_stats;
 mod capture;
 pub(crate) mod recorded;
 pub(crate) mod statistics;
+mod store;
 
 /// Measured twice: for its scans, and for its accounting of ended processes.
 const ATOP: UnpackedProgram = UnpackedProgram {
@@ -29,11 +30,13 @@ pub(crate) struct Options {
 enum Benchmark {
     Agent(agent::Options),
     Capture(capture::Options),
+    Store(store::Options),
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     match &options.benchmark {
         Benchmark::Agent(options) => agent::run(options),
         Benchmark::Capture(options) => capture::run(options),
+        Benchmark::Store(options) => store::run(options),
     }
 }

@@ -27,17 +27,15 @@ struct WriterColumn {
 
 impl BlockWriter {
     fn column(&mut self, id: u64) -> &mut WriterColumn {
-        let index = match self.columns.iter().position(|column| column.id == id) {
-            Some(index) => index,
-            None => {
-                self.columns.push(WriterColumn {
-                    id,
-                    bytes: Vec::new(),
-                    any: false,
-                });
-                self.columns.len() - 1
-            }
-        };
+        let known = self.columns.iter().position(|column| column.id == id);
+        let index = known.unwrap_or_else(|| {
+            self.columns.push(WriterColumn {
+                id,
+                bytes: Vec::new(),
+                any: false,
+            });
+            self.columns.len() - 1
+        });
         &mut self.columns[index]
     }
 

@@ -190,7 +190,7 @@ struct Lives<'s> {
     segment: &'s EventSegment<'s>,
     reader: LifeReader,
     rows: usize,
-    lives: Vec<Arc<Life>>,
+    known: Vec<Arc<Life>>,
     prior: Values,
     open: OpenRows,
     references: Values,
@@ -206,7 +206,7 @@ impl<'s> Lives<'s> {
             segment,
             reader: LifeReader::new(block, arguments_known)?,
             rows: block.rows,
-            lives: Vec::new(),
+            known: Vec::new(),
             prior: block.column(crate::store::segment::life::PRIOR)?,
             open: OpenRows::default(),
             references: Values::zeros(),
@@ -218,7 +218,7 @@ impl<'s> Lives<'s> {
         let row = match self.references.next()? {
             0 => return Ok((None, None)),
             1 => {
-                let row = self.lives.len();
+                let row = self.known.len();
                 if row >= self.rows {
                     return Err(SegmentError::Reference);
                 }
@@ -226,7 +226,7 @@ impl<'s> Lives<'s> {
                 self.reader.read(Some(ts_ns))?;
                 let known = self.reader.rows.last().ok_or(SegmentError::Reference)?;
                 let life = known.life(&self.segment.words, &self.segment.arguments)?;
-                self.lives.push(life);
+                self.known.push(life);
                 // The reader has checked that there is a prior row.
                 self.open.add(row as u32, prior as u32);
                 row as u32
@@ -236,7 +236,7 @@ impl<'s> Lives<'s> {
                 self.open.at(rank).ok_or(SegmentError::Reference)?
             }
         };
-        let life = self.lives.get(row as usize);
+        let life = self.known.get(row as usize);
         Ok((
             Some(Arc::clone(life.ok_or(SegmentError::Reference)?)),
             Some(row),

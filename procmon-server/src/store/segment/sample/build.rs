@@ -237,8 +237,8 @@ impl SampleBuilder {
         let mut order: Vec<usize> = (0..self.processes.len())
             .filter(|index| {
                 let process = &self.processes[*index];
-                let sampled = process.first < process.end.unwrap_or(samples);
-                sampled || process.is_named || named[*index]
+                let was_there = process.first < process.end.unwrap_or(samples);
+                was_there || process.is_named || named[*index]
             })
             .collect();
         order.sort_by_cached_key(|index| {

@@ -341,12 +341,13 @@ pub fn resume(segment: &[u8]) -> Result<(Replay, super::SampleBuilder), SegmentE
     for (.., process) in &mut carried.handles {
         let index = *process as usize;
         let head = part.processes.get(index).ok_or(SegmentError::Reference)?;
-        *process = match restored[index] {
-            Some(number) => number,
-            None => {
-                let life = part.life(head.life + head.lives - 1, &texts)?;
-                *restored[index].insert(builder.restore(life, values[index], ports[index].take()))
-            }
+        *process = if let Some(number) = restored[index] {
+            number
+        } else {
+            let life = part.life(head.life + head.lives - 1, &texts)?;
+            let number = builder.restore(life, values[index], ports[index].take());
+            restored[index] = Some(number);
+            number
         };
     }
     for (standing, _, process) in &carried.handles {

@@ -20,6 +20,7 @@ use crate::store::segment::{Replay, SampleBuilder};
 
 /// What one batch does.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is drawn for itself")]
 struct Step {
     key: bool,
     missed: bool,
@@ -250,6 +251,7 @@ impl Agent {
 
 /// A process as a sample shows it.
 type Seen = (Life, BTreeMap<Column, i64>, Vec<u16>);
+type Values = (ProcessId, BTreeMap<Column, i64>, Vec<u16>);
 /// A sample: when, and who was there.
 type Snapshot = (i64, BTreeMap<ProcessId, Seen>);
 
@@ -287,9 +289,9 @@ fn record(steps: &[Step]) -> Recorded {
                     let value = view.metric(*column)?;
                     Some((*column, value as i64))
                 });
-                let ports = view.process.ports.as_deref().unwrap_or_default().to_vec();
-                let life = Life::clone(&view.process.life);
-                (view.id, (life, values.collect(), ports))
+                let listening = view.process.ports.as_deref().unwrap_or_default();
+                let seen = Life::clone(&view.process.life);
+                (view.id, (seen, values.collect(), listening.to_vec()))
             });
             let index = recorded.snapshots.len() as u32;
             let ms = frame.ts_ns.div_euclid(1_000_000);
@@ -365,9 +367,7 @@ fn shown(samples: &HostSamples, columns: &[Column]) -> Vec<Snapshot> {
     (0..samples.sample_ms.len()).map(at).collect()
 }
 
-fn without_lives(
-    snapshots: &[Snapshot],
-) -> Vec<(i64, Vec<(ProcessId, BTreeMap<Column, i64>, Vec<u16>)>)> {
+fn without_lives(snapshots: &[Snapshot]) -> Vec<(i64, Vec<Values>)> {
     let seen = |(id, (_, values, ports)): (&ProcessId, &Seen)| (*id, values.clone(), ports.clone());
     snapshots
         .iter()

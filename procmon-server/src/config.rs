@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::{Parser, Subcommand};
-use procmon_common::config::{ConfigError, KeySet, Layers, Secret, Value};
+use procmon_common::config::{ConfigError, Entries, KeySet, Layers, Secret, Value};
+
+use crate::ingest::limits::IngestLimits;
 
 const KEYS: KeySet = KeySet {
     supported: &[
@@ -20,6 +22,8 @@ const KEYS: KeySet = KeySet {
         "event_retention",
         "alert_retention",
         "insecure_no_auth",
+        "ingest_limits",
+        "metrics_groups",
     ],
     unsupported: &[
         "rules_dir",
@@ -28,10 +32,11 @@ const KEYS: KeySet = KeySet {
         "auth",
         "public_url",
         "webhook_allow",
-        "ingest_limits",
     ],
 };
 
+const DEFAULT_GROUPS: usize = 10;
+const MOST_GROUPS: u64 = 1_000;
 const DAY: Duration = Duration::from_hours(24);
 
 /// Keeps what procmon agents see, and serves it over HTTP.
@@ -58,6 +63,12 @@ pub struct Arguments {
     /// How long events are kept [default: 7d]
     #[arg(long, value_name = "DURATION")]
     event_retention: Option<String>,
+    /// What one agent may make the server take, as `key=value,…` [default: see docs/operations.md]
+    #[arg(long, value_name = "LIMITS")]
+    ingest_limits: Option<String>,
+    /// How many groups of processes of each host /metrics shows by name [default: 10]
+    #[arg(long, value_name = "NUMBER")]
+    metrics_groups: Option<String>,
     /// Listen on other addresses than loopback although anybody who reaches them can read and write everything
     #[arg(long)]
     insecure_no_auth: bool,
@@ -70,6 +81,8 @@ pub struct Arguments {
 pub enum Command {
     /// Print the description of the HTTP API (OpenAPI 3.1)
     Openapi,
+    /// Print the list of metrics (Markdown)
+    Metrics,
 }
 
 #[derive(Clone, Debug)]
@@ -81,6 +94,9 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     pub retention: Duration,
     pub event_retention: Duration,
+    pub ingest_limits: IngestLimits,
+    /// Groups of processes of each host that the metrics show by name.
+    pub metrics_groups: usize,
 }
 
 impl Config {
@@ -113,6 +129,8 @@ impl Config {
             data_dir: persistence.then(|| data_dir.unwrap_or_else(|| "procmon-data".into())),
             retention: kept_for(layers, "retention")?.unwrap_or(DAY),
             event_retention: kept_for(layers, "event_retention")?.unwrap_or(7 * DAY),
+            ingest_limits: ingest_limits(layers)?,
+            metrics_groups: metrics_groups(layers)?,
         })
     }
 }
@@ -125,6 +143,8 @@ impl Arguments {
             ("eval_interval", &self.eval_interval),
             ("retention", &self.retention),
             ("event_retention", &self.event_retention),
+            ("ingest_limits", &self.ingest_limits),
+            ("metrics_groups", &self.metrics_groups),
         ];
         let given = texts
             .into_iter()
@@ -144,6 +164,27 @@ fn kept_for(layers: &Layers, key: &'static str) -> Result<Option<Duration>, Conf
             Ok(())
         }
     })
+}
+
+fn metrics_groups(layers: &Layers) -> Result<usize, ConfigError> {
+    let groups = layers.get_checked("metrics_groups", |groups: &u64| {
+        if *groups > MOST_GROUPS {
+            Err(format!(
+                "is out of range; 0 (none) to {MOST_GROUPS} are accepted: each is five series for each host"
+            ))
+        } else {
+            Ok(())
+        }
+    })?;
+    Ok(groups.map_or(DEFAULT_GROUPS, |groups| groups as usize))
+}
+
+fn ingest_limits(layers: &Layers) -> anyhow::Result<IngestLimits> {
+    let Some(entries) = layers.get::<Entries>("ingest_limits")? else {
+        return Ok(IngestLimits::default());
+    };
+    IngestLimits::read(&entries)
+        .map_err(|error| anyhow!("{}.{error}", layers.place("ingest_limits")))
 }
 
 /// Without authentication only this machine may reach the server, unless the operator insists: whether they do.
@@ -203,6 +244,15 @@ mod tests {
         let config = read(&insisting).expect("the operator insists");
         assert_eq!(config.bind_addr.to_string(), "0.0.0.0:8080");
         read(&[("bind_addr", "[::1]:0")]).expect("loopback");
+    }
+
+    #[test]
+    fn limits_are_named_in_errors() {
+        let config = read(&[("ingest_limits", "processes=5")]).expect("valid");
+        assert_eq!(config.ingest_limits.processes, 5);
+        let error = read(&[("ingest_limits", "proceses=5")]).expect_err("unknown");
+        let expected = "--ingest-limits.proceses: unknown key; did you mean `processes`?";
+        assert!(error.to_string().contains(expected), "{error}");
     }
 
     #[test]

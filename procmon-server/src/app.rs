@@ -24,8 +24,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Problem;
 use crate::host_check::host_check;
-use crate::live::Live;
 use crate::ingest::limits::BodyMemory;
+use crate::live::Live;
 use crate::metrics::{self, Metrics, Queue, Reject};
 use crate::store::Store;
 use crate::{events, hosts, ingest, live, processes, ui};
@@ -76,7 +76,8 @@ impl App {
         shutdown: CancellationToken,
     ) -> Self {
         let started_ms = clock.now_ms();
-        let heavy_places = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+        let heavy_places =
+            std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
         let (any_host, metrics_groups) = (config.any_host, config.metrics_groups);
         Self(Arc::new(Shared {
             store,
@@ -128,7 +129,11 @@ impl App {
             capacity: capacity as u64,
         };
         [
-            queue("store", self.store.queue_depth(), self.store.queue_capacity()),
+            queue(
+                "store",
+                self.store.queue_depth(),
+                self.store.queue_capacity(),
+            ),
             queue(
                 "large_uploads",
                 heavy.saturating_sub(self.heavy.available_permits()),

@@ -57,7 +57,8 @@ impl Problem {
 
     /// What it is counted under when it refuses an upload.
     pub fn reject(&self) -> Reject {
-        self.reject.unwrap_or_else(|| Reject::of_status(self.status))
+        self.reject
+            .unwrap_or_else(|| Reject::of_status(self.status))
     }
 
     pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
@@ -90,11 +91,7 @@ impl Problem {
     }
 
     /// More than this client may send; in so many seconds it may again.
-    pub fn too_many(
-        reject: Reject,
-        wait_s: u16,
-        detail: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub fn too_many(reject: Reject, wait_s: u16, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             retry_after_s: Some(wait_s),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail).because(reject)

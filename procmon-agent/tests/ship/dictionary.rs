@@ -10,7 +10,9 @@ use crate::url;
 
 /// What a server of this version says to have.
 fn ours() -> String {
-    let ids: Vec<_> = wire::known_dictionaries().map(|id| id.to_string()).collect();
+    let ids: Vec<_> = wire::known_dictionaries()
+        .map(|id| id.to_string())
+        .collect();
     ids.join(",")
 }
 

@@ -205,7 +205,10 @@ mod tests {
         let mut compressor = Compressor::with_dictionary(1, &other).expect("valid");
         let body = compressor.compress(b"some bytes").expect("compresses");
         let error = decode(&body, 1 << 20).expect_err("not known");
-        assert!(matches!(error, DecodeError::Dictionary { id: 77 }), "{error}");
+        assert!(
+            matches!(error, DecodeError::Dictionary { id: 77 }),
+            "{error}"
+        );
     }
 
     #[test]

@@ -54,10 +54,9 @@ impl Life {
 
     /// What its texts take, as if nothing was shared.
     pub fn text_bytes(&self) -> usize {
-        let image = self
-            .image
-            .as_ref()
-            .map_or(0, |image| image.name.len() + image.exe.len() + image.args.len());
+        let image = self.image.as_ref().map_or(0, |image| {
+            image.name.len() + image.exe.len() + image.args.len()
+        });
         let texts = [
             self.username(),
             self.cgroup.as_deref(),

@@ -62,7 +62,9 @@ type Announced = [(HeaderName, HeaderValue); 1];
 
 fn announced() -> Announced {
     static KNOWN: LazyLock<HeaderValue> = LazyLock::new(|| {
-        let ids: Vec<_> = wire::known_dictionaries().map(|id| id.to_string()).collect();
+        let ids: Vec<_> = wire::known_dictionaries()
+            .map(|id| id.to_string())
+            .collect();
         HeaderValue::from_str(&ids.join(",")).unwrap_or(HeaderValue::from_static(""))
     });
     [(

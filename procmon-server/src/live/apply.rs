@@ -170,7 +170,11 @@ impl Host {
                 process.row.apply(column, *delta);
                 let rate = Rate::between(before, process.row.get(column), elapsed_s);
                 let is_read = column == Column::ReadBytes;
-                let of = if is_read { &mut process.read } else { &mut process.write };
+                let of = if is_read {
+                    &mut process.read
+                } else {
+                    &mut process.write
+                };
                 of.set(rate);
                 unsettled.push((*handle, is_read));
             }
@@ -196,7 +200,11 @@ impl Host {
         }
         unsettled.retain(|(handle, is_read)| {
             self.processes.get(*handle).is_some_and(|process| {
-                let rate = if *is_read { process.read } else { process.write };
+                let rate = if *is_read {
+                    process.read
+                } else {
+                    process.write
+                };
                 rate.unsettled()
             })
         });
@@ -208,7 +216,8 @@ impl Host {
         let version = self.version;
         let mut before = Vec::with_capacity(self.processes.len());
         for (handle, process) in self.processes.iter_mut() {
-            let counters = [Column::ReadBytes, Column::WriteBytes].map(|column| process.row.get(column));
+            let counters =
+                [Column::ReadBytes, Column::WriteBytes].map(|column| process.row.get(column));
             before.push((handle, counters));
             process.row = CompactRow::default();
             process.ports = None;
@@ -229,7 +238,9 @@ impl Host {
             let now = [Column::ReadBytes, Column::WriteBytes].map(|column| process.row.get(column));
             process.read = Rate::between(read, now[0], elapsed_s);
             process.write = Rate::between(write, now[1], elapsed_s);
-            for (is_read, rate, value) in [(true, process.read, now[0]), (false, process.write, now[1])] {
+            for (is_read, rate, value) in
+                [(true, process.read, now[0]), (false, process.write, now[1])]
+            {
                 if value.is_some() && rate.unsettled() {
                     self.unsettled.push((handle, is_read));
                 }

@@ -60,7 +60,9 @@ impl ProcessTable {
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut LiveProcess)> {
-        self.rows.iter_mut().map(|(handle, process)| (*handle, process))
+        self.rows
+            .iter_mut()
+            .map(|(handle, process)| (*handle, process))
     }
 
     /// Takes everything out.

@@ -82,7 +82,9 @@ impl Family {
     /// The name of its samples, in the text format 0.0.4 that of the family too.
     pub(super) fn full_name(&self) -> String {
         let unit = self.unit.unit();
-        let unit = unit.as_ref().map_or(String::new(), |unit| format!("_{}", unit.as_str()));
+        let unit = unit
+            .as_ref()
+            .map_or(String::new(), |unit| format!("_{}", unit.as_str()));
         let suffix = match self.kind {
             Kind::Counter => "_total",
             Kind::Info => "_info",
@@ -112,9 +114,14 @@ impl Family {
 
 /// The rows of a table in Markdown.
 pub(super) fn table(families: &[Family]) -> String {
-    let mut out = String::from("| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n");
+    let mut out =
+        String::from("| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n");
     for family in families {
-        let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+        let labels: Vec<_> = family
+            .labels
+            .iter()
+            .map(|label| format!("`{label}`"))
+            .collect();
         let _ = writeln!(
             out,
             "| `{}` | {} | {} | {} | {} |",

@@ -81,7 +81,11 @@ fn of_host(
             let cpu = [view.cpu_percent(), view.short_lived_cpu_percent()];
             let one = Group {
                 processes: 1,
-                cpu_ratio: cpu.into_iter().flatten().reduce(|a, b| a + b).map(|percent| percent / 100.0),
+                cpu_ratio: cpu
+                    .into_iter()
+                    .flatten()
+                    .reduce(|a, b| a + b)
+                    .map(|percent| percent / 100.0),
                 memory_bytes: view.rss_bytes(),
                 threads: view.metric(Column::Threads),
                 open_fds: view.metric(Column::OpenFds),
@@ -122,8 +126,15 @@ fn largest(
     let mut ranked: Vec<_> = groups.into_iter().collect();
     ranked.sort_by_key(|(name, group)| (Reverse(size(group)), *name));
     let named = |name: &[u8]| !name.is_empty() && name != OTHER.as_bytes();
-    let candidates = || ranked.iter().map(|(name, _)| *name).filter(|name| named(name));
-    let staying = candidates().take(2 * most).filter(|name| before.contains(*name));
+    let candidates = || {
+        ranked
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|name| named(name))
+    };
+    let staying = candidates()
+        .take(2 * most)
+        .filter(|name| before.contains(*name));
     let mut names: HashSet<&[u8]> = staying.take(most).collect();
     for name in candidates() {
         if names.len() >= most {
@@ -135,7 +146,11 @@ fn largest(
     // Bytes that are no text may look alike: they are one group then.
     let mut shown = BTreeMap::<String, Group>::new();
     for (name, group) in &ranked {
-        let label = if names.contains(*name) { lossy(name) } else { OTHER.to_owned() };
+        let label = if names.contains(*name) {
+            lossy(name)
+        } else {
+            OTHER.to_owned()
+        };
         shown.entry(label).or_default().add(group);
     }
     (shown.into_iter().collect(), names)
@@ -183,8 +198,14 @@ mod tests {
         }
     }
 
-    fn names(groups: &[(&'static str, f64)], before: &HashSet<Box<[u8]>>) -> (Vec<String>, HashSet<Box<[u8]>>) {
-        let groups = groups.iter().map(|(name, cpu)| (name.as_bytes(), group(*cpu))).collect();
+    fn names(
+        groups: &[(&'static str, f64)],
+        before: &HashSet<Box<[u8]>>,
+    ) -> (Vec<String>, HashSet<Box<[u8]>>) {
+        let groups = groups
+            .iter()
+            .map(|(name, cpu)| (name.as_bytes(), group(*cpu)))
+            .collect();
         let (shown, names) = largest(groups, None, before, 2);
         let total: u64 = shown.iter().map(|(_, group)| group.processes).sum();
         assert!(total >= 2);
@@ -193,17 +214,30 @@ mod tests {
 
     #[test]
     fn the_largest_are_shown_and_the_rest_is_one() {
-        let (shown, _) = names(&[("a", 0.9), ("b", 0.1), ("c", 0.5), ("d", 0.0)], &HashSet::new());
+        let (shown, _) = names(
+            &[("a", 0.9), ("b", 0.1), ("c", 0.5), ("d", 0.0)],
+            &HashSet::new(),
+        );
         assert_eq!(shown, ["a", "c", "other"]);
     }
 
     #[test]
     fn who_is_shown_stays_until_it_is_far_behind() {
-        let (_, before) = names(&[("a", 0.9), ("b", 0.8), ("c", 0.1), ("d", 0.0)], &HashSet::new());
+        let (_, before) = names(
+            &[("a", 0.9), ("b", 0.8), ("c", 0.1), ("d", 0.0)],
+            &HashSet::new(),
+        );
         let (shown, before) = names(&[("a", 0.9), ("c", 0.8), ("b", 0.7), ("d", 0.0)], &before);
         assert_eq!(shown, ["a", "b", "other"]);
         let (shown, _) = names(
-            &[("c", 0.9), ("d", 0.8), ("e", 0.7), ("f", 0.6), ("a", 0.1), ("b", 0.1)],
+            &[
+                ("c", 0.9),
+                ("d", 0.8),
+                ("e", 0.7),
+                ("f", 0.6),
+                ("a", 0.1),
+                ("b", 0.1),
+            ],
             &before,
         );
         assert_eq!(shown, ["c", "d", "other"]);
@@ -211,7 +245,10 @@ mod tests {
 
     #[test]
     fn a_process_that_is_called_like_the_rest_is_in_it() {
-        let (shown, _) = names(&[("other", 0.9), ("a", 0.1), ("", 0.5), ("b", 0.1)], &HashSet::new());
+        let (shown, _) = names(
+            &[("other", 0.9), ("a", 0.1), ("", 0.5), ("b", 0.1)],
+            &HashSet::new(),
+        );
         assert_eq!(shown, ["a", "b", "other"]);
     }
 }

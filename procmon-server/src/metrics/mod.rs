@@ -81,8 +81,8 @@ impl Metrics {
             rejects: Family::default(),
             bytes: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
-            refusals: Family::default(),
-            resyncs: Family::default(),
+            refusals: known(&["large_uploads", "streams"], |queue| QueueLabels { queue }),
+            resyncs: known(&["events", "live"], |stream| StreamLabels { stream }),
             shown: Arc::default(),
             started_ms,
         }
@@ -91,7 +91,11 @@ impl Metrics {
     /// Counts an upload; no reason to refuse it is success.
     pub fn ingest(&self, door: Door, reject: Option<Reject>, bytes: usize, took: Duration) {
         let door = door.name();
-        let result = if reject.is_none() { "accepted" } else { "refused" };
+        let result = if reject.is_none() {
+            "accepted"
+        } else {
+            "refused"
+        };
         self.requests
             .get_or_create(&RequestLabels { door, result })
             .inc();
@@ -151,6 +155,18 @@ impl<M: Metric> PutInto for M {
             None => registry.register(family.name, help, *self),
         }
     }
+}
+
+/// Counters that are there from the start: what never happened is 0, not unknown.
+fn known<L: Clone + Eq + std::hash::Hash>(
+    values: &[&'static str],
+    labels: impl Fn(&'static str) -> L,
+) -> Family<L, Counter> {
+    let family = Family::default();
+    for value in values {
+        drop(family.get_or_create(&labels(value)));
+    }
+    family
 }
 
 pub async fn serve(State(app): State<App>, headers: HeaderMap) -> Response {

@@ -20,7 +20,9 @@ impl Own {
         Self {
             cpu_seconds: cpu_seconds(&stat),
             resident_bytes: resident_bytes(&status),
-            open_fds: fs::read_dir("/proc/self/fd").ok().map(|fds| fds.count() as u64),
+            open_fds: fs::read_dir("/proc/self/fd")
+                .ok()
+                .map(|fds| fds.count() as u64),
         }
     }
 }
@@ -34,7 +36,9 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
 }
 
 fn resident_bytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -49,6 +53,9 @@ mod tests {
         assert!(own.cpu_seconds.is_some());
         assert!(own.resident_bytes > Some(1 << 20));
         assert!(own.open_fds >= Some(3));
-        assert_eq!(cpu_seconds("1 (a) b) S 1 1 1 0 -1 0 0 0 0 0 150 50 0"), Some(2.0));
+        assert_eq!(
+            cpu_seconds("1 (a) b) S 1 1 1 0 -1 0 0 0 0 0 150 50 0"),
+            Some(2.0)
+        );
     }
 }

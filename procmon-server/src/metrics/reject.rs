@@ -84,22 +84,46 @@ impl Reject {
     pub(super) fn meaning(self) -> (u16, &'static str) {
         match self {
             Self::RequestRate => (429, "more requests than `ingest_limits.requests_per_s`"),
-            Self::ByteRate => (429, "more bytes, counted when decompressed, than `ingest_limits.bytes_per_s`"),
-            Self::Concurrency => (429, "more requests of one agent under way than `ingest_limits.concurrent_requests`"),
+            Self::ByteRate => (
+                429,
+                "more bytes, counted when decompressed, than `ingest_limits.bytes_per_s`",
+            ),
+            Self::Concurrency => (
+                429,
+                "more requests of one agent under way than `ingest_limits.concurrent_requests`",
+            ),
             Self::BodySize => (413, "a body larger than `ingest_limits.body_bytes`"),
-            Self::ContentSize => (413, "larger than `ingest_limits.content_bytes` when decompressed"),
+            Self::ContentSize => (
+                413,
+                "larger than `ingest_limits.content_bytes` when decompressed",
+            ),
             Self::Processes => (413, "more processes than `ingest_limits.processes`"),
-            Self::Names => (413, "more different names of processes than `ingest_limits.names`"),
-            Self::Text => (413, "names, paths, arguments, users and cgroups longer than `ingest_limits.text_bytes` in all"),
+            Self::Names => (
+                413,
+                "more different names of processes than `ingest_limits.names`",
+            ),
+            Self::Text => (
+                413,
+                "names, paths, arguments, users and cgroups longer than `ingest_limits.text_bytes` in all",
+            ),
             Self::Events => (413, "more events in one batch than `ingest_limits.events`"),
             Self::Agents => (503, "more agents than `ingest_limits.agents`"),
             Self::SlowBody => (408, "the body came too slowly"),
-            Self::Memory => (503, "bodies under way hold all the memory that is set apart for them"),
-            Self::Dictionary => (415, "compressed with a dictionary that the server does not have"),
+            Self::Memory => (
+                503,
+                "bodies under way hold all the memory that is set apart for them",
+            ),
+            Self::Dictionary => (
+                415,
+                "compressed with a dictionary that the server does not have",
+            ),
             Self::MediaType => (415, "another `Content-Type` or `Content-Encoding`"),
             Self::Malformed => (400, "not valid zstd, protobuf or JSON, or cut short"),
             Self::Invalid => (422, "well formed, but it cannot be"),
-            Self::Conflict => (409, "another machine, or another way in, uses the `agent_id`"),
+            Self::Conflict => (
+                409,
+                "another machine, or another way in, uses the `agent_id`",
+            ),
             Self::QueueFull => (503, "the disk does not keep up"),
             Self::DiskFull => (503, "the disk is full"),
             Self::Unavailable => (503, "the store failed, or the server is stopping"),

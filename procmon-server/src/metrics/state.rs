@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeGaugeValue, EncodeMetric, MetricEncoder, NoLabelSet,
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeMetric, MetricEncoder, NoLabelSet,
 };
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -59,17 +59,17 @@ fn per_host<V: EncodeGaugeValue>(
     })
 }
 
-fn counted_per_host(
+fn counted_per_host<V: EncodeCounterValue>(
     encoder: &mut DescriptorEncoder<'_>,
     family: &Family,
     hosts: &[Figures],
-    value: impl Fn(&Figures) -> Option<f64>,
+    value: impl Fn(&Figures) -> Option<V>,
 ) -> Encoded {
     family.encode(encoder, |metric| {
         for host in hosts {
             if let Some(value) = value(host) {
                 let labels = [("agent_id", &*host.agent_id)];
-                ConstCounter::new(value).encode(metric.encode_family(&labels)?)?;
+                counted(&mut metric.encode_family(&labels)?, &value)?;
             }
         }
         Ok(())
@@ -100,7 +100,9 @@ fn agents(encoder: &mut DescriptorEncoder<'_>, hosts: &[Figures]) -> Encoded {
         }
         Ok(())
     })?;
-    per_host(encoder, &of::AGENT_UP, hosts, |host| Some(i64::from(host.live)))?;
+    per_host(encoder, &of::AGENT_UP, hosts, |host| {
+        Some(i64::from(host.live))
+    })?;
     per_host(encoder, &of::AGENT_LAST_SEEN, hosts, |host| {
         Some(host.agent.last_seen_ms as f64 / 1000.0)
     })?;
@@ -111,10 +113,10 @@ fn agents(encoder: &mut DescriptorEncoder<'_>, hosts: &[Figures]) -> Encoded {
         Some(host.agent.clock_offset_ms as f64 / 1000.0)
     })?;
     per_host(encoder, &of::AGENT_SPOOL, hosts, |host| {
-        host.agent.health.spool_bytes.map(|bytes| bytes as f64)
+        host.agent.health.spool_bytes
     })?;
     per_host(encoder, &of::AGENT_MEMORY, hosts, |host| {
-        host.agent.health.rss_bytes.map(|bytes| bytes as f64)
+        host.agent.health.rss_bytes
     })?;
     counted_per_host(encoder, &of::AGENT_CPU, hosts, |host| {
         host.agent.health.cpu_time_ns.map(seconds)
@@ -155,16 +157,19 @@ fn processes(encoder: &mut DescriptorEncoder<'_>, hosts: &[Figures]) -> Encoded 
         }
         Ok(())
     })?;
-    counted_per_host(encoder, &of::STARTS, hosts, |host| Some(host.starts as f64))?;
-    counted_per_host(encoder, &of::EXITS, hosts, |host| Some(host.exits as f64))?;
-    counted_per_host(encoder, &of::OOM_KILLS, hosts, |host| Some(host.oom_kills as f64))
+    counted_per_host(encoder, &of::STARTS, hosts, |host| Some(host.starts))?;
+    counted_per_host(encoder, &of::EXITS, hosts, |host| Some(host.exits))?;
+    counted_per_host(encoder, &of::OOM_KILLS, hosts, |host| {
+        Some(host.oom_kills)
+    })
 }
 
 fn totals(encoder: &mut DescriptorEncoder<'_>, hosts: &[Figures]) -> Encoded {
     // Of a host that is silent for long nothing is current.
     let known = |host: &Figures| host.agent.totals.filter(|_| !host.states.is_empty());
-    let bytes = |bytes: u64| bytes as f64;
-    per_host(encoder, &of::HOST_CPUS, hosts, |host| Some(i64::from(known(host)?.cpus)))?;
+    per_host(encoder, &of::HOST_CPUS, hosts, |host| {
+        Some(i64::from(known(host)?.cpus))
+    })?;
     per_host(encoder, &of::HOST_CPU, hosts, |host| {
         Some(f64::from(known(host)?.cpu_centipercent?) / 1e4)
     })?;
@@ -179,12 +184,18 @@ fn totals(encoder: &mut DescriptorEncoder<'_>, hosts: &[Figures]) -> Encoded {
         }
         Ok(())
     })?;
-    per_host(encoder, &of::HOST_MEMORY, hosts, |host| Some(bytes(known(host)?.memory_total_bytes)))?;
-    per_host(encoder, &of::HOST_MEMORY_AVAILABLE, hosts, |host| {
-        Some(bytes(known(host)?.memory_available_bytes))
+    per_host(encoder, &of::HOST_MEMORY, hosts, |host| {
+        Some(known(host)?.memory_total_bytes)
     })?;
-    per_host(encoder, &of::HOST_SWAP, hosts, |host| Some(bytes(known(host)?.swap_total_bytes)))?;
-    per_host(encoder, &of::HOST_SWAP_USED, hosts, |host| Some(bytes(known(host)?.swap_used_bytes)))?;
+    per_host(encoder, &of::HOST_MEMORY_AVAILABLE, hosts, |host| {
+        Some(known(host)?.memory_available_bytes)
+    })?;
+    per_host(encoder, &of::HOST_SWAP, hosts, |host| {
+        Some(known(host)?.swap_total_bytes)
+    })?;
+    per_host(encoder, &of::HOST_SWAP_USED, hosts, |host| {
+        Some(known(host)?.swap_used_bytes)
+    })?;
     per_host(encoder, &of::HOST_BOOT, hosts, |host| {
         let boot_ns = known(host)?.boot_ns;
         (boot_ns != 0).then_some(boot_ns as f64 / 1e9)
@@ -196,9 +207,15 @@ fn groups(encoder: &mut DescriptorEncoder<'_>, hosts: &[Figures]) -> Encoded {
     let families: [(&Family, Value); 5] = [
         (&of::GROUP_PROCESSES, |group| Some(group.processes as f64)),
         (&of::GROUP_CPU, |group| group.cpu_ratio),
-        (&of::GROUP_MEMORY, |group| group.memory_bytes.map(|bytes| bytes as f64)),
-        (&of::GROUP_THREADS, |group| group.threads.map(|count| count as f64)),
-        (&of::GROUP_FDS, |group| group.open_fds.map(|count| count as f64)),
+        (&of::GROUP_MEMORY, |group| {
+            group.memory_bytes.map(|bytes| bytes as f64)
+        }),
+        (&of::GROUP_THREADS, |group| {
+            group.threads.map(|count| count as f64)
+        }),
+        (&of::GROUP_FDS, |group| {
+            group.open_fds.map(|count| count as f64)
+        }),
     ];
     for (family, value) in families {
         family.encode(encoder, |metric| {
@@ -245,23 +262,26 @@ impl StateCollector {
 
     fn store(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
         let stats = self.app.store.stats();
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         for (family, value) in [
             (&of::STORE_COMMITS, load(&stats.commits)),
             (&of::STORE_BATCHES, load(&stats.batches)),
             (&of::STORE_WRITTEN, load(&stats.bytes)),
-            (&of::STORE_COMMIT, load(&stats.commit_nanos) / 1e9),
             (&of::STORE_FAILURES, load(&stats.failures)),
         ] {
-            family.encode(encoder, |metric| counted(metric, value))?;
+            family.encode(encoder, |metric| counted(metric, &value))?;
         }
-        Ok(())
+        let spent = seconds(load(&stats.commit_nanos));
+        of::STORE_COMMIT.encode(encoder, |metric| counted(metric, &spent))
     }
 
     fn queues(&self, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
         let queues = self.app.queues();
         for (family, value) in [
-            (&of::QUEUE_LENGTH, (|queue| queue.length) as fn(&Queue) -> u64),
+            (
+                &of::QUEUE_LENGTH,
+                (|queue| queue.length) as fn(&Queue) -> u64,
+            ),
             (&of::QUEUE_CAPACITY, |queue| queue.capacity),
         ] {
             family.encode(encoder, |metric| {
@@ -279,7 +299,7 @@ impl StateCollector {
             (&of::STREAMS, self.app.open_streams()),
             (&of::SHARED, self.app.live.shared().len()),
         ] {
-            gauge(encoder, family, value as f64)?;
+            gauge(encoder, family, value as u64)?;
         }
         Ok(())
     }
@@ -298,23 +318,27 @@ fn own(encoder: &mut DescriptorEncoder<'_>, started_ms: i64) -> Encoded {
     })?;
     let own = Own::read();
     if let Some(seconds) = own.cpu_seconds {
-        of::SERVER_CPU.encode(encoder, |metric| counted(metric, seconds))?;
+        of::SERVER_CPU.encode(encoder, |metric| counted(metric, &seconds))?;
     }
     if let Some(bytes) = own.resident_bytes {
-        gauge(encoder, &of::SERVER_MEMORY, bytes as f64)?;
+        gauge(encoder, &of::SERVER_MEMORY, bytes)?;
     }
     if let Some(fds) = own.open_fds {
-        gauge(encoder, &of::SERVER_FDS, fds as f64)?;
+        gauge(encoder, &of::SERVER_FDS, fds)?;
     }
     gauge(encoder, &of::SERVER_START, started_ms as f64 / 1000.0)
 }
 
-fn gauge(encoder: &mut DescriptorEncoder<'_>, family: &Family, value: f64) -> Encoded {
+fn gauge<V: EncodeGaugeValue>(
+    encoder: &mut DescriptorEncoder<'_>,
+    family: &Family,
+    value: V,
+) -> Encoded {
     family.encode(encoder, |metric| metric.encode_gauge(&value))
 }
 
-fn counted(metric: &mut MetricEncoder<'_>, value: f64) -> Encoded {
-    metric.encode_counter::<NoLabelSet, f64, f64>(&value, None)
+fn counted<V: EncodeCounterValue>(metric: &mut MetricEncoder<'_>, value: &V) -> Encoded {
+    metric.encode_counter::<NoLabelSet, V, f64>(value, None)
 }
 
 /// Upper bounds in seconds, and what lies between each and the one before.

@@ -18,7 +18,11 @@ async fn refused(response: reqwest::Response) -> (u64, Option<u64>, String) {
         .map(|value| value.to_str().expect("text").parse().expect("seconds"));
     let body = problem(response).await;
     let status = body["status"].as_u64().expect("a number");
-    (status, retry, body["detail"].as_str().expect("text").to_owned())
+    (
+        status,
+        retry,
+        body["detail"].as_str().expect("text").to_owned(),
+    )
 }
 
 async fn rejects(server: &Server, door: &str, reason: &str) -> u64 {
@@ -134,7 +138,10 @@ async fn sizes_are_refused_with_the_limit_that_says_so() {
     for (limit, batch) in cases {
         let (status, _, detail) = refused(server.post(&batch).await).await;
         assert_eq!(status, 413, "{limit}: {detail}");
-        assert!(detail.contains(&format!("ingest_limits.{limit}")), "{detail}");
+        assert!(
+            detail.contains(&format!("ingest_limits.{limit}")),
+            "{detail}"
+        );
     }
     let (status, _, detail) = refused(server.post_body("a", vec![0; (64 << 10) + 1]).await).await;
     assert_eq!(status, 413, "{detail}");
@@ -143,7 +150,10 @@ async fn sizes_are_refused_with_the_limit_that_says_so() {
         assert_eq!(rejects(&server, "native", reason).await, 1, "{reason}");
     }
     // Nothing of it was stored or shown.
-    assert_eq!(server.json("/api/v1/processes?agent_id=a").await["total"], 5);
+    assert_eq!(
+        server.json("/api/v1/processes?agent_id=a").await["total"],
+        5
+    );
     agent.seq = seq;
     assert!(!server.send(&agent.batch()).await.resync);
     is_served(&server).await;
@@ -190,11 +200,17 @@ async fn uploads_have_the_same_limits() {
     for (body, limit) in [
         (list(6, &same), "processes"),
         (list(4, &|pid| pid.to_string()), "names"),
-        (json!({"samples": [{"pid": 1, "cmdline": "x".repeat(5000)}]}), "text_bytes"),
+        (
+            json!({"samples": [{"pid": 1, "cmdline": "x".repeat(5000)}]}),
+            "text_bytes",
+        ),
     ] {
         let (status, _, detail) = refused(server.upload("a", &body).await).await;
         assert_eq!(status, 413, "{detail}");
-        assert!(detail.contains(&format!("ingest_limits.{limit}")), "{detail}");
+        assert!(
+            detail.contains(&format!("ingest_limits.{limit}")),
+            "{detail}"
+        );
     }
     assert_eq!(server.upload("a", &list(5, &same)).await.status(), 202);
     server.stop().await;
@@ -208,7 +224,8 @@ async fn more_agents_than_allowed_wait_until_one_is_forgotten() {
     })
     .await;
     server.send(&FakeAgent::new("first").key(10, 1)).await;
-    let (status, retry, detail) = refused(server.post(&FakeAgent::new("second").key(10, 1)).await).await;
+    let (status, retry, detail) =
+        refused(server.post(&FakeAgent::new("second").key(10, 1)).await).await;
     assert_eq!((status, retry.is_some()), (503, true));
     assert!(detail.contains("ingest_limits.agents"), "{detail}");
     server.stop().await;
@@ -244,7 +261,10 @@ async fn bodies_that_do_not_come_keep_nobody_else_out() {
     for stream in &mut stalled {
         let mut answer = [0; 12];
         let read = stream.read_exact(&mut answer);
-        if tokio::time::timeout(Duration::from_millis(100), read).await.is_ok() {
+        if tokio::time::timeout(Duration::from_millis(100), read)
+            .await
+            .is_ok()
+        {
             assert_eq!(&answer, b"HTTP/1.1 429");
             answered += 1;
         }
@@ -256,7 +276,10 @@ async fn bodies_that_do_not_come_keep_nobody_else_out() {
     is_served(&server).await;
     let (status, retry, detail) = refused(server.post(&agent.batch()).await).await;
     assert_eq!((status, retry), (429, Some(1)));
-    assert!(detail.contains("ingest_limits.concurrent_requests"), "{detail}");
+    assert!(
+        detail.contains("ingest_limits.concurrent_requests"),
+        "{detail}"
+    );
     drop(stalled);
     // Their places are free again as soon as the server sees that they have gone.
     agent.seq -= 1;
@@ -295,7 +318,9 @@ async fn a_dictionary_that_the_server_has_not_is_told() {
     let body = encoder.encode(&key).expect("compresses");
     let answer = server.post_body("a", body).await;
     assert_eq!(answer.status(), 200);
-    let ids: Vec<_> = wire::known_dictionaries().map(|id| id.to_string()).collect();
+    let ids: Vec<_> = wire::known_dictionaries()
+        .map(|id| id.to_string())
+        .collect();
     assert_eq!(answer.headers()[wire::DICTIONARIES_HEADER], ids.join(","));
     let mut other = wire::Dictionary::newest().content.to_vec();
     other[4..8].copy_from_slice(&77_u32.to_le_bytes());
@@ -305,7 +330,10 @@ async fn a_dictionary_that_the_server_has_not_is_told() {
     assert!(answer.headers().contains_key(wire::DICTIONARIES_HEADER));
     let (status, _, detail) = refused(answer).await;
     assert_eq!(status, 415);
-    assert!(detail.contains("dictionary 77") && detail.contains(&ids[0]), "{detail}");
+    assert!(
+        detail.contains("dictionary 77") && detail.contains(&ids[0]),
+        "{detail}"
+    );
     assert_eq!(rejects(&server, "native", "dictionary").await, 1);
     server.stop().await;
 }

@@ -12,6 +12,7 @@ mod limits;
 mod live;
 mod metrics;
 mod processes;
+mod prometheus;
 mod skew;
 mod stream;
 mod tree;

@@ -49,19 +49,33 @@ async fn a_clock_a_year_off_harms_nobody_and_reorders_nothing() {
         assert_eq!(record["clock_offset_ms"], ahead_ms, "{record}");
         assert_eq!(record["status"], "live");
         assert_eq!(record["lag_ms"], 0, "what is off is not late");
-        let list = server.json(&format!("/api/v1/processes?agent_id={agent_id}")).await;
+        let list = server
+            .json(&format!("/api/v1/processes?agent_id={agent_id}"))
+            .await;
         assert_eq!(list["total"], 3);
         assert_eq!(list["processes"][0]["stale"], false);
         assert_eq!(list["processes"][0]["observed_at"], "2026-01-31T12:00:00Z");
     }
     // In the order of arrival, each with its own time.
     let seen: Vec<_> = events(&server, "").await;
-    let agents: Vec<_> = seen.iter().map(|(agent, _)| agent.as_str().expect("text")).collect();
+    let agents: Vec<_> = seen
+        .iter()
+        .map(|(agent, _)| agent.as_str().expect("text"))
+        .collect();
     assert_eq!(agents, order);
     let (_, early) = &seen[0];
-    assert!(early.as_str().is_some_and(|ts| ts.starts_with("2027-01-31")), "{early}");
+    assert!(
+        early
+            .as_str()
+            .is_some_and(|ts| ts.starts_with("2027-01-31")),
+        "{early}"
+    );
     // `since` and `until` are event time, as each host tells it.
-    let of_2025 = events(&server, "since=2025-01-01T00:00:00Z&until=2025-12-31T00:00:00Z").await;
+    let of_2025 = events(
+        &server,
+        "since=2025-01-01T00:00:00Z&until=2025-12-31T00:00:00Z",
+    )
+    .await;
     assert_eq!(of_2025.len(), 1);
     assert_eq!(of_2025[0].0, "late");
     let metrics = server.get("/metrics").await.text().await.expect("a body");
@@ -70,7 +84,9 @@ async fn a_clock_a_year_off_harms_nobody_and_reorders_nothing() {
         "procmon_agent_clock_offset_seconds{agent_id=\"late\"} -31536000",
         "procmon_agent_clock_offset_seconds{agent_id=\"right\"} 0",
     ] {
-        let has = metrics.lines().any(|known| known.trim_end_matches(".0") == line);
+        let has = metrics
+            .lines()
+            .any(|known| known.trim_end_matches(".0") == line);
         assert!(has, "{line} is not in\n{metrics}");
     }
     server.stop().await;
@@ -110,10 +126,20 @@ async fn clocks_at_the_end_of_time_are_only_numbers() {
         )];
         send(&server, &batch, sent.saturating_sub(START_MS)).await;
         server.json(&format!("/api/v1/agents/{name}")).await;
-        server.json(&format!("/api/v1/processes?agent_id={name}")).await;
-        server.json(&format!("/api/v1/processes/tree?agent_id={name}")).await;
+        server
+            .json(&format!("/api/v1/processes?agent_id={name}"))
+            .await;
+        server
+            .json(&format!("/api/v1/processes/tree?agent_id={name}"))
+            .await;
     }
-    assert_eq!(server.json("/api/v1/events").await["events"].as_array().expect("a list").len(), 3);
+    assert_eq!(
+        server.json("/api/v1/events").await["events"]
+            .as_array()
+            .expect("a list")
+            .len(),
+        3
+    );
     assert_eq!(server.get("/metrics").await.status(), 200);
     server.stop().await;
 }

@@ -83,7 +83,9 @@ fn read_request(requests: &mut BufReader<TcpStream>) -> Result<Option<Vec<u8>>> 
             length = Some(value.trim().parse::<usize>()?);
         }
     }
-    let length = length.filter(|_| any).context("a request without a length")?;
+    let length = length
+        .filter(|_| any)
+        .context("a request without a length")?;
     if length > MAX_BODY_BYTES {
         bail!("a body of {length} bytes");
     }

@@ -96,7 +96,9 @@ impl Own {
             .retain(|ports| self.handles.contains(&ports.handle));
         // Groups and histograms tell of processes of others.
         frame.short_lived.clear();
-        frame.block_latency.retain(|latency| latency.device.is_some());
+        frame
+            .block_latency
+            .retain(|latency| latency.device.is_some());
     }
 
     /// 16 bytes that look like chance.
@@ -167,6 +169,9 @@ mod tests {
             CGROUPS.contains(&cgroup)
         }));
         let column = &left.frame.expect("a frame").columns[0];
-        assert_eq!((&column.handle_gaps[..], &column.deltas[..]), (&[2, 1][..], &[20, 30][..]));
+        assert_eq!(
+            (&column.handle_gaps[..], &column.deltas[..]),
+            (&[2, 1][..], &[20, 30][..])
+        );
     }
 }

@@ -85,7 +85,11 @@ mod tests {
         let memory = BodyMemory::new();
         let mut held = memory.hold_nothing();
         assert_eq!(memory.held_bytes(), 0);
-        for (bytes, expected) in [(1, PIECE_BYTES), (PIECE_BYTES, PIECE_BYTES), (PIECE_BYTES + 1, 2 * PIECE_BYTES)] {
+        for (bytes, expected) in [
+            (1, PIECE_BYTES),
+            (PIECE_BYTES, PIECE_BYTES),
+            (PIECE_BYTES + 1, 2 * PIECE_BYTES),
+        ] {
             held.grow_to(bytes).await.expect("there is room");
             assert_eq!(memory.held_bytes(), expected);
         }

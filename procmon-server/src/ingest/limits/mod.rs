@@ -149,7 +149,8 @@ impl Limit {
         } else {
             (u64::from_value(value), u64::EXPECTED)
         };
-        let given = read.ok_or_else(|| format!("{name}: {value} does not fit; expected {expected}"))?;
+        let given =
+            read.ok_or_else(|| format!("{name}: {value} does not fit; expected {expected}"))?;
         if !(self.least..=self.most).contains(&given) {
             let unit = if self.is_bytes { " bytes" } else { "" };
             return Err(format!(
@@ -188,7 +189,11 @@ mod tests {
         let mut limits = IngestLimits::default();
         for limit in LIMITS {
             let value = *(limit.field)(&mut limits);
-            assert!((limit.least..=limit.most).contains(&value), "{}", limit.name);
+            assert!(
+                (limit.least..=limit.most).contains(&value),
+                "{}",
+                limit.name
+            );
         }
     }
 
@@ -196,8 +201,14 @@ mod tests {
     fn errors_name_key_value_and_what_is_accepted() {
         for (text, expected) in [
             ("procesess=5", "did you mean `processes`?"),
-            ("body_bytes=1GiB", "body_bytes: \"1GiB\" is out of range; 4096 to 67108864 bytes"),
-            ("names=many", "names: \"many\" does not fit; expected a whole number"),
+            (
+                "body_bytes=1GiB",
+                "body_bytes: \"1GiB\" is out of range; 4096 to 67108864 bytes",
+            ),
+            (
+                "names=many",
+                "names: \"many\" does not fit; expected a whole number",
+            ),
             ("processes=0", "processes: \"0\" is out of range; 1 to"),
         ] {
             let error = read(text).expect_err(text);

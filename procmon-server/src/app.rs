@@ -98,16 +98,14 @@ impl App {
     /// A turn for a large upload, whose content takes memory and time.
     pub(crate) async fn heavy_turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let turn = Arc::clone(&self.heavy).acquire_owned();
-        match tokio::time::timeout(HEAVY_PATIENCE, turn).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => {
-                self.metrics.refused("large_uploads");
-                Err(Problem::unavailable(
-                    "the server has more large uploads than it can take; send again",
-                )
-                .because(Reject::Memory))
-            }
+        if let Ok(Ok(permit)) = tokio::time::timeout(HEAVY_PATIENCE, turn).await {
+            return Ok(permit);
         }
+        self.metrics.refused("large_uploads");
+        Err(
+            Problem::unavailable("the server has more large uploads than it can take; send again")
+                .because(Reject::Memory),
+        )
     }
 
     /// A place among the streams.

@@ -56,22 +56,20 @@ pub struct Encoder {
 impl Encoder {
     /// With the newest dictionary.
     pub fn new() -> std::io::Result<Self> {
-        Self::with(Compressor::with_dictionary(
-            ZSTD_LEVEL,
-            Dictionary::newest().content,
-        )?)
+        let compressor = Compressor::with_dictionary(ZSTD_LEVEL, Dictionary::newest().content)?;
+        Ok(Self::with(compressor))
     }
 
     /// Without a dictionary.
     pub fn plain() -> std::io::Result<Self> {
-        Self::with(Compressor::new(ZSTD_LEVEL)?)
+        Ok(Self::with(Compressor::new(ZSTD_LEVEL)?))
     }
 
-    fn with(compressor: Compressor<'static>) -> std::io::Result<Self> {
-        Ok(Self {
+    fn with(compressor: Compressor<'static>) -> Self {
+        Self {
             compressor,
             plain: Vec::new(),
-        })
+        }
     }
 
     /// A batch as a request body.

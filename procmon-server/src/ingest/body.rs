@@ -18,7 +18,7 @@ const SMALL_BODY_BYTES: usize = 16 << 10;
 const SMALL_CONTENT_BYTES: usize = 256 << 10;
 /// Time for a body to arrive: this much, and more by what has arrived, so that a long way is no fault but a stalled one is.
 const PATIENCE: Duration = Duration::from_secs(10);
-const LONGEST_PATIENCE: Duration = Duration::from_secs(60);
+const LONGEST_PATIENCE: Duration = Duration::from_mins(1);
 const SLOWEST_BYTES_PER_S: u64 = 16 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -295,9 +295,9 @@ impl Preparation<'_> {
         }
         // There are at least as many processes as names.
         if count as u64 > limits.names {
-            let mut names = named.map(Host::names).unwrap_or_default();
-            names.extend(staying().filter_map(|touched| touched.life.name()));
-            check_names(names.len(), limits)?;
+            let mut different = named.map(Host::names).unwrap_or_default();
+            different.extend(staying().filter_map(|touched| touched.life.name()));
+            check_names(different.len(), limits)?;
         }
         Ok(())
     }

@@ -93,23 +93,20 @@ impl Host {
             return;
         }
         let known = life.id.and_then(|id| self.previous.remove(&id));
-        let process = match known {
-            Some(mut process) => {
-                if process.life != *life {
-                    self.text_bytes -= process.life.text_bytes();
-                    self.text_bytes += life.text_bytes();
-                    process.life = self.shared.share(life);
-                    process.changed = version;
-                }
-                process
-            }
-            None => {
-                if !life.baseline {
-                    self.starts += 1;
-                }
+        let process = if let Some(mut process) = known {
+            if process.life != *life {
+                self.text_bytes -= process.life.text_bytes();
                 self.text_bytes += life.text_bytes();
-                LiveProcess::new(self.shared.share(life), version)
+                process.life = self.shared.share(life);
+                process.changed = version;
             }
+            process
+        } else {
+            if !life.baseline {
+                self.starts += 1;
+            }
+            self.text_bytes += life.text_bytes();
+            LiveProcess::new(self.shared.share(life), version)
         };
         self.processes.insert(handle, process);
     }

@@ -38,7 +38,9 @@ pub(super) struct Group {
 
 /// Who was shown by name at the last look, host by host.
 #[derive(Debug, Default)]
-pub(super) struct Shown(Mutex<HashMap<Arc<str>, HashSet<Box<[u8]>>>>);
+pub(super) struct Shown(Mutex<HashMap<Arc<str>, Names>>);
+
+type Names = HashSet<Box<[u8]>>;
 
 pub(super) fn collect(app: &App, shown: &Shown, most: usize) -> Vec<Figures> {
     let now_ms = app.clock.now_ms();
@@ -67,12 +69,7 @@ pub(super) fn collect(app: &App, shown: &Shown, most: usize) -> Vec<Figures> {
         .collect()
 }
 
-fn of_host(
-    host: &Host,
-    now_ms: i64,
-    before: &HashSet<Box<[u8]>>,
-    most: usize,
-) -> (Figures, HashSet<Box<[u8]>>) {
+fn of_host(host: &Host, now_ms: i64, before: &Names, most: usize) -> (Figures, Names) {
     let mut states = BTreeMap::<&'static str, u64>::new();
     let mut groups = HashMap::<&[u8], Group>::new();
     for view in host.views(now_ms) {
@@ -112,9 +109,9 @@ fn of_host(
 fn largest(
     groups: HashMap<&[u8], Group>,
     totals: Option<&Totals>,
-    before: &HashSet<Box<[u8]>>,
+    before: &Names,
     most: usize,
-) -> (Vec<(String, Group)>, HashSet<Box<[u8]>>) {
+) -> (Vec<(String, Group)>, Names) {
     let cpus = totals.map_or(1, |totals| totals.cpus.max(1));
     let memory = totals.map_or(1 << 30, |totals| totals.memory_total_bytes.max(1));
     // In millionths, of which equal ones are in the order of their names.
@@ -125,12 +122,12 @@ fn largest(
     };
     let mut ranked: Vec<_> = groups.into_iter().collect();
     ranked.sort_by_key(|(name, group)| (Reverse(size(group)), *name));
-    let named = |name: &[u8]| !name.is_empty() && name != OTHER.as_bytes();
+    let is_name = |name: &[u8]| !name.is_empty() && name != OTHER.as_bytes();
     let candidates = || {
         ranked
             .iter()
             .map(|(name, _)| *name)
-            .filter(|name| named(name))
+            .filter(|name| is_name(name))
     };
     let staying = candidates()
         .take(2 * most)
@@ -142,7 +139,7 @@ fn largest(
         }
         names.insert(name);
     }
-    let names: HashSet<Box<[u8]>> = names.into_iter().map(Into::into).collect();
+    let names: Names = names.into_iter().map(Into::into).collect();
     // Bytes that are no text may look alike: they are one group then.
     let mut shown = BTreeMap::<String, Group>::new();
     for (name, group) in &ranked {
@@ -198,10 +195,7 @@ mod tests {
         }
     }
 
-    fn names(
-        groups: &[(&'static str, f64)],
-        before: &HashSet<Box<[u8]>>,
-    ) -> (Vec<String>, HashSet<Box<[u8]>>) {
+    fn names(groups: &[(&'static str, f64)], before: &Names) -> (Vec<String>, Names) {
         let groups = groups
             .iter()
             .map(|(name, cpu)| (name.as_bytes(), group(*cpu)))

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeMetric, MetricEncoder, NoLabelSet,
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeMetric, MetricEncoder,
+    NoLabelSet,
 };
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -159,9 +160,7 @@ fn processes(encoder: &mut DescriptorEncoder<'_>, hosts: &[Figures]) -> Encoded 
     })?;
     counted_per_host(encoder, &of::STARTS, hosts, |host| Some(host.starts))?;
     counted_per_host(encoder, &of::EXITS, hosts, |host| Some(host.exits))?;
-    counted_per_host(encoder, &of::OOM_KILLS, hosts, |host| {
-        Some(host.oom_kills)
-    })
+    counted_per_host(encoder, &of::OOM_KILLS, hosts, |host| Some(host.oom_kills))
 }
 
 fn totals(encoder: &mut DescriptorEncoder<'_>, hosts: &[Figures]) -> Encoded {
@@ -299,7 +298,7 @@ impl StateCollector {
             (&of::STREAMS, self.app.open_streams()),
             (&of::SHARED, self.app.live.shared().len()),
         ] {
-            gauge(encoder, family, value as u64)?;
+            gauge(encoder, family, &(value as u64))?;
         }
         Ok(())
     }
@@ -321,20 +320,20 @@ fn own(encoder: &mut DescriptorEncoder<'_>, started_ms: i64) -> Encoded {
         of::SERVER_CPU.encode(encoder, |metric| counted(metric, &seconds))?;
     }
     if let Some(bytes) = own.resident_bytes {
-        gauge(encoder, &of::SERVER_MEMORY, bytes)?;
+        gauge(encoder, &of::SERVER_MEMORY, &bytes)?;
     }
     if let Some(fds) = own.open_fds {
-        gauge(encoder, &of::SERVER_FDS, fds)?;
+        gauge(encoder, &of::SERVER_FDS, &fds)?;
     }
-    gauge(encoder, &of::SERVER_START, started_ms as f64 / 1000.0)
+    gauge(encoder, &of::SERVER_START, &(started_ms as f64 / 1000.0))
 }
 
 fn gauge<V: EncodeGaugeValue>(
     encoder: &mut DescriptorEncoder<'_>,
     family: &Family,
-    value: V,
+    value: &V,
 ) -> Encoded {
-    family.encode(encoder, |metric| metric.encode_gauge(&value))
+    family.encode(encoder, |metric| metric.encode_gauge(value))
 }
 
 fn counted<V: EncodeCounterValue>(metric: &mut MetricEncoder<'_>, value: &V) -> Encoded {

@@ -300,7 +300,7 @@ async fn a_body_that_comes_too_slowly_is_given_up() {
     let mut stream = stall(&server, "stranger").await;
     let mut answer = [0; 12];
     let read = stream.read_exact(&mut answer);
-    tokio::time::timeout(Duration::from_secs(60), read)
+    tokio::time::timeout(Duration::from_mins(1), read)
         .await
         .expect("an answer")
         .expect("a whole line");

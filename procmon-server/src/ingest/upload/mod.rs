@@ -160,9 +160,10 @@ fn not_a_list(plain: &[u8]) -> Problem {
 fn key_of(path: &serde_ignored::Path<'_>) -> String {
     use serde_ignored::Path;
     let name = match path {
-        Path::Map { parent, key } if matches!(parent, Path::Seq { .. }) => {
-            format!("samples[].{key}")
-        }
+        Path::Map {
+            parent: Path::Seq { .. },
+            key,
+        } => format!("samples[].{key}"),
         other => other.to_string(),
     };
     name[..name.floor_char_boundary(MAX_KEY_BYTES)].to_owned()

@@ -137,11 +137,12 @@ pub(super) fn same_life(life: &Life, sample: &Sample, started_ms: Option<i64>) -
     same_name || life.ppid == sample.ppid
 }
 
+fn bytes(text: Option<&String>, limit: usize) -> &[u8] {
+    clip(text.map_or(&[], |text| text.as_bytes()), limit)
+}
+
 pub(super) fn life(sample: &Sample, id: ProcessId, started_ms: Option<i64>) -> Life {
     let described = sample.name.is_some() || sample.exe.is_some() || sample.cmdline.is_some();
-    fn bytes(text: Option<&String>, limit: usize) -> &[u8] {
-        clip(text.map_or(&[], |text| text.as_bytes()), limit)
-    }
     // A command line is all there is: where one argument ends is not known.
     let args = bytes(sample.cmdline.as_ref(), ARGS_BYTES);
     let args_bytes = sample.cmdline.as_ref().map_or(0, String::len);

@@ -215,6 +215,8 @@ export interface components {
         Accepted: {
             /** @description Number of samples stored. */
             accepted: number;
+            /** @description Keys that mean nothing here, each once; not there when all were understood. */
+            ignored?: string[];
         };
         /** @description The answer to a batch. */
         Ack: {
@@ -867,6 +869,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body came too slowly */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Another agent_id in the body, or a second live machine under it */
             409: {
                 headers: {
@@ -876,7 +887,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Over the limit before or after decompression */
+            /** @description Over a limit of size: of the body, its content, processes, names, texts or events */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -885,7 +896,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not protobuf */
+            /** @description Not protobuf, or a dictionary or encoding that is not known */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -896,6 +907,15 @@ export interface operations {
             };
             /** @description Well formed, but it cannot be */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More than this agent may send: see Retry-After */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -976,6 +996,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body came too slowly */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Another agent_id in the body, or a procmon agent reports under it */
             409: {
                 headers: {
@@ -985,7 +1014,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Over the limit before or after decompression */
+            /** @description Over a limit of size: of the body, its content, processes, names, texts or events */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -994,7 +1023,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not JSON */
+            /** @description Not JSON, or an encoding that is not known */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -1005,6 +1034,15 @@ export interface operations {
             };
             /** @description Well formed, but it cannot be */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More than this agent may send: see Retry-After */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -11,6 +11,8 @@ use tokio::io::AsyncReadExt;
 
 #[path = "ship/agent.rs"]
 mod agent;
+#[path = "ship/dictionary.rs"]
+mod dictionary;
 #[path = "ship/server.rs"]
 mod server;
 use agent::{AGENT, Agent, EPOCH, append, open, until};

@@ -72,10 +72,11 @@ async fn steady(agents: usize) {
     let requests = (agents * SAMPLES) as f64;
     println!(
         "steady, {agents} agents at a time, {PROCESSES} processes, {BUSY} busy: {size} bytes per batch, {:.3} ms of CPU and \
-         {:.0} bytes stored per request, {:.0} requests/s",
+         {:.0} bytes stored per request, {:.0} requests/s; the server has {:.0} MiB",
         cost.cpu_us / 1000.0 / requests,
         cost.stored_bytes / requests,
-        requests / cost.seconds
+        requests / cost.seconds,
+        cost.resident_bytes / f64::from(1 << 20)
     );
 }
 
@@ -115,14 +116,17 @@ fn samples(agent_id: &str) -> Sender {
     }
 }
 
+/// As an agent does it for a server that has its dictionary.
 fn encode(batch: &wire::Batch) -> Vec<u8> {
-    wire::encode(batch).expect("compresses")
+    let mut encoder = wire::Encoder::new().expect("starts");
+    encoder.encode(batch).expect("compresses")
 }
 
 struct Cost {
     seconds: f64,
     cpu_us: f64,
     stored_bytes: f64,
+    resident_bytes: f64,
 }
 
 async fn measure(senders: Vec<Sender>) -> Cost {
@@ -138,7 +142,8 @@ async fn measure(senders: Vec<Sender>) -> Cost {
     let cost = Cost {
         seconds: started.elapsed().as_secs_f64(),
         cpu_us: server.cpu_us() - before,
-        stored_bytes: stored_bytes(&server.address).await,
+        stored_bytes: metric(&server.address, "procmon_store_written_bytes_total").await,
+        resident_bytes: metric(&server.address, "procmon_server_resident_memory_bytes").await,
     };
     server.terminate();
     cost
@@ -158,7 +163,7 @@ async fn send(address: String, sender: Sender) {
     }
 }
 
-async fn stored_bytes(address: &str) -> f64 {
+async fn metric(address: &str, name: &str) -> f64 {
     let response = support::http_client()
         .get(format!("http://{address}/metrics"))
         .send()
@@ -166,6 +171,6 @@ async fn stored_bytes(address: &str) -> f64 {
     let text = response.expect("an answer").text().await.expect("a body");
     let line = text
         .lines()
-        .find_map(|line| line.strip_prefix("procmon_store_written_bytes_total "));
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.and_then(|value| value.parse().ok()).expect("a number")
 }

@@ -22,19 +22,20 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::clock::Clock;
 use crate::compaction::CompactionStats;
+use crate::config::Config;
 use crate::error::Problem;
 use crate::host_check::host_check;
+use crate::ingest::limits::BodyMemory;
 use crate::live::Live;
-use crate::metrics::{self, Metrics};
+use crate::metrics::{self, Metrics, Queue, Reject};
 use crate::store::Store;
 use crate::{events, history, hosts, ingest, live, processes, ui};
 
-/// Uploads worked on at a time: bounds the memory that bodies take. More wait for their turn.
-const UPLOADS: usize = 32;
-const UPLOAD_PATIENCE: Duration = Duration::from_secs(10);
 /// Lists worked on at a time: each keeps a processor busy, and ingest needs some too. More wait for their turn.
 const SCANS: usize = 4;
 const SCAN_PATIENCE: Duration = Duration::from_secs(10);
+/// For a large upload to have its turn.
+const HEAVY_PATIENCE: Duration = Duration::from_secs(10);
 /// Streams open at a time.
 const STREAMS: usize = 1024;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -50,12 +51,17 @@ pub struct Shared {
     pub clock: Clock,
     pub metrics: Metrics,
     pub compaction: Arc<CompactionStats>,
+    pub metrics_groups: usize,
     pub any_host: bool,
     /// Uploads that run to their end even when their client has gone.
     pub uploads: TaskTracker,
     pub shutdown: CancellationToken,
-    admission: Arc<Semaphore>,
     scans: Arc<Semaphore>,
+    /// What bodies take on their way in.
+    pub(crate) body_memory: BodyMemory,
+    /// Large uploads are worked on by as many threads as there are cores, in turn; small ones never wait for them.
+    heavy: Arc<Semaphore>,
+    heavy_places: u32,
     streams: Arc<Semaphore>,
 }
 
@@ -72,33 +78,42 @@ impl App {
         store: Store,
         live: Arc<Live>,
         clock: Clock,
-        any_host: bool,
+        config: &Config,
         shutdown: CancellationToken,
     ) -> Self {
+        let started_ms = clock.now_ms();
+        let heavy_places =
+            std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+        let (any_host, metrics_groups) = (config.any_host, config.metrics_groups);
         Self(Arc::new(Shared {
             store,
             live,
             clock,
-            metrics: Metrics::new(),
             compaction: Arc::default(),
+            scans: Arc::new(Semaphore::new(SCANS)),
+            metrics: Metrics::new(started_ms),
+            metrics_groups,
             any_host,
             uploads: TaskTracker::new(),
             shutdown,
-            admission: Arc::new(Semaphore::new(UPLOADS)),
-            scans: Arc::new(Semaphore::new(SCANS)),
+            body_memory: BodyMemory::new(),
+            heavy: Arc::new(Semaphore::new(heavy_places as usize)),
+            heavy_places,
             streams: Arc::new(Semaphore::new(STREAMS)),
         }))
     }
 
-    /// A turn for an upload.
-    pub async fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let turn = Arc::clone(&self.admission).acquire_owned();
-        match tokio::time::timeout(UPLOAD_PATIENCE, turn).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(Problem::unavailable(
-                "the server has more uploads than it can take; send again",
-            )),
+    /// A turn for a large upload, whose content takes memory and time.
+    pub(crate) async fn heavy_turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let turn = Arc::clone(&self.heavy).acquire_owned();
+        if let Ok(Ok(permit)) = tokio::time::timeout(HEAVY_PATIENCE, turn).await {
+            return Ok(permit);
         }
+        self.metrics.refused("large_uploads");
+        Err(
+            Problem::unavailable("the server has more large uploads than it can take; send again")
+                .because(Reject::Memory),
+        )
     }
 
     /// Does work that keeps a processor busy, away from the threads that serve everybody, and not too much of it at a time.
@@ -124,10 +139,34 @@ impl App {
     /// A place among the streams.
     pub fn admit_stream(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
+            self.metrics.refused("streams");
             Problem::unavailable(format!(
                 "{STREAMS} streams are open; close some, and come back"
             ))
         })
+    }
+
+    /// Everything that is bounded and waited for.
+    pub(crate) fn queues(&self) -> [Queue; 3] {
+        let heavy = self.heavy_places as usize;
+        let queue = |name, length: usize, capacity: usize| Queue {
+            name,
+            length: length as u64,
+            capacity: capacity as u64,
+        };
+        [
+            queue(
+                "store",
+                self.store.queue_depth(),
+                self.store.queue_capacity(),
+            ),
+            queue(
+                "large_uploads",
+                heavy.saturating_sub(self.heavy.available_permits()),
+                heavy,
+            ),
+            queue("streams", self.open_streams(), STREAMS),
+        ]
     }
 
     pub fn open_streams(&self) -> usize {

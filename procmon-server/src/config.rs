@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::{Parser, Subcommand};
-use procmon_common::config::{ByteSize, ConfigError, KeySet, Layers, Secret, Value};
+use procmon_common::config::{ByteSize, ConfigError, Entries, KeySet, Layers, Secret, Value};
 
+use crate::ingest::limits::IngestLimits;
 use crate::store::{Limits, MAX_SNAPSHOTS, Place};
 
 const KEYS: KeySet = KeySet {
@@ -24,6 +25,8 @@ const KEYS: KeySet = KeySet {
         "insecure_no_auth",
         "max_sample_bytes",
         "max_event_bytes",
+        "ingest_limits",
+        "metrics_groups",
     ],
     unsupported: &[
         "rules_dir",
@@ -32,12 +35,13 @@ const KEYS: KeySet = KeySet {
         "auth",
         "public_url",
         "webhook_allow",
-        "ingest_limits",
     ],
 };
 
 /// Below this a cap would drop the log while it is written.
 const MIN_CAP_BYTES: u64 = 16 << 20;
+const DEFAULT_GROUPS: usize = 10;
+const MOST_GROUPS: u64 = 1_000;
 const DAY: Duration = Duration::from_hours(24);
 
 /// Keeps what procmon agents see, and serves it over HTTP.
@@ -80,6 +84,12 @@ pub struct Arguments {
     /// How long events are kept [default: 7d]
     #[arg(long, value_name = "DURATION")]
     event_retention: Option<String>,
+    /// What one agent may make the server take, as `key=value,…` [default: see docs/operations.md]
+    #[arg(long, value_name = "LIMITS")]
+    ingest_limits: Option<String>,
+    /// How many groups of processes of each host /metrics shows by name [default: 10]
+    #[arg(long, value_name = "NUMBER")]
+    metrics_groups: Option<String>,
     /// Listen on other addresses than loopback although anybody who reaches them can read and write everything
     #[arg(long)]
     insecure_no_auth: bool,
@@ -92,6 +102,8 @@ pub struct Arguments {
 pub enum Command {
     /// Print the description of the HTTP API (OpenAPI 3.1)
     Openapi,
+    /// Print the list of metrics (Markdown)
+    Metrics,
 }
 
 #[derive(Clone, Debug)]
@@ -108,6 +120,9 @@ pub struct Config {
     pub max_event_bytes: Option<u64>,
     /// Without persistence alone.
     pub max_snapshots: Option<u64>,
+    pub ingest_limits: IngestLimits,
+    /// Groups of processes of each host that the metrics show by name.
+    pub metrics_groups: usize,
 }
 
 impl Config {
@@ -151,6 +166,8 @@ impl Config {
             max_sample_bytes: size(layers, "max_sample_bytes")?,
             max_event_bytes: size(layers, "max_event_bytes")?,
             max_snapshots: snapshots(persistence, layers)?,
+            ingest_limits: ingest_limits(layers)?,
+            metrics_groups: metrics_groups(layers)?,
         })
     }
 
@@ -188,6 +205,8 @@ impl Arguments {
             ("max_snapshots", &self.max_snapshots),
             ("max_sample_bytes", &self.max_sample_bytes),
             ("max_event_bytes", &self.max_event_bytes),
+            ("ingest_limits", &self.ingest_limits),
+            ("metrics_groups", &self.metrics_groups),
         ];
         let given = texts
             .into_iter()
@@ -207,6 +226,27 @@ fn kept_for(layers: &Layers, key: &'static str) -> Result<Option<Duration>, Conf
             Ok(())
         }
     })
+}
+
+fn metrics_groups(layers: &Layers) -> Result<usize, ConfigError> {
+    let groups = layers.get_checked("metrics_groups", |groups: &u64| {
+        if *groups > MOST_GROUPS {
+            Err(format!(
+                "is out of range; 0 (none) to {MOST_GROUPS} are accepted: each is five series for each host"
+            ))
+        } else {
+            Ok(())
+        }
+    })?;
+    Ok(groups.map_or(DEFAULT_GROUPS, |groups| groups as usize))
+}
+
+fn ingest_limits(layers: &Layers) -> anyhow::Result<IngestLimits> {
+    let Some(entries) = layers.get::<Entries>("ingest_limits")? else {
+        return Ok(IngestLimits::default());
+    };
+    IngestLimits::read(&entries)
+        .map_err(|error| anyhow!("{}.{error}", layers.place("ingest_limits")))
 }
 
 /// Without authentication only this machine may reach the server, unless the operator insists: whether they do.
@@ -318,6 +358,18 @@ mod tests {
         let config = read(&[("max_snapshots", "7200")]).expect("not used");
         assert_eq!(config.max_snapshots, None);
         let config = read(&[("max_event_bytes", "2GB")]).expect("a size");
+    fn limits_are_named_in_errors() {
+        let config = read(&[("ingest_limits", "processes=5")]).expect("valid");
+        assert_eq!(config.ingest_limits.processes, 5);
+        let error = read(&[("ingest_limits", "proceses=5")]).expect_err("unknown");
+        let expected = "--ingest-limits.proceses: unknown key; did you mean `processes`?";
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+
+    #[test]
+    fn a_database_is_refused_unless_nothing_is_kept() {
+        let dsn = ("db_dsn", "postgres://user:secret@db/procmon");
+        let error = read(&[dsn]).expect_err("not supported").to_string();
         assert!(
             config
                 .limits()

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::query::QueryError;
+use crate::metrics::Reject;
 use crate::store::StoreError;
 
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -20,7 +21,8 @@ const RETRY_AFTER_S: u16 = 2;
 pub struct Problem {
     pub status: StatusCode,
     pub detail: Cow<'static, str>,
-    retry: bool,
+    retry_after_s: Option<u16>,
+    reject: Option<Reject>,
 }
 
 /// Body of an error.
@@ -40,8 +42,24 @@ impl Problem {
         Self {
             status,
             detail: detail.into(),
-            retry: false,
+            retry_after_s: None,
+            reject: None,
         }
+    }
+
+    /// The same, counted under a reason of its own.
+    #[must_use]
+    pub fn because(self, reject: Reject) -> Self {
+        Self {
+            reject: Some(reject),
+            ..self
+        }
+    }
+
+    /// What it is counted under when it refuses an upload.
+    pub fn reject(&self) -> Reject {
+        self.reject
+            .unwrap_or_else(|| Reject::of_status(self.status))
     }
 
     pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
@@ -81,8 +99,16 @@ impl Problem {
     /// Not now; the client is told when to come back.
     pub fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            retry: true,
+            retry_after_s: Some(RETRY_AFTER_S),
             ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        }
+    }
+
+    /// More than this client may send; in so many seconds it may again.
+    pub fn too_many(reject: Reject, wait_s: u16, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            retry_after_s: Some(wait_s),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail).because(reject)
         }
     }
 }
@@ -92,8 +118,12 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Full => Self::unavailable(
                 "the server's disk is full; free space in its data directory, or shorten its retention, and send again",
-            ),
-            StoreError::Busy => Self::unavailable("the server's disk does not keep up; send again"),
+            )
+            .because(Reject::DiskFull),
+            StoreError::Busy => {
+                Self::unavailable("the server's disk does not keep up; send again")
+                    .because(Reject::QueueFull)
+            }
             StoreError::Unavailable(reason) => {
                 // The writer says it once, not for each request.
                 tracing::debug!(%reason, "the database cannot be reached");
@@ -125,8 +155,8 @@ impl IntoResponse for Problem {
         let mut response = (self.status, axum::Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        if self.retry {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
+        if let Some(wait_s) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, wait_s.into());
         }
         response
     }

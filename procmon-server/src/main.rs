@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Parser;
 use procmon_server::clock::Clock;
 use procmon_server::config::{Arguments, Command, Config};
-use procmon_server::{app, run};
+use procmon_server::{app, metrics, run};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -15,8 +15,12 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(Command::Openapi) = arguments.command {
-        let written = std::io::stdout().write_all(app::openapi_json().as_bytes());
+    if let Some(command) = arguments.command {
+        let text = match command {
+            Command::Openapi => app::openapi_json(),
+            Command::Metrics => metrics::page(),
+        };
+        let written = std::io::stdout().write_all(text.as_bytes());
         return if written.is_ok() {
             ExitCode::SUCCESS
         } else {

@@ -30,11 +30,11 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let place = config.place()?;
     let (store, writer) = Store::open_within(place, clock.clone(), config.limits()).await?;
-    let live = Arc::new(Live::new(clock.clone()));
+    let live = Arc::new(Live::new(clock.clone(), config.ingest_limits));
     live.restore(&store)
         .await
         .context("cannot read back what was stored before")?;
-    let app = App::new(store, live, clock, config.any_host, shutdown.clone());
+    let app = App::new(store, live, clock, &config, shutdown.clone());
 
     let mut tasks = JoinSet::new();
     // The writer outlives the requests: what they hand over is still to be stored.

@@ -12,6 +12,7 @@ mod bench;
 mod build_ebpf;
 mod check;
 mod command;
+mod dictionary;
 mod guest;
 mod http;
 mod pair;
@@ -51,6 +52,7 @@ enum Task {
     Bench(bench::Options),
     Soak(soak::Options),
     Torture(torture::Options),
+    Dictionary(dictionary::Options),
     #[command(hide = true)]
     Population(population::Options),
     #[command(hide = true)]
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::Soak(options) => soak::run(&options),
         Task::Torture(options) => torture::run(&options),
+        Task::Dictionary(options) => dictionary::run(&options),
         Task::Population(options) => population::run(&options),
         Task::Sleeper(options) => population::sleep(&options),
         Task::Spawn(options) => spawning::run(&options),

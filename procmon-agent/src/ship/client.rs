@@ -2,9 +2,11 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
+use bytes::Bytes;
 use procmon_common::config::Secret;
 use procmon_common::wire::{self, Ack};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
@@ -16,6 +18,8 @@ use crate::spool::SpooledBatch;
 
 /// Longer than any answer of a procmon server.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
+/// Dictionaries that a server may name.
+const MAX_DICTIONARIES: usize = 64;
 /// As much of a server's words as a log line needs.
 const MAX_DETAIL_CHARS: usize = 400;
 
@@ -42,6 +46,8 @@ pub(super) struct Client {
     http: reqwest::Client,
     base: String,
     authorization: Option<HeaderValue>,
+    /// Dictionaries that this server said to have. None, until it has said so: an older one never does.
+    dictionaries: Mutex<Vec<u32>>,
 }
 
 impl Client {
@@ -51,10 +57,38 @@ impl Client {
             http: http_client(&url, &target.timing)?,
             base: url.as_str().trim_end_matches('/').to_owned(),
             authorization: target.token.as_ref().map(bearer).transpose()?,
+            dictionaries: Mutex::default(),
         })
     }
 
+    /// Sends a batch, without a dictionary where the server does not have it.
     pub(super) async fn send(&self, agent_id: &str, batch: &SpooledBatch) -> Answer {
+        let needed = wire::dictionary_of(&batch.payload);
+        let payload = match needed {
+            Some(id) if !self.dictionaries().contains(&id) => {
+                match wire::without_dictionary(&batch.payload, wire::MAX_DECODED_BYTES) {
+                    Ok(plain) => plain.into(),
+                    // Damaged, or of a version with other dictionaries: the server may know better.
+                    Err(_) => batch.payload.clone(),
+                }
+            }
+            _ => batch.payload.clone(),
+        };
+        let sent_with = wire::dictionary_of(&payload);
+        match self.post(agent_id, payload).await {
+            // A server of an earlier version may have taken the place of one that had it.
+            Answer::Refused(_) if sent_with.is_some() => {
+                self.dictionaries().clear();
+                match wire::without_dictionary(&batch.payload, wire::MAX_DECODED_BYTES) {
+                    Ok(plain) => self.post(agent_id, plain.into()).await,
+                    Err(error) => Answer::Refused(error.to_string()),
+                }
+            }
+            answer => answer,
+        }
+    }
+
+    async fn post(&self, agent_id: &str, payload: Bytes) -> Answer {
         let mut request = self
             .http
             .post(format!("{}/api/v1/agents/{agent_id}/batches", self.base))
@@ -62,7 +96,7 @@ impl Client {
             .header(CONTENT_ENCODING, wire::CONTENT_ENCODING)
             .header(ACCEPT, "application/json")
             .header(wire::SENT_HEADER, unix_ms())
-            .body(batch.payload.clone());
+            .body(payload);
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
@@ -73,6 +107,7 @@ impl Client {
                 retry_after: None,
             },
             Ok(response) => {
+                self.note_dictionaries(&response);
                 let mut answer = read_answer(response).await;
                 if let Answer::Stored {
                     latency, offset_ms, ..
@@ -85,6 +120,22 @@ impl Client {
                 answer
             }
         }
+    }
+}
+
+impl Client {
+    /// What a server says to have, it has; one that says nothing may be a proxy in front of it.
+    fn note_dictionaries(&self, response: &Response) {
+        if let Some(list) = header_text(response, wire::DICTIONARIES_HEADER) {
+            let ids = list.split(',').filter_map(|id| id.trim().parse().ok());
+            *self.dictionaries() = ids.take(MAX_DICTIONARIES).collect();
+        }
+    }
+
+    fn dictionaries(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.dictionaries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -149,6 +200,8 @@ async fn read_answer(response: Response) -> Answer {
     let status = response.status();
     let retry_after = retry_after(&response);
     let location = header_text(&response, "location");
+    // Only a procmon server that was sent a dictionary it does not have answers so.
+    let has_dictionaries = response.headers().contains_key(wire::DICTIONARIES_HEADER);
     let body = match read_body(response).await {
         Ok(body) => body,
         Err(error) => {
@@ -164,6 +217,7 @@ async fn read_answer(response: Response) -> Answer {
     let reason = refusal(status, &body);
     match status.as_u16() {
         400 | 413 | 422 => Answer::Refused(reason),
+        415 if has_dictionaries => Answer::Refused(reason),
         408 | 425 | 429 | 500..=599 => Answer::Busy {
             reason,
             retry_after: retry_after.filter(|_| matches!(status.as_u16(), 429 | 503)),

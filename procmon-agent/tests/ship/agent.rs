@@ -40,7 +40,11 @@ pub(crate) fn append(writer: &mut SpoolWriter, agent_id: &str, epoch: u64, seq: 
         seq,
         key,
         built_unix_ns: seq as i64,
-        payload: wire::encode(&content).expect("compresses").into(),
+        // As the agent does it.
+        payload: wire::Encoder::new()
+            .and_then(|mut encoder| encoder.encode(&content))
+            .expect("compresses")
+            .into(),
     };
     writer.append(batch).expect("a key batch where due");
 }

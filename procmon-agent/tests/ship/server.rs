@@ -32,6 +32,10 @@ pub(crate) struct Script {
     /// (agent, epoch, seq) in the order in which they were stored.
     pub(crate) stored: Vec<(String, u64, u64)>,
     pub(crate) authorization: Option<String>,
+    /// What it says to have; nothing, as a server that knows of none.
+    pub(crate) dictionaries: Option<String>,
+    /// Whether each batch that was stored came with a dictionary.
+    pub(crate) with_dictionary: Vec<bool>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -76,9 +80,30 @@ async fn take(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let needed = wire::dictionary_of(&body);
+    let known = server.script().dictionaries.clone();
+    let list = known.clone().unwrap_or_default();
+    let unknown = needed.is_some_and(|id| !list.split(',').any(|known| known == id.to_string()));
+    let mut response = if unknown {
+        server.script().requests += 1;
+        // A server that knows of dictionaries says so; to another it is not zstd.
+        status(if known.is_some() { 415 } else { 400 }).into_response()
+    } else {
+        take_readable(&server, agent_id, &headers, &body)
+    };
+    if known.is_some() {
+        let value = list.parse().expect("a header");
+        response
+            .headers_mut()
+            .insert(wire::DICTIONARIES_HEADER, value);
+    }
+    response
+}
+
+fn take_readable(server: &Server, agent_id: String, headers: &HeaderMap, body: &[u8]) -> Response {
     assert_eq!(headers["content-type"], "application/x-protobuf");
     assert_eq!(headers["content-encoding"], "zstd");
-    let batch = wire::decode(&body, wire::MAX_DECODED_BYTES).expect("a batch");
+    let batch = wire::decode(body, wire::MAX_DECODED_BYTES).expect("a batch");
     let mut script = server.script();
     script.requests += 1;
     script.authorization = headers
@@ -105,6 +130,9 @@ async fn take(
     let id = (agent_id, batch.epoch, batch.seq);
     assert_eq!(id.0, batch.agent_id, "the path and the batch agree");
     script.stored.push(id);
+    script
+        .with_dictionary
+        .push(wire::dictionary_of(body).is_some());
     axum::Json(Ack {
         epoch: batch.epoch,
         durable_seq,

@@ -198,16 +198,23 @@ fn check_key(keys: &KeySet, path: &Path, key: &str) -> Result<(), ConfigError> {
     if keys.unsupported.contains(&key) {
         return Err(unsupported(&place));
     }
-    let nearest = keys
-        .supported
+    Err(ConfigError(format!(
+        "{place}: {}",
+        unknown_key(key, keys.supported)
+    )))
+}
+
+/// What is wrong with a key that there is not: the nearest one that there is, and all others.
+pub fn unknown_key(key: &str, known: &[&str]) -> String {
+    let nearest = known
         .iter()
         .min_by_key(|candidate| edit_distance(key, candidate))
         .copied()
         .unwrap_or_default();
-    Err(ConfigError(format!(
-        "{place}: unknown key; did you mean `{nearest}`? (all keys: {})",
-        keys.supported.join(", ")
-    )))
+    format!(
+        "unknown key; did you mean `{nearest}`? (all keys: {})",
+        known.join(", ")
+    )
 }
 
 /// Insertions, deletions and substitutions that turn one text into the other.

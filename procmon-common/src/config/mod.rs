@@ -7,7 +7,7 @@ mod quantity;
 mod setting;
 mod value;
 
-pub use layers::{ConfigError, KeySet, Layers, edit_distance};
+pub use layers::{ConfigError, KeySet, Layers, edit_distance, unknown_key};
 pub use quantity::{MAX_DURATION, parse_byte_size, parse_duration};
-pub use setting::{ByteSize, Labels, Secret, Setting};
+pub use setting::{ByteSize, Entries, Labels, Secret, Setting};
 pub use value::Value;

@@ -134,6 +134,28 @@ impl Setting for Secret {
     }
 }
 
+/// Keys with values of their own below one key, which the program reads one by one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Entries(pub Vec<(String, Value)>);
+
+impl Setting for Entries {
+    const EXPECTED: &'static str =
+        "keys with values, for example `a=1,b=2MiB`, or in YAML an indented line `a: 1` for each";
+
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Text(text) => text
+                .split(',')
+                .filter(|pair| !pair.trim().is_empty())
+                .map(|pair| split_pair(pair).map(|(key, value)| (key, Value::Text(value))))
+                .collect::<Option<_>>()
+                .map(Self),
+            Value::Map(entries) => Some(Self(entries.clone())),
+            _ => None,
+        }
+    }
+}
+
 /// Names and values that an operator gives a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels(pub BTreeMap<String, String>);

@@ -1,19 +1,22 @@
 //! A process life and what it runs.
 
+use std::sync::Arc;
+
 use procmon_common::ids::{ProcessId, Start};
 
-/// A process as it was at some moment. Bytes are the kernel's: any byte but NUL, not always UTF-8.
+/// A process as it was at some moment. Bytes are the kernel's: any byte but NUL, not always UTF-8. What many processes have in
+/// common is shared: a server holds a million of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Life {
     /// Unknown for an event about a process that was never described.
     pub id: Option<ProcessId>,
     pub ppid: Option<u32>,
     pub started_ns: Option<i64>,
-    pub image: Option<Image>,
-    pub credentials: Option<Credentials>,
-    pub cgroup: Option<Box<str>>,
-    pub container_id: Option<Box<str>>,
-    pub systemd_unit: Option<Box<str>>,
+    pub image: Option<Arc<Image>>,
+    pub credentials: Option<Arc<Credentials>>,
+    pub cgroup: Option<Arc<str>>,
+    pub container_id: Option<Arc<str>>,
+    pub systemd_unit: Option<Arc<str>>,
     pub pid_namespace: Option<u32>,
     pub namespace_pid: Option<u32>,
     /// It ran before anybody looked.
@@ -21,12 +24,12 @@ pub struct Life {
 }
 
 /// What a process runs. An exec replaces it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Image {
     pub seq: u32,
-    pub name: Box<[u8]>,
+    pub name: Arc<[u8]>,
     /// Empty: unknown, or a kernel thread.
-    pub exe: Box<[u8]>,
+    pub exe: Arc<[u8]>,
     /// Each argument ended by NUL.
     pub args: Box<[u8]>,
     /// True length; `args` may be shorter or, where secrets were replaced, longer.
@@ -35,13 +38,13 @@ pub struct Image {
     pub args_cut: bool,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Credentials {
     /// Unknown where only a name was uploaded.
     pub uid: Option<u32>,
     pub euid: Option<u32>,
     pub gid: Option<u32>,
-    pub username: Option<Box<str>>,
+    pub username: Option<Arc<str>>,
 }
 
 impl Life {
@@ -49,9 +52,23 @@ impl Life {
         self.image.as_ref().map(|image| &*image.name)
     }
 
+    /// What its texts take, as if nothing was shared.
+    pub fn text_bytes(&self) -> usize {
+        let image = self.image.as_ref().map_or(0, |image| {
+            image.name.len() + image.exe.len() + image.args.len()
+        });
+        let texts = [
+            self.username(),
+            self.cgroup.as_deref(),
+            self.container_id.as_deref(),
+            self.systemd_unit.as_deref(),
+        ];
+        image + texts.into_iter().flatten().map(str::len).sum::<usize>()
+    }
+
     /// What is known of the arguments. An upload may have left them out.
     pub fn command(&self) -> Option<&Image> {
-        let image = self.image.as_ref()?;
+        let image = self.image.as_deref()?;
         (!self.uploaded() || !image.args.is_empty()).then_some(image)
     }
 

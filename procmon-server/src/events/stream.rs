@@ -38,6 +38,7 @@ pub(super) fn open(
         Resume::After(cursor) => match Position::from_cursor(cursor) {
             Some(position) if app.store.reaches(position) => position,
             _ => {
+                app.metrics.stream_resync("events");
                 waiting.push_back(reset());
                 now
             }
@@ -112,6 +113,7 @@ impl Tail {
         }
         if !self.app.store.reaches(self.after) {
             self.after = end;
+            self.app.metrics.stream_resync("events");
             self.waiting.push_back(reset());
             return Some(true);
         }

@@ -5,16 +5,21 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use procmon_common::wire::{self, DecodeError, MAX_BODY_BYTES, MAX_DECODED_BYTES};
+use http_body_util::BodyExt;
+use procmon_common::wire::{self, DecodeError};
+use tokio::time::{Instant, timeout_at};
 
+use super::limits::Held;
 use crate::error::Problem;
+use crate::metrics::Reject;
 
 /// What is decompressed on the spot: it takes less time than handing it to another thread.
 const SMALL_BODY_BYTES: usize = 16 << 10;
 const SMALL_CONTENT_BYTES: usize = 256 << 10;
-/// Time for a whole body to arrive.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time for a body to arrive: this much, and more by what has arrived, so that a long way is no fault but a stalled one is.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LONGEST_PATIENCE: Duration = Duration::from_mins(1);
+const SLOWEST_BYTES_PER_S: u64 = 16 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
@@ -23,63 +28,100 @@ pub(super) enum Encoding {
     Zstd,
 }
 
-/// The media type of a request, without its parameters, in lower case.
-pub(super) fn media_type(headers: &HeaderMap) -> String {
+/// The media type of a request, without its parameters.
+pub(super) fn media_type(headers: &HeaderMap) -> &str {
     let text = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let essence = text.split(';').next().unwrap_or_default();
-    essence.trim().to_ascii_lowercase()
+    text.split(';').next().unwrap_or_default().trim()
 }
 
 pub(super) fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
     let Some(value) = headers.get(header::CONTENT_ENCODING) else {
         return Ok(Encoding::Identity);
     };
-    match value
-        .to_str()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase()
-        .as_str()
-    {
-        "" | "identity" => Ok(Encoding::Identity),
-        "gzip" | "x-gzip" => Ok(Encoding::Gzip),
-        "zstd" => Ok(Encoding::Zstd),
-        _ => Err(Problem::new(
+    let name = value.to_str().unwrap_or_default().trim();
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    if is("zstd") {
+        Ok(Encoding::Zstd)
+    } else if is("gzip") || is("x-gzip") {
+        Ok(Encoding::Gzip)
+    } else if name.is_empty() || is("identity") {
+        Ok(Encoding::Identity)
+    } else {
+        Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unknown Content-Encoding; send zstd, gzip or none",
-        )),
+        ))
     }
 }
 
 /// The body as it came.
-pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+pub(super) async fn read(
+    headers: &HeaderMap,
+    mut body: Body,
+    limit: u64,
+    held: &mut Held,
+) -> Result<Bytes, Problem> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
-        return Err(body_too_large());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(body_too_large(limit));
     }
-    let collect = Limited::new(body, MAX_BODY_BYTES).collect();
-    match tokio::time::timeout(PATIENCE, collect).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(body_too_large()),
-        Ok(Err(_)) => Err(Problem::bad_request(
-            "the body ended before its announced length; send the whole batch again",
-        )),
-        Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "the body did not arrive within 30 s; send smaller batches",
-        )),
+    let started = Instant::now();
+    let mut first = Bytes::new();
+    let mut whole = Vec::new();
+    loop {
+        let arrived = first.len() + whole.len();
+        let more = Duration::from_secs(arrived as u64 / SLOWEST_BYTES_PER_S);
+        let deadline = started + (PATIENCE + more).min(LONGEST_PATIENCE);
+        let frame = match timeout_at(deadline, body.frame()).await {
+            Err(_) => return Err(too_slow(arrived)),
+            Ok(None) => break,
+            Ok(Some(Err(_))) => {
+                return Err(Problem::bad_request(
+                    "the body ended before its announced length; send the whole batch again",
+                ));
+            }
+            Ok(Some(Ok(frame))) => frame,
+        };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if (arrived + data.len()) as u64 > limit {
+            return Err(body_too_large(limit));
+        }
+        held.grow_to(arrived + data.len()).await?;
+        // Most bodies come in one piece, which is then taken as it is.
+        if arrived == 0 {
+            first = data;
+        } else {
+            whole.extend_from_slice(&std::mem::take(&mut first));
+            whole.extend_from_slice(&data);
+        }
     }
+    Ok(if whole.is_empty() {
+        first
+    } else {
+        whole.into()
+    })
 }
 
-fn body_too_large() -> Problem {
+fn too_slow(arrived: usize) -> Problem {
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        format!(
+            "of the body {arrived} bytes arrived in time, too few; send it faster than {} KiB/s, or in smaller batches",
+            SLOWEST_BYTES_PER_S >> 10
+        ),
+    )
+}
+
+fn body_too_large(limit: u64) -> Problem {
     Problem::too_large(format!(
-        "the body is larger than {} MiB; send smaller batches",
-        MAX_BODY_BYTES >> 20
+        "the body is larger than {limit} bytes (ingest_limits.body_bytes); send smaller batches"
     ))
 }
 
@@ -98,33 +140,39 @@ pub(super) fn decompress_small(body: &Bytes, encoding: Encoding) -> Option<Bytes
 }
 
 /// The content of a body.
-pub(super) fn decompress(body: Bytes, encoding: Encoding) -> Result<Bytes, Problem> {
+pub(super) fn decompress(body: Bytes, encoding: Encoding, limit: u64) -> Result<Bytes, Problem> {
+    let bytes = usize::try_from(limit).unwrap_or(usize::MAX);
     match encoding {
         Encoding::Identity => Ok(body),
-        Encoding::Zstd => match wire::decompress(&body, MAX_DECODED_BYTES) {
+        Encoding::Zstd => match wire::decompress(&body, bytes) {
             Ok(plain) => Ok(plain.into()),
-            Err(DecodeError::TooLarge { .. }) => Err(content_too_large()),
+            Err(DecodeError::TooLarge { .. }) => Err(content_too_large(limit)),
+            Err(error @ DecodeError::Dictionary { .. }) => Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                error.to_string(),
+            )
+            .because(Reject::Dictionary)),
             Err(error) => Err(Problem::bad_request(error.to_string())),
         },
         Encoding::Gzip => {
             let mut plain = Vec::new();
             flate2::read::MultiGzDecoder::new(&*body)
-                .take(MAX_DECODED_BYTES as u64 + 1)
+                .take(limit + 1)
                 .read_to_end(&mut plain)
                 .map_err(|error| {
                     Problem::bad_request(format!("the body is not valid gzip: {error}"))
                 })?;
-            if plain.len() > MAX_DECODED_BYTES {
-                return Err(content_too_large());
+            if plain.len() > bytes {
+                return Err(content_too_large(limit));
             }
             Ok(plain.into())
         }
     }
 }
 
-fn content_too_large() -> Problem {
+fn content_too_large(limit: u64) -> Problem {
     Problem::too_large(format!(
-        "the body is larger than {} MiB when decompressed; send smaller batches",
-        MAX_DECODED_BYTES >> 20
+        "the body is larger than {limit} bytes when decompressed (ingest_limits.content_bytes); send smaller batches"
     ))
+    .because(Reject::ContentSize)
 }

@@ -2,6 +2,7 @@
 //! refused at any point has changed nothing. No SQL lives here.
 
 mod body;
+pub mod limits;
 mod native;
 mod prepare;
 pub mod routes;
@@ -124,6 +125,50 @@ fn count<T>(
     bytes: usize,
     outcome: &Result<T, Problem>,
 ) {
-    let status = outcome.as_ref().err().map(|problem| problem.status);
-    app.metrics.ingest(door, status, bytes, started.elapsed());
+    let reject = outcome.as_ref().err().map(Problem::reject);
+    app.metrics.ingest(door, reject, bytes, started.elapsed());
+}
+
+/// A body that was read within its agent's limits. It holds what it took of them until it was worked on.
+struct Admitted {
+    body: axum::body::Bytes,
+    encoding: body::Encoding,
+    /// None for an agent that is not known yet.
+    turn: Option<limits::Turn>,
+    _memory: limits::Held,
+}
+
+impl Admitted {
+    /// Charges what the body was when decompressed, beyond what was charged when it arrived.
+    fn charge_content(&self, content_bytes: usize) {
+        if let Some(turn) = &self.turn {
+            turn.charge_bytes(content_bytes.saturating_sub(self.body.len()));
+        }
+    }
+}
+
+/// Reads a body within the limits of its agent.
+async fn admit(
+    app: &App,
+    agent_id: &str,
+    headers: &axum::http::HeaderMap,
+    body: axum::body::Body,
+) -> Result<Admitted, Problem> {
+    let encoding = body::encoding(headers)?;
+    let gate = app.live.gate(agent_id);
+    let turn = gate
+        .map(|gate| gate.enter(app.clock.now_ms()))
+        .transpose()?;
+    let mut memory = app.body_memory.hold_nothing();
+    let limit = app.live.limits().body_bytes;
+    let body = body::read(headers, body, limit, &mut memory).await?;
+    if let Some(turn) = &turn {
+        turn.charge_bytes(body.len());
+    }
+    Ok(Admitted {
+        body,
+        encoding,
+        turn,
+        _memory: memory,
+    })
 }

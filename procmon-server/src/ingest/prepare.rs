@@ -8,10 +8,12 @@ use procmon_common::frame::for_each_change;
 use procmon_common::ids::BootId;
 use procmon_common::wire;
 
+use super::limits::IngestLimits;
 use super::native::{interval, text};
 use crate::batch::{Batch, BlockSource, ColumnChanges, Event, EventKind, Frame, Life};
 use crate::error::Problem;
-use crate::live::{Health, Host, MAX_PROCESSES};
+use crate::live::{Health, Host};
+use crate::metrics::Reject;
 use crate::store::{Door, format};
 
 /// Lives by handle.
@@ -76,7 +78,16 @@ pub(super) fn prepare(
     mut batch: wire::Batch,
     boot: BootId,
     host: &Host,
+    limits: &IngestLimits,
 ) -> Result<(Batch, Lives, bool), Problem> {
+    let events = batch.events.len() + batch.losses.len();
+    if events as u64 > limits.events {
+        return Err(Problem::too_large(format!(
+            "{events} events in one batch; the server takes at most {} (ingest_limits.events); send smaller batches",
+            limits.events
+        ))
+        .because(Reject::Events));
+    }
     let follows = host.follows(batch.epoch, batch.seq);
     let mut preparation = Preparation {
         host,
@@ -105,7 +116,7 @@ pub(super) fn prepare(
         // Differences to values that were missed mean nothing.
         frame = synced.then_some(read);
     }
-    preparation.check_count()?;
+    preparation.check_size(limits)?;
     let resync = preparation.unknown_handles > 0 || !synced;
     if preparation.unknown_handles > 0 {
         let unknown = preparation.unknown_handles;
@@ -262,18 +273,31 @@ impl Preparation<'_> {
         Ok(read)
     }
 
-    fn check_count(&self) -> Result<(), Problem> {
-        let before = if self.same_space {
-            self.host.process_count()
-        } else {
-            0
-        };
-        let new = |touched: &&Touched| !touched.known_before && !touched.ended;
-        let count = before + self.touched.values().filter(new).count();
-        if count > MAX_PROCESSES {
-            return Err(Problem::invalid(format!(
-                "{count} processes at once; the server keeps at most {MAX_PROCESSES} of one agent"
-            )));
+    /// Refuses what would make the host larger than one may be.
+    fn check_size(&self, limits: &IngestLimits) -> Result<(), Problem> {
+        if self.touched.is_empty() {
+            return Ok(());
+        }
+        let staying = || self.touched.values().filter(|touched| !touched.ended);
+        let new = staying().filter(|touched| !touched.known_before).count();
+        let named = self.same_space.then_some(self.host);
+        let count = named.map_or(0, Host::named_count) + new;
+        check_processes(count, limits)?;
+        let new_text: usize = staying().map(|touched| touched.life.text_bytes()).sum();
+        // What is described anew is in both: that much is forgiven before anybody is refused.
+        if new_text as u64 + named.map_or(0, Host::named_text_bytes) as u64 > limits.text_bytes {
+            let renewed = self.touched.iter().filter_map(|(handle, touched)| {
+                let before = touched.known_before.then(|| self.host.life(*handle))?;
+                before.map(|life| life.text_bytes())
+            });
+            let before = named.map_or(0, Host::named_text_bytes) - renewed.sum::<usize>();
+            check_text(before + new_text, limits)?;
+        }
+        // There are at least as many processes as names.
+        if count as u64 > limits.names {
+            let mut different = named.map(Host::names).unwrap_or_default();
+            different.extend(staying().filter_map(|touched| touched.life.name()));
+            check_names(different.len(), limits)?;
         }
         Ok(())
     }
@@ -295,4 +319,40 @@ impl Preparation<'_> {
         ended.sort_unstable();
         (lives, ended, departed)
     }
+}
+
+/// Of one agent, as after the upload.
+pub(super) fn check_processes(count: usize, limits: &IngestLimits) -> Result<(), Problem> {
+    if count as u64 <= limits.processes {
+        return Ok(());
+    }
+    Err(Problem::too_large(format!(
+        "{count} processes at once; the server keeps at most {} of one agent (ingest_limits.processes)",
+        limits.processes
+    ))
+    .because(Reject::Processes))
+}
+
+pub(super) fn check_names(count: usize, limits: &IngestLimits) -> Result<(), Problem> {
+    if count as u64 <= limits.names {
+        return Ok(());
+    }
+    Err(Problem::too_large(format!(
+        "processes of {count} different names at once; the server keeps at most {} of one agent (ingest_limits.names). Do \
+         they put numbers into their names?",
+        limits.names
+    ))
+    .because(Reject::Names))
+}
+
+pub(super) fn check_text(bytes: usize, limits: &IngestLimits) -> Result<(), Problem> {
+    if bytes as u64 <= limits.text_bytes {
+        return Ok(());
+    }
+    Err(Problem::too_large(format!(
+        "names, paths, arguments, users and cgroups of all processes take {bytes} bytes; the server keeps at most {} of one \
+         agent (ingest_limits.text_bytes); send shorter command lines",
+        limits.text_bytes
+    ))
+    .because(Reject::Text))
 }

@@ -1,20 +1,22 @@
 //! `POST /agents/{agent_id}/batches` and `POST /agents/{agent_id}/processes`.
 
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use procmon_common::ids::valid_agent_id;
-use procmon_common::wire::{Ack, CONTENT_TYPE, SENT_HEADER};
+use procmon_common::wire::{self, Ack, CONTENT_TYPE, SENT_HEADER};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::upload::{Accepted, Upload};
-use super::{body, count, detached, native, upload};
+use super::{admit, body, count, detached, native, upload};
 use crate::app::App;
 use crate::error::{Problem, ProblemBody};
+use crate::metrics::Reject;
 use crate::store::Door;
 
 pub fn router() -> OpenApiRouter<App> {
@@ -35,9 +37,11 @@ pub fn router() -> OpenApiRouter<App> {
         (status = 200, body = AckBody),
         (status = 400, description = "Not valid zstd, or not a batch", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Another agent_id in the body, or a second live machine under it", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "Over the limit before or after decompression", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "Not protobuf", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Over a limit of size: of the body, its content, processes, names, texts or events", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 408, description = "The body came too slowly", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not protobuf, or a dictionary or encoding that is not known", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Well formed, but it cannot be", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "More than this agent may send: see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Not now: see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn post_batch(
@@ -45,12 +49,28 @@ async fn post_batch(
     Path(agent_id): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Ack>, Problem> {
+) -> (Announced, Result<Json<Ack>, Problem>) {
     let started = Instant::now();
     let mut bytes = 0;
     let outcome = receive_batch(&app, agent_id, &headers, body, &mut bytes).await;
     count(&app, Door::Native, started, bytes, &outcome);
-    outcome.map(Json)
+    (announced(), outcome.map(Json))
+}
+
+/// A header with the dictionaries that this server has.
+type Announced = [(HeaderName, HeaderValue); 1];
+
+fn announced() -> Announced {
+    static KNOWN: LazyLock<HeaderValue> = LazyLock::new(|| {
+        let ids: Vec<_> = wire::known_dictionaries()
+            .map(|id| id.to_string())
+            .collect();
+        HeaderValue::from_str(&ids.join(",")).unwrap_or(HeaderValue::from_static(""))
+    });
+    [(
+        HeaderName::from_static(wire::DICTIONARIES_HEADER),
+        KNOWN.clone(),
+    )]
 }
 
 async fn receive_batch(
@@ -62,7 +82,9 @@ async fn receive_batch(
 ) -> Result<Ack, Problem> {
     check_agent_id(&agent_id)?;
     let media_type = body::media_type(headers);
-    if media_type != CONTENT_TYPE && media_type != "application/protobuf" {
+    if !media_type.eq_ignore_ascii_case(CONTENT_TYPE)
+        && !media_type.eq_ignore_ascii_case("application/protobuf")
+    {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             format!(
@@ -71,14 +93,11 @@ async fn receive_batch(
             ),
         ));
     }
-    let encoding = body::encoding(headers)?;
-    let _permit = app.admit().await?;
-    let body = body::read(headers, body).await?;
-    *bytes = body.len();
+    let admitted = admit(app, &agent_id, headers, body).await?;
+    *bytes = admitted.body.len();
     let sent = headers.get(SENT_HEADER);
     let request = native::Request {
-        body,
-        encoding,
+        admitted,
         sent_ms: sent.and_then(|value| value.to_str().ok()?.parse().ok()),
     };
     detached(app, native::take(app.clone(), agent_id, request)).await
@@ -96,9 +115,11 @@ async fn receive_batch(
         (status = 202, body = Accepted),
         (status = 400, description = "Not valid JSON of this shape", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Another agent_id in the body, or a procmon agent reports under it", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "Over the limit before or after decompression", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Over a limit of size: of the body, its content, processes, names, texts or events", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 408, description = "The body came too slowly", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON, or an encoding that is not known", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Well formed, but it cannot be", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "More than this agent may send: see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Not now: see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn post_processes(
@@ -123,21 +144,15 @@ async fn receive_upload(
 ) -> Result<Accepted, Problem> {
     check_agent_id(&agent_id)?;
     // A web page of another site cannot send this type without asking first.
-    if body::media_type(headers) != "application/json" {
+    if !body::media_type(headers).eq_ignore_ascii_case("application/json") {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "send Content-Type: application/json (with curl: -H 'Content-Type: application/json')",
         ));
     }
-    let encoding = body::encoding(headers)?;
-    let _permit = app.admit().await?;
-    let body = body::read(headers, body).await?;
-    *bytes = body.len();
-    let plain = body::decompress(body, encoding)?;
-    let upload: Upload = serde_json::from_slice(&plain).map_err(|error| {
-        Problem::bad_request(format!("the body is not a list of processes: {error}"))
-    })?;
-    detached(app, upload::take(app.clone(), agent_id, upload)).await
+    let admitted = admit(app, &agent_id, headers, body).await?;
+    *bytes = admitted.body.len();
+    detached(app, upload::take(app.clone(), agent_id, admitted)).await
 }
 
 fn check_agent_id(agent_id: &str) -> Result<(), Problem> {
@@ -150,9 +165,10 @@ fn check_agent_id(agent_id: &str) -> Result<(), Problem> {
 }
 
 pub(super) fn too_many_agents() -> Problem {
-    Problem::invalid(
-        "this server already knows as many agents as it can; remove some, or add a server",
+    Problem::unavailable(
+        "this server already knows as many agents as it may (ingest_limits.agents); remove some, raise the limit, or add a server",
     )
+    .because(Reject::Agents)
 }
 
 /// The answer to a batch.

@@ -16,7 +16,7 @@ const STALE_FLOOR_MS: i64 = 15_000;
 /// Its processes stay listed for that long after.
 const LISTED_WHEN_STALE_MS: i64 = 600_000;
 /// A clock further off than that is called skewed.
-const SKEW_MS: i64 = 5_000;
+const SKEW_MS: u64 = 5_000;
 /// What happened so shortly before an agent's last batch may be missing in it: an exit waits that long for its totals.
 pub(super) const UNSENT_NS: i64 = 200_000_000;
 /// Why nothing was seen in a gap between two runs.
@@ -155,7 +155,7 @@ impl Agent {
     }
 
     pub fn skewed(&self) -> bool {
-        self.clock_offset_ms.abs() > SKEW_MS
+        self.clock_offset_ms.unsigned_abs() > SKEW_MS
     }
 
     /// A time of the host by the server's clock, where the two are known to disagree.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use procmon_common::columns::Column;
 
 use super::Host;
-use super::process::LiveProcess;
+use super::process::{LiveProcess, Rate};
+use super::row::CompactRow;
 use crate::batch::{Batch, BlockSource, EventKind, Frame, Life};
 
 /// Where a batch stands among those of its agent.
@@ -40,15 +41,16 @@ impl Host {
             self.upsert(*handle, life);
         }
         for handle in &batch.ended {
-            self.end(*handle);
+            self.end(*handle, place.received_ms);
         }
         for (handle, life) in departed {
             let known = life.id.is_some_and(|id| self.previous.contains_key(&id));
             if !life.baseline && !known {
                 self.starts += 1;
             }
-            self.note_departed(handle, life);
+            self.note_departed(handle, life, place.received_ms);
         }
+        self.forget_departed(place.received_ms);
         if batch.totals.is_some() {
             self.agent.totals = batch.totals;
         }
@@ -72,6 +74,7 @@ impl Host {
         for event in &batch.events {
             match &event.kind {
                 EventKind::Exit(_) => self.exits += 1,
+                EventKind::Oom(_) => self.oom_kills += 1,
                 EventKind::Loss(loss) => self.agent.note_loss(loss, event.ts_ns),
                 _ => {}
             }
@@ -80,80 +83,167 @@ impl Host {
 
     fn upsert(&mut self, handle: u32, life: &Arc<Life>) {
         let version = self.version;
-        if let Some(process) = self.processes.get_mut(&handle) {
-            process.life = Arc::clone(life);
+        if let Some(process) = self.processes.get_mut(handle) {
+            if process.life != *life {
+                self.text_bytes -= process.life.text_bytes();
+                self.text_bytes += life.text_bytes();
+                process.life = self.shared.share(life);
+            }
             process.changed = version;
             return;
         }
         let known = life.id.and_then(|id| self.previous.remove(&id));
-        let is_new = known.is_none();
-        let mut process = known.unwrap_or_else(|| LiveProcess::new(Arc::clone(life), version));
-        if is_new && !life.baseline {
-            self.starts += 1;
-        }
-        if is_new || process.life != *life {
-            process.life = Arc::clone(life);
-            process.changed = version;
-        }
+        let process = if let Some(mut process) = known {
+            if process.life != *life {
+                self.text_bytes -= process.life.text_bytes();
+                self.text_bytes += life.text_bytes();
+                process.life = self.shared.share(life);
+                process.changed = version;
+            }
+            process
+        } else {
+            if !life.baseline {
+                self.starts += 1;
+            }
+            self.text_bytes += life.text_bytes();
+            LiveProcess::new(self.shared.share(life), version)
+        };
         self.processes.insert(handle, process);
     }
 
-    fn end(&mut self, handle: u32) {
-        if let Some(process) = self.processes.remove(&handle) {
+    fn end(&mut self, handle: u32, received_ms: i64) {
+        if let Some(process) = self.processes.remove(handle) {
+            self.text_bytes -= process.life.text_bytes();
             if let Some(id) = process.life.id {
                 self.note_removed(id);
             }
-            self.note_departed(handle, process.life);
+            self.note_departed(handle, process.life, received_ms);
         }
     }
 
     /// Whoever was not listed is gone.
     fn finish_span(&mut self) {
-        let gone: Vec<_> = self.previous.drain().map(|(id, _)| id).collect();
-        for id in gone {
+        for (id, process) in std::mem::take(&mut self.previous) {
+            self.text_bytes -= process.life.text_bytes();
             self.note_removed(id);
         }
     }
 
     fn apply_frame(&mut self, frame: &Frame) {
-        let version = self.version;
         let elapsed_s = self
             .frame_ns
             .map(|before| frame.ts_ns.saturating_sub(before))
             .filter(|elapsed_ns| *elapsed_ns > 0)
             .map(|elapsed_ns| elapsed_ns as f64 / 1e9);
         self.frame_ns = Some(frame.ts_ns);
-        let key_frame = std::mem::take(&mut self.await_key_frame);
-        if key_frame {
-            for process in self.processes.values_mut() {
-                process.row = procmon_common::columns::Row::default();
-                process.ports = None;
+        if std::mem::take(&mut self.await_key_frame) {
+            self.apply_key_columns(frame, elapsed_s);
+        } else {
+            self.apply_columns(frame, elapsed_s);
+        }
+        for (handle, ports) in &frame.ports {
+            if let Some(process) = self.processes.get_mut(*handle) {
+                process.ports = Some(ports.as_slice().into());
+                process.changed = self.version;
+            }
+        }
+    }
+
+    fn apply_columns(&mut self, frame: &Frame, elapsed_s: Option<f64>) {
+        let version = self.version;
+        let mut unsettled = Vec::new();
+        for changes in &frame.columns {
+            let column = changes.column;
+            for (handle, delta) in &changes.changes {
+                let Some(process) = self.processes.get_mut(*handle) else {
+                    continue;
+                };
+                process.changed = version;
+                if !matches!(column, Column::ReadBytes | Column::WriteBytes) {
+                    process.row.apply(column, *delta);
+                    continue;
+                }
+                let before = process.row.get(column);
+                process.row.apply(column, *delta);
+                let rate = Rate::between(before, process.row.get(column), elapsed_s);
+                let is_read = column == Column::ReadBytes;
+                let of = if is_read {
+                    &mut process.read
+                } else {
+                    &mut process.write
+                };
+                of.set(rate);
+                unsettled.push((*handle, is_read));
+            }
+        }
+        // A counter that stayed has stopped, unless it is unknown.
+        unsettled.sort_unstable();
+        for (handle, is_read) in std::mem::take(&mut self.unsettled) {
+            if unsettled.binary_search(&(handle, is_read)).is_ok() {
+                continue;
+            }
+            let Some(process) = self.processes.get_mut(handle) else {
+                continue;
+            };
+            let (column, of) = if is_read {
+                (Column::ReadBytes, &mut process.read)
+            } else {
+                (Column::WriteBytes, &mut process.write)
+            };
+            let value = process.row.get(column);
+            if of.set(Rate::between(value, value, elapsed_s)) {
                 process.changed = version;
             }
         }
-        let mut touched = std::mem::take(&mut self.unsettled);
+        unsettled.retain(|(handle, is_read)| {
+            self.processes.get(*handle).is_some_and(|process| {
+                let rate = if *is_read {
+                    process.read
+                } else {
+                    process.write
+                };
+                rate.unsettled()
+            })
+        });
+        self.unsettled = unsettled;
+    }
+
+    /// Values start from unknown; how fast they grew is known all the same.
+    fn apply_key_columns(&mut self, frame: &Frame, elapsed_s: Option<f64>) {
+        let version = self.version;
+        let mut before = Vec::with_capacity(self.processes.len());
+        for (handle, process) in self.processes.iter_mut() {
+            let counters =
+                [Column::ReadBytes, Column::WriteBytes].map(|column| process.row.get(column));
+            before.push((handle, counters));
+            process.row = CompactRow::default();
+            process.ports = None;
+            process.changed = version;
+        }
         for changes in &frame.columns {
-            let is_rate = matches!(changes.column, Column::ReadBytes | Column::WriteBytes);
             for (handle, delta) in &changes.changes {
-                if let Some(process) = self.processes.get_mut(handle) {
+                if let Some(process) = self.processes.get_mut(*handle) {
                     process.row.apply(changes.column, *delta);
-                    process.changed = version;
-                    if is_rate {
-                        touched.push(*handle);
-                    }
                 }
             }
         }
-        for (handle, ports) in &frame.ports {
-            if let Some(process) = self.processes.get_mut(handle) {
-                process.ports = Some(ports.as_slice().into());
-                process.changed = version;
+        self.unsettled.clear();
+        for (handle, [read, write]) in before {
+            let Some(process) = self.processes.get_mut(handle) else {
+                continue;
+            };
+            let now = [Column::ReadBytes, Column::WriteBytes].map(|column| process.row.get(column));
+            process.read = Rate::between(read, now[0], elapsed_s);
+            process.write = Rate::between(write, now[1], elapsed_s);
+            for (is_read, rate, value) in
+                [(true, process.read, now[0]), (false, process.write, now[1])]
+            {
+                if value.is_some() && rate.unsettled() {
+                    self.unsettled.push((handle, is_read));
+                }
             }
         }
-        if key_frame {
-            touched = self.processes.keys().copied().collect();
-        }
-        self.update_rates(touched, elapsed_s);
+        self.processes.shrink();
     }
 
     fn add_block_latencies(&mut self, frame: &Frame) {
@@ -166,26 +256,5 @@ impl Host {
             latencies.add(latency, issuer);
         }
         self.block_latencies = latencies;
-    }
-
-    fn update_rates(&mut self, mut touched: Vec<u32>, elapsed_s: Option<f64>) {
-        touched.sort_unstable();
-        touched.dedup();
-        touched.retain(|handle| {
-            let Some(process) = self.processes.get_mut(handle) else {
-                return false;
-            };
-            let (read, write) = (
-                process.row.get(Column::ReadBytes),
-                process.row.get(Column::WriteBytes),
-            );
-            let read_changed = process.read.update(read, elapsed_s);
-            let write_changed = process.write.update(write, elapsed_s);
-            if read_changed || write_changed {
-                process.changed = self.version;
-            }
-            process.read.unsettled() || process.write.unsettled()
-        });
-        self.unsettled = touched;
     }
 }

@@ -1,25 +1,29 @@
 //! The state of one host.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use procmon_common::ids::ProcessId;
 
 use super::process::{LiveProcess, ProcessView};
+use super::shared::Shared;
+use super::table::ProcessTable;
 use super::{Agent, AgentStatus, BlockLatencies};
 use crate::batch::{Life, ShortLived};
 
-/// Most processes of one agent: the kernel's own default limit is a third of it on a big machine.
-pub const MAX_PROCESSES: usize = 100_000;
-/// Removals remembered for clients that follow; one that is further behind gets everything anew.
-const REMOVALS: usize = 50_000;
-/// Ended lives whose handle can still be named, by an I/O request that completes after its process for example.
+/// Removals remembered for clients that follow: those of so many batches, and at most so many. One that is further behind gets
+/// everything anew.
+const REMOVAL_VERSIONS: u64 = 32;
+const REMOVALS: usize = 16_384;
+/// Ended lives whose handle can still be named, by an I/O request that completes after its process for example: for so long,
+/// or two intervals of the agent, and at most so many.
+const DEPARTED_FOR_MS: i64 = 15_000;
 const DEPARTED: usize = 4096;
 
 /// Epochs remembered to tell two agents with one name from one that was restarted.
 const SUPERSEDED: usize = 16;
 
-pub(super) type HandleMap<T> = HashMap<u32, T, foldhash::quality::RandomState>;
+type HandleMap<T> = HashMap<u32, T, foldhash::quality::RandomState>;
 type IdMap<T> = HashMap<ProcessId, T, foldhash::quality::RandomState>;
 
 #[derive(Debug)]
@@ -42,24 +46,29 @@ pub struct Host {
     /// Lives begun and ended since the server started.
     pub starts: u64,
     pub exits: u64,
+    pub oom_kills: u64,
     /// Since its agent or this server started.
     pub block_latencies: BlockLatencies,
     /// Of the newest sample, and when that was taken by the host's clock.
     pub short_lived: Vec<ShortLived>,
     pub sampled_ns: Option<i64>,
     pub(super) version: u64,
-    pub(super) processes: HandleMap<LiveProcess>,
+    pub(super) processes: ProcessTable,
+    /// What the texts of all processes take, as if nothing was shared.
+    pub(super) text_bytes: usize,
+    pub(super) shared: Arc<Shared>,
     /// Known from before the last span, not yet listed in it.
     pub(super) previous: IdMap<LiveProcess>,
     pub(super) departed: HandleMap<Arc<Life>>,
-    pub(super) departed_order: VecDeque<u32>,
+    /// With the time of receipt.
+    pub(super) departed_order: VecDeque<(i64, u32)>,
     pub(super) removals: VecDeque<(u64, ProcessId)>,
     /// Removals up to this version are forgotten.
     pub(super) removals_from: u64,
     /// The next frame is a key frame: values start from unknown.
     pub(super) await_key_frame: bool,
-    /// Handles whose I/O rate the next sample may change.
-    pub(super) unsettled: Vec<u32>,
+    /// Handles whose rate of reading (or of writing) a sample without a change changes.
+    pub(super) unsettled: Vec<(u32, bool)>,
 }
 
 /// What a follower has missed.
@@ -72,7 +81,7 @@ pub struct Changes {
 }
 
 impl Host {
-    pub(super) fn new(agent_id: Arc<str>) -> Self {
+    pub(super) fn new(agent_id: Arc<str>, shared: Arc<Shared>) -> Self {
         Self {
             agent_id,
             agent: Agent::default(),
@@ -85,11 +94,14 @@ impl Host {
             frame_ns: None,
             starts: 0,
             exits: 0,
+            oom_kills: 0,
             block_latencies: BlockLatencies::default(),
             short_lived: Vec::new(),
             sampled_ns: None,
             version: 1,
-            processes: HandleMap::default(),
+            processes: ProcessTable::default(),
+            text_bytes: 0,
+            shared,
             previous: IdMap::default(),
             departed: HandleMap::default(),
             departed_order: VecDeque::new(),
@@ -116,13 +128,31 @@ impl Host {
         self.epoch = epoch;
     }
 
+    /// Processes that have a handle.
+    pub fn named_count(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// What their texts take, as if nothing was shared.
+    pub fn named_text_bytes(&self) -> usize {
+        let previous = self.previous.values();
+        let previous: usize = previous.map(|process| process.life.text_bytes()).sum();
+        self.text_bytes.saturating_sub(previous)
+    }
+
+    /// Their different names.
+    pub fn names(&self) -> HashSet<&[u8]> {
+        let lives = self.processes.values();
+        lives.filter_map(|process| process.life.name()).collect()
+    }
+
     pub fn process_count(&self) -> usize {
         self.processes.len() + self.previous.len()
     }
 
     /// The life that a handle names now.
     pub fn life(&self, handle: u32) -> Option<&Arc<Life>> {
-        match self.processes.get(&handle) {
+        match self.processes.get(handle) {
             Some(process) => Some(&process.life),
             None => self.departed.get(&handle),
         }
@@ -130,7 +160,7 @@ impl Host {
 
     /// Whether a handle names a process that has not ended.
     pub fn is_running(&self, handle: u32) -> bool {
-        self.processes.contains_key(&handle)
+        self.processes.contains(handle)
     }
 
     /// All processes, in no order.
@@ -182,17 +212,23 @@ impl Host {
     pub(super) fn clear(&mut self) {
         self.version += 1;
         self.detach();
-        let ids: Vec<_> = self.previous.drain().map(|(id, _)| id).collect();
-        for id in ids {
+        for (id, _) in std::mem::take(&mut self.previous) {
             self.note_removed(id);
         }
+        self.text_bytes = 0;
+        self.processes.shrink();
     }
 
     /// The handles mean nothing any more. What they named stays listed until the end of the next span.
     pub(super) fn detach(&mut self) {
-        for (_, process) in self.processes.drain() {
-            if let Some(id) = process.life.id {
-                self.previous.insert(id, process);
+        for process in self.processes.drain() {
+            match process.life.id {
+                Some(id) => {
+                    if let Some(twin) = self.previous.insert(id, process) {
+                        self.text_bytes -= twin.life.text_bytes();
+                    }
+                }
+                None => self.text_bytes -= process.life.text_bytes(),
             }
         }
         self.departed.clear();
@@ -203,22 +239,34 @@ impl Host {
     }
 
     pub(super) fn note_removed(&mut self, id: ProcessId) {
-        if self.removals.len() == REMOVALS
-            && let Some((version, _)) = self.removals.pop_front()
+        while let Some((version, _)) = self.removals.front()
+            && (self.removals.len() >= REMOVALS || version + REMOVAL_VERSIONS < self.version)
         {
-            self.removals_from = version;
+            self.removals_from = *version;
+            self.removals.pop_front();
         }
         self.removals.push_back((self.version, id));
     }
 
-    pub(super) fn note_departed(&mut self, handle: u32, life: Arc<Life>) {
+    pub(super) fn note_departed(&mut self, handle: u32, life: Arc<Life>, received_ms: i64) {
         if self.departed_order.len() == DEPARTED
-            && let Some(oldest) = self.departed_order.pop_front()
+            && let Some((_, oldest)) = self.departed_order.pop_front()
         {
             self.departed.remove(&oldest);
         }
-        self.departed_order.push_back(handle);
+        self.departed_order.push_back((received_ms, handle));
         self.departed.insert(handle, life);
+    }
+
+    /// Forgets the ended lives that nothing can name any more.
+    pub(super) fn forget_departed(&mut self, received_ms: i64) {
+        let kept_ms = DEPARTED_FOR_MS.max(2 * i64::from(self.agent.interval_ms));
+        while let Some((at_ms, handle)) = self.departed_order.front().copied()
+            && received_ms.saturating_sub(at_ms) > kept_ms
+        {
+            self.departed_order.pop_front();
+            self.departed.remove(&handle);
+        }
     }
 }
 

@@ -10,12 +10,17 @@ mod past;
 mod process;
 mod restore;
 pub mod routes;
+mod row;
+mod shared;
 mod stream;
+mod table;
 
 pub use agent::{Agent, AgentStatus, Gap, Health};
 pub use block_latency::{BlockLatencies, Histograms};
-pub use host::{Changes, Host, MAX_PROCESSES};
+pub use host::{Changes, Host};
 pub use process::{LiveProcess, ProcessView};
+pub use row::CompactRow;
+pub use shared::Shared;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,9 +29,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{Mutex, watch};
 
 use crate::clock::Clock;
-
-/// More agents than one server is meant for: a bound on what strangers can make it remember.
-const MAX_AGENTS: usize = 50_000;
+use crate::ingest::limits::{Gate, IngestLimits};
 
 /// All hosts.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct Live {
     hosts: RwLock<BTreeMap<Arc<str>, Arc<HostEntry>>>,
     changed: watch::Sender<u64>,
     clock: Clock,
+    limits: IngestLimits,
+    shared: Arc<Shared>,
 }
 
 /// One host: its state, and the order of its batches.
@@ -45,6 +50,8 @@ pub struct HostEntry {
     pub order: Mutex<bool>,
     /// What is to be written to the table of agents.
     pub dirty: AtomicBool,
+    /// How much of its limits it has used.
+    pub gate: Arc<Gate>,
     state: RwLock<Host>,
 }
 
@@ -59,12 +66,29 @@ impl HostEntry {
 }
 
 impl Live {
-    pub fn new(clock: Clock) -> Self {
+    pub fn new(clock: Clock, limits: IngestLimits) -> Self {
         Self {
             hosts: RwLock::default(),
             changed: watch::channel(0).0,
             clock,
+            limits,
+            shared: Arc::default(),
         }
+    }
+
+    /// What lives of all hosts have in common.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub fn limits(&self) -> &IngestLimits {
+        &self.limits
+    }
+
+    /// The way in of an agent that is known; others have none yet.
+    pub(crate) fn gate(&self, agent_id: &str) -> Option<Arc<Gate>> {
+        let hosts = self.map();
+        hosts.get(agent_id).map(|entry| Arc::clone(&entry.gate))
     }
 
     pub fn clock(&self) -> &Clock {
@@ -84,7 +108,7 @@ impl Live {
             return Some(Arc::clone(entry));
         }
         let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
-        if hosts.len() >= MAX_AGENTS {
+        if hosts.len() as u64 >= self.limits.agents {
             return None;
         }
         let agent_id: Arc<str> = agent_id.into();
@@ -93,7 +117,8 @@ impl Live {
                 agent_id: Arc::clone(&agent_id),
                 order: Mutex::new(false),
                 dirty: AtomicBool::new(false),
-                state: RwLock::new(Host::new(agent_id)),
+                gate: Arc::new(Gate::new(self.limits, self.clock.now_ms())),
+                state: RwLock::new(Host::new(agent_id, Arc::clone(&self.shared))),
             })
         });
         Some(Arc::clone(entry))
@@ -140,6 +165,7 @@ impl Live {
         if dropped {
             self.notify();
         }
+        self.shared.sweep();
     }
 
     /// What to write to the table of agents, and forget that it is to be written.

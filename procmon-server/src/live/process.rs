@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use procmon_common::columns::{Column, Row};
+use procmon_common::columns::Column;
 use procmon_common::ids::ProcessId;
 
 use super::Host;
+use super::row::CompactRow;
 use crate::batch::Life;
 
 #[derive(Clone, Debug)]
 pub struct LiveProcess {
     pub life: Arc<Life>,
-    pub row: Row,
+    pub row: CompactRow,
     /// Unknown until a sample.
     pub ports: Option<Box<[u16]>>,
     pub(super) read: Rate,
@@ -20,34 +21,39 @@ pub struct LiveProcess {
     pub(super) changed: u64,
 }
 
-/// A counter and how fast it grew between the last two samples.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Rate {
-    last: Option<u64>,
-    per_s: Option<f32>,
+/// How fast a counter grew between the last two samples; not a number while that is unknown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rate(f32);
+
+impl Default for Rate {
+    fn default() -> Self {
+        Self(f32::NAN)
+    }
 }
 
 impl Rate {
-    /// Takes the counter as of the newest sample; returns whether the rate is another now.
-    pub(super) fn update(&mut self, value: Option<u64>, elapsed_s: Option<f64>) -> bool {
-        let before = self.per_s;
-        self.per_s = match (self.last, value, elapsed_s) {
-            (Some(last), Some(value), Some(elapsed_s)) => {
-                Some((value.saturating_sub(last) as f64 / elapsed_s) as f32)
+    pub(super) fn between(before: Option<u64>, now: Option<u64>, elapsed_s: Option<f64>) -> Self {
+        match (before, now, elapsed_s) {
+            (Some(before), Some(now), Some(elapsed_s)) => {
+                Self((now.saturating_sub(before) as f64 / elapsed_s) as f32)
             }
-            _ => None,
-        };
-        self.last = value;
-        before != self.per_s
+            _ => Self::default(),
+        }
     }
 
-    /// Whether the next sample may change it even if the counter stays.
+    /// Replaces it; returns whether it is another now.
+    pub(super) fn set(&mut self, now: Self) -> bool {
+        let before = std::mem::replace(self, now);
+        before.0.to_bits() != self.0.to_bits()
+    }
+
+    /// Whether a sample in which the counter stays still changes it.
     pub(super) fn unsettled(self) -> bool {
-        self.last.is_some() && self.per_s != Some(0.0)
+        self.0 != 0.0
     }
 
     fn shown(self) -> Option<f64> {
-        self.per_s.map(|rate| f64::from(rate).round())
+        (!self.0.is_nan()).then(|| f64::from(self.0).round())
     }
 }
 
@@ -55,7 +61,7 @@ impl LiveProcess {
     pub(super) fn new(life: Arc<Life>, version: u64) -> Self {
         Self {
             life,
-            row: Row::default(),
+            row: CompactRow::default(),
             ports: None,
             read: Rate::default(),
             write: Rate::default(),
@@ -64,7 +70,7 @@ impl LiveProcess {
     }
 
     pub(super) fn sampled(&self) -> bool {
-        self.row != Row::default()
+        !self.row.is_empty()
     }
 }
 

@@ -111,7 +111,12 @@ impl Client {
         let entries = self.app.live.hosts(self.agent_id.as_deref());
         let first = self.sent == 0;
         let (name, body) = match self.follower.step(&entries, now_ms, first) {
-            Step::Snapshot(body) => ("snapshot", Some(body)),
+            Step::Snapshot(body) => {
+                if !first {
+                    self.app.metrics.stream_resync("live");
+                }
+                ("snapshot", Some(body))
+            }
             Step::Delta(body) => ("delta", Some(body)),
             Step::Nothing => ("", None),
         };

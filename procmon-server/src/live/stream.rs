@@ -144,7 +144,7 @@ impl LiveColumns {
         let life = &view.process.life;
         let image = life.image.as_ref();
         let exe = image.filter(|image| !image.exe.is_empty());
-        let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+        let text = |text: Option<&str>| text.map(str::to_owned);
         self.agent_id.push(view.host.agent_id.to_string());
         self.process_id.push(view.id.to_string());
         self.pid.push(view.id.pid);
@@ -179,9 +179,9 @@ impl LiveColumns {
         self.minor_faults.push(view.metric(Column::MinorFaults));
         self.major_faults.push(view.metric(Column::MajorFaults));
         self.start_time.push(life.started_ns.map(rfc3339_ns));
-        self.cgroup.push(text(&life.cgroup));
-        self.container_id.push(text(&life.container_id));
-        self.systemd_unit.push(text(&life.systemd_unit));
+        self.cgroup.push(text(life.cgroup.as_deref()));
+        self.container_id.push(text(life.container_id.as_deref()));
+        self.systemd_unit.push(text(life.systemd_unit.as_deref()));
         self.stale.push(view.stale);
     }
 }

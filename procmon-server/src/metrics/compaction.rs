@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::registry::Unit;
 
+use super::families as of;
+use super::state::{Encoded, counted};
 use crate::compaction::CompactionStats;
 
 const LEVELS: [&str; 2] = ["1", "2"];
@@ -14,64 +15,32 @@ fn load(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-pub(super) fn encode(
-    stats: &CompactionStats,
-    encoder: &mut DescriptorEncoder<'_>,
-) -> std::fmt::Result {
-    let count = |counters: &[AtomicU64; 2]| [load(&counters[0]), load(&counters[1])];
-    for (name, help, unit, values) in [
-        (
-            "compaction_segments",
-            "Segments written, one per agent, by level.",
-            None,
-            count(&stats.segments),
-        ),
-        (
-            "compaction_written",
-            "Bytes of the segments written, by level.",
-            Some(&Unit::Bytes),
-            count(&stats.bytes),
-        ),
+pub(super) fn encode(stats: &CompactionStats, encoder: &mut DescriptorEncoder<'_>) -> Encoded {
+    for (family, counters) in [
+        (&of::COMPACTION_SEGMENTS, &stats.segments),
+        (&of::COMPACTION_WRITTEN, &stats.bytes),
     ] {
-        let kind = ConstCounter::new(0_u64).metric_type();
-        let mut metric = encoder.encode_descriptor(name, help, unit, kind)?;
-        for (level, value) in LEVELS.into_iter().zip(values) {
-            ConstCounter::new(value).encode(metric.encode_family(&[("level", level)])?)?;
+        family.encode(encoder, |metric| {
+            for (level, counter) in LEVELS.into_iter().zip(counters) {
+                let counter = ConstCounter::new(load(counter));
+                counter.encode(metric.encode_family(&[("level", level)])?)?;
+            }
+            Ok(())
+        })?;
+    }
+    of::COMPACTION.encode(encoder, |metric| {
+        for (level, nanos) in LEVELS.into_iter().zip(&stats.nanos) {
+            let seconds = ConstCounter::new(load(nanos) as f64 / 1e9);
+            seconds.encode(metric.encode_family(&[("level", level)])?)?;
         }
-    }
-    let mut metric = encoder.encode_descriptor(
-        "compaction",
-        "Time spent on compaction, by level.",
-        Some(&Unit::Seconds),
-        ConstCounter::new(0_u64).metric_type(),
-    )?;
-    for (level, nanos) in LEVELS.into_iter().zip(count(&stats.nanos)) {
-        let seconds = ConstCounter::new(nanos as f64 / 1e9);
-        seconds.encode(metric.encode_family(&[("level", level)])?)?;
-    }
-    troubles(stats, encoder)
-}
-
-fn troubles(stats: &CompactionStats, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
-    for (name, help, value) in [
-        (
-            "compaction_failures",
-            "Slices or hours that could not be compacted; they are tried again.",
-            &stats.failures,
-        ),
-        (
-            "compaction_unreadable_batches",
-            "Stored batches that compaction could not read and left out.",
-            &stats.unreadable_batches,
-        ),
-        (
-            "compaction_unreadable_segments",
-            "Segments that compaction could not read and left out.",
-            &stats.unreadable_segments,
-        ),
+        Ok(())
+    })?;
+    for (family, value) in [
+        (&of::COMPACTION_FAILURES, &stats.failures),
+        (&of::COMPACTION_UNREADABLE_BATCHES, &stats.unreadable_batches),
+        (&of::COMPACTION_UNREADABLE_SEGMENTS, &stats.unreadable_segments),
     ] {
-        let counter = ConstCounter::new(load(value));
-        counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        family.encode(encoder, |metric| counted(metric, &load(value)))?;
     }
     Ok(())
 }

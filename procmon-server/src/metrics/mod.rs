@@ -2,9 +2,20 @@
 //! older text format, as the client accepts.
 
 mod compaction;
+mod families;
+mod family;
+mod figures;
+mod own;
+mod page;
+mod reject;
 mod state;
 mod store;
 
+pub use page::page;
+pub use reject::Reject;
+pub(crate) use state::Queue;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -16,8 +27,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::app::App;
 use crate::error::Problem;
@@ -37,43 +47,66 @@ struct DoorLabels {
     door: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabels {
+    queue: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamLabels {
+    stream: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RejectLabels {
+    door: &'static str,
+    reason: &'static str,
+}
+
 /// What is counted as it happens; everything else is read from the state when asked.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
+    rejects: Family<RejectLabels, Counter>,
     bytes: Family<DoorLabels, Counter>,
     seconds: Family<DoorLabels, Histogram>,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
+    refusals: Family<QueueLabels, Counter>,
+    resyncs: Family<StreamLabels, Counter>,
+    shown: Arc<figures::Shown>,
+    started_ms: i64,
 }
 
 impl Metrics {
-    pub fn new() -> Self {
+    pub fn new(started_ms: i64) -> Self {
         Self {
             requests: Family::default(),
+            rejects: Family::default(),
             bytes: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            refusals: known(&["large_uploads", "streams"], |queue| QueueLabels { queue }),
+            resyncs: known(&["events", "live"], |stream| StreamLabels { stream }),
+            shown: Arc::default(),
+            started_ms,
         }
     }
 
-    /// Counts an upload; no status is success.
-    pub fn ingest(&self, door: Door, status: Option<StatusCode>, bytes: usize, took: Duration) {
+    /// Counts an upload; no reason to refuse it is success.
+    pub fn ingest(&self, door: Door, reject: Option<Reject>, bytes: usize, took: Duration) {
         let door = door.name();
-        let result = match status {
-            None => "accepted",
-            Some(StatusCode::CONFLICT) => "conflict",
-            Some(StatusCode::PAYLOAD_TOO_LARGE) => "too_large",
-            Some(StatusCode::SERVICE_UNAVAILABLE) => "unavailable",
-            Some(status) if status.is_client_error() => "invalid",
-            Some(_) => "failed",
+        let result = if reject.is_none() {
+            "accepted"
+        } else {
+            "refused"
         };
         self.requests
             .get_or_create(&RequestLabels { door, result })
             .inc();
+        if let Some(reject) = reject {
+            let reason = reject.name();
+            self.rejects
+                .get_or_create(&RejectLabels { door, reason })
+                .inc();
+        }
         let labels = DoorLabels { door };
         self.bytes.get_or_create(&labels).inc_by(bytes as u64);
         self.seconds
@@ -81,33 +114,61 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
+    /// Counts what was turned away because a bounded queue was full.
+    pub(crate) fn refused(&self, queue: &'static str) {
+        self.refusals.get_or_create(&QueueLabels { queue }).inc();
+    }
+
+    /// Counts a client of a stream that begins anew because it was too far behind.
+    pub(crate) fn stream_resync(&self, stream: &'static str) {
+        self.resyncs.get_or_create(&StreamLabels { stream }).inc();
+    }
+
     fn registry(&self, app: &App) -> Registry {
-        let mut registry = Registry::with_prefix("procmon");
-        registry.register(
-            "build",
-            "Version of the server",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-        );
-        registry.register(
-            "ingest_requests",
-            "Uploads by way in and outcome",
-            self.requests.clone(),
-        );
-        registry.register_with_unit(
-            "ingest_received",
-            "Body bytes of uploads as they came",
-            Unit::Bytes,
-            self.bytes.clone(),
-        );
-        registry.register_with_unit(
-            "ingest_request_duration",
-            "Time from the headers of an upload to its answer",
-            Unit::Seconds,
-            self.seconds.clone(),
-        );
-        registry.register_collector(Box::new(state::StateCollector(app.clone())));
+        let mut registry = Registry::default();
+        let mut put = |family: &family::Family, metric: Box<dyn PutInto>| {
+            metric.put(&mut registry, family);
+        };
+        put(&families::INGEST_REQUESTS, Box::new(self.requests.clone()));
+        put(&families::INGEST_REJECTS, Box::new(self.rejects.clone()));
+        put(&families::INGEST_RECEIVED, Box::new(self.bytes.clone()));
+        put(&families::INGEST_DURATION, Box::new(self.seconds.clone()));
+        put(&families::QUEUE_REFUSALS, Box::new(self.refusals.clone()));
+        put(&families::STREAM_RESYNCS, Box::new(self.resyncs.clone()));
+        registry.register_collector(Box::new(state::StateCollector {
+            app: app.clone(),
+            groups: app.metrics_groups,
+        }));
         registry
     }
+}
+
+/// A metric that is registered as its family says.
+trait PutInto {
+    fn put(self: Box<Self>, registry: &mut Registry, family: &family::Family);
+}
+
+impl<M: Metric> PutInto for M {
+    fn put(self: Box<Self>, registry: &mut Registry, family: &family::Family) {
+        // The registry ends the sentence.
+        let help = family.help;
+        match family.unit.unit() {
+            Some(unit) => registry.register_with_unit(family.name, help, unit, *self),
+            None => registry.register(family.name, help, *self),
+        }
+    }
+}
+
+/// Counters that are there from the start: what never happened is 0, not unknown.
+fn known<L: Clone + Eq + std::hash::Hash>(
+    values: &[&'static str],
+    labels: impl Fn(&'static str) -> L,
+) -> Family<L, Counter> {
+    let family = Family::default();
+    for value in values {
+        drop(family.get_or_create(&labels(value)));
+    }
+    family
 }
 
 pub async fn serve(State(app): State<App>, headers: HeaderMap) -> Response {

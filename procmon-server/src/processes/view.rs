@@ -75,7 +75,7 @@ impl ProcessBody {
         let image = life.image.as_ref();
         let exe = image.filter(|image| !image.exe.is_empty());
         let credentials = life.credentials.as_ref();
-        let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+        let text = |text: Option<&str>| text.map(str::to_owned);
         Self {
             agent_id: view.host.agent_id.to_string(),
             process_id: view.id.to_string(),
@@ -110,9 +110,9 @@ impl ProcessBody {
             minor_faults: view.metric(Column::MinorFaults),
             major_faults: view.metric(Column::MajorFaults),
             start_time: life.started_ns.map(rfc3339_ns),
-            cgroup: text(&life.cgroup),
-            container_id: text(&life.container_id),
-            systemd_unit: text(&life.systemd_unit),
+            cgroup: text(life.cgroup.as_deref()),
+            container_id: text(life.container_id.as_deref()),
+            systemd_unit: text(life.systemd_unit.as_deref()),
             pid_namespace: life.pid_namespace,
             namespace_pid: life.namespace_pid,
             observed_at: view.observed_ns().map(rfc3339_ns),

@@ -188,6 +188,11 @@ impl Store {
         self.appends.max_capacity() - self.appends.capacity()
     }
 
+    /// How many appends may wait.
+    pub fn queue_capacity(&self) -> usize {
+        self.appends.max_capacity()
+    }
+
     pub fn writer_alive(&self) -> bool {
         !self.appends.is_closed() && !self.stats.stopped.load(Ordering::Relaxed)
     }

@@ -181,7 +181,7 @@ fn malformed(agent: &mut FakeAgent) -> Vec<(&'static str, Vec<u8>, u16)> {
         let frame = batch.frame.as_mut().expect("a frame");
         frame.columns[0].handle_gaps = vec![u32::MAX, 1, 1];
     });
-    wrong("too many processes", 422, &|batch| {
+    wrong("too many processes", 413, &|batch| {
         batch.processes = (1..=100_001).map(|pid| process(pid, 0)).collect();
         batch.frame = None;
     });

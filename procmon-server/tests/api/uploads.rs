@@ -187,3 +187,103 @@ async fn a_name_that_an_agent_uses_is_not_for_uploads() {
     );
     server.stop().await;
 }
+
+#[tokio::test]
+async fn errors_name_the_sample_and_the_field() {
+    let server = Server::start().await;
+    for (body, status, expected) in [
+        (
+            r#"{"samples":[{"pid":1},{"pid":"x"}]}"#,
+            400,
+            "samples[1].pid: invalid type",
+        ),
+        (
+            r#"{"samples":[{"pid":1,"ports":[80,70000]}]}"#,
+            400,
+            "samples[0].ports[1]: invalid value",
+        ),
+        (
+            r#"{"samples":[{"pid":1},{"name":"x"}]}"#,
+            400,
+            "samples[1]: missing field `pid`",
+        ),
+        (
+            r#"{"samples":[{"pid":-1}]}"#,
+            400,
+            "samples[0].pid: invalid value",
+        ),
+        (
+            r#"{"samples":[{"pid":4294967295}]}"#,
+            422,
+            "samples[0].pid: 4294967295 is out of range",
+        ),
+        (
+            r#"{"samples":[{"pid":1},{"pid":2,"cpu_percent":-0.5}]}"#,
+            422,
+            "samples[1].cpu_percent: -0.5 is out of range",
+        ),
+        (
+            r#"{"samples":[{"pid":1,"cpu_percent":1e999}]}"#,
+            400,
+            "samples[0].cpu_percent",
+        ),
+        (
+            r#"{"samples":[{"pid":1,"memory_percent":101}]}"#,
+            422,
+            "samples[0].memory_percent: 101 is out of range; 0 to 100",
+        ),
+        (
+            r#"{"samples":[{"pid":1,"memory_rss":18446744073709551615}]}"#,
+            422,
+            "samples[0].memory_rss",
+        ),
+        (
+            r#"{"samples":[{"pid":1,"num_threads":-4}]}"#,
+            400,
+            "samples[0].num_threads: invalid value",
+        ),
+        (
+            r#"{"samples":[{"pid":1},{"pid":3},{"pid":1}]}"#,
+            422,
+            "samples[2].pid: 1 is that of samples[0] too",
+        ),
+        (
+            r#"{"samples":[{"pid":1,"start_time":"soon"}]}"#,
+            422,
+            "samples[0].start_time",
+        ),
+        (r#"{"samples":[]} x"#, 400, "more after its end"),
+    ] {
+        let request = server.http.post(server.url("/api/v1/agents/a/processes"));
+        let request = request
+            .header("content-type", "application/json")
+            .body(body);
+        let refused = problem(request.send().await.expect("an answer")).await;
+        assert_eq!(refused["status"], status, "{refused}");
+        let detail = refused["detail"].as_str().expect("text");
+        assert!(detail.contains(expected), "{detail}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn keys_that_mean_nothing_here_are_named_in_the_answer() {
+    let server = Server::start().await;
+    let body = json!({"version": 3, "samples": [
+        {"pid": 1, "nice": 5, "io": {"a": 1}}, {"pid": 2, "nice": 6}, {"pid": 3, "name": "x"},
+    ]});
+    let answer = server.upload("a", &body).await;
+    assert_eq!(answer.status(), 202);
+    assert_eq!(
+        answer.json::<Value>().await.expect("JSON"),
+        json!({"accepted": 3, "ignored": ["samples[].io", "samples[].nice", "version"]})
+    );
+    let many: serde_json::Map<_, _> = (0..100)
+        .map(|key| (format!("key{key}"), json!(1)))
+        .collect();
+    let mut body = json!({"samples": []});
+    body.as_object_mut().expect("an object").extend(many);
+    let answer: Value = server.upload("a", &body).await.json().await.expect("JSON");
+    assert_eq!(answer["ignored"].as_array().expect("a list").len(), 20);
+    server.stop().await;
+}

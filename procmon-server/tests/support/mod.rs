@@ -17,6 +17,7 @@ use procmon_common::frame::FrameEncoder;
 use procmon_common::wire::{self, Ack, Batch};
 use procmon_server::clock::Clock;
 use procmon_server::config::Config;
+use procmon_server::ingest::limits::IngestLimits;
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -45,7 +46,20 @@ impl Server {
         server
     }
 
+    /// With other limits than the usual ones.
+    pub(crate) async fn start_limited(limits: IngestLimits) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let clock = Clock::manual(START_MS);
+        let mut server = Self::start_with(folder.path(), clock, limits).await;
+        server.folder = Some(folder);
+        server
+    }
+
     pub(crate) async fn start_in(folder: &Path, clock: Clock) -> Self {
+        Self::start_with(folder, clock, IngestLimits::default()).await
+    }
+
+    async fn start_with(folder: &Path, clock: Clock, ingest_limits: IngestLimits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let config = Config {
@@ -58,6 +72,8 @@ impl Server {
             max_sample_bytes: None,
             max_event_bytes: None,
             max_snapshots: None,
+            ingest_limits,
+            metrics_groups: 10,
         };
         let shutdown = CancellationToken::new();
         let run = procmon_server::run::run(config, listener, clock.clone(), shutdown.clone());

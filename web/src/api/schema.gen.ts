@@ -313,6 +313,8 @@ export interface components {
         Accepted: {
             /** @description Number of samples stored. */
             accepted: number;
+            /** @description Keys that mean nothing here, each once; not there when all were understood. */
+            ignored?: string[];
         };
         /** @description The answer to a batch. */
         Ack: {
@@ -1219,6 +1221,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body came too slowly */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Another agent_id in the body, or a second live machine under it */
             409: {
                 headers: {
@@ -1228,7 +1239,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Over the limit before or after decompression */
+            /** @description Over a limit of size: of the body, its content, processes, names, texts or events */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1237,7 +1248,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not protobuf */
+            /** @description Not protobuf, or a dictionary or encoding that is not known */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -1248,6 +1259,15 @@ export interface operations {
             };
             /** @description Well formed, but it cannot be */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More than this agent may send: see Retry-After */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1372,6 +1392,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body came too slowly */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Another agent_id in the body, or a procmon agent reports under it */
             409: {
                 headers: {
@@ -1381,7 +1410,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Over the limit before or after decompression */
+            /** @description Over a limit of size: of the body, its content, processes, names, texts or events */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1390,7 +1419,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not JSON */
+            /** @description Not JSON, or an encoding that is not known */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -1401,6 +1430,15 @@ export interface operations {
             };
             /** @description Well formed, but it cannot be */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More than this agent may send: see Retry-After */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

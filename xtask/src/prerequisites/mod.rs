@@ -31,6 +31,12 @@ const fn program(name: &'static str, package: &'static str) -> Program {
 /// Bundled SQLite and zstd are C.
 pub(crate) const C_COMPILER: &[Program] = &[program("cc", "build-essential")];
 
+/// Metrics are scraped by a real Prometheus, and checked by its tool.
+pub(crate) const PROMETHEUS: &[Program] = &[
+    program("prometheus", "prometheus"),
+    program("promtool", "prometheus"),
+];
+
 /// The browser test drives Debian's Chromium; without a font its pages have no text.
 pub(crate) const BROWSER: &[Program] = &[
     program("chromium", "chromium"),

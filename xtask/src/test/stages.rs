@@ -30,6 +30,7 @@ pub(super) fn run(stage: Stage) -> Result<Tally> {
 fn workspace() -> Result<Tally> {
     prerequisites::ensure(prerequisites::C_COMPILER)?;
     prerequisites::ensure_postgres()?;
+    prerequisites::ensure(prerequisites::PROMETHEUS)?;
     require_root("the test of the server with a real agent")?;
     // The end-to-end test starts the agent's program too, which a test of the server alone would not build.
     build_debug()?;

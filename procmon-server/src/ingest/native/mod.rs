@@ -8,31 +8,30 @@ use std::sync::Arc;
 use procmon_common::ids::BootId;
 use procmon_common::wire::{self, Ack};
 use prost::Message;
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::limits::IngestLimits;
 use super::prepare::{AgentNews, Prepared, prepare};
-use super::{aside, body, commit};
+use super::{Admitted, aside, body, commit};
 use crate::app::App;
 use crate::error::Problem;
 use crate::live::apply::Place;
 use crate::live::{Agent, AgentStatus, HostEntry};
+use crate::metrics::Reject;
 use crate::store::Door;
 
 /// For agents that do not say how often they sample.
 const DEFAULT_INTERVAL_MS: u32 = 5_000;
 const MAX_INTERVAL_MS: u32 = 3_600_000;
-/// Batches above this are worked on beside the tasks that serve others.
-const HEAVY_BYTES: usize = 64 << 10;
-
 /// A request body with what its headers say of it.
 pub(super) struct Request {
-    pub(super) body: axum::body::Bytes,
-    pub(super) encoding: body::Encoding,
+    pub(super) admitted: Admitted,
     pub(super) sent_ms: Option<i64>,
 }
 
 pub(super) async fn take(app: App, agent_id: String, request: Request) -> Result<Ack, Problem> {
     let sent_ms = request.sent_ms;
-    let batch = decode(request).await?;
+    let (batch, heavy) = decode(&app, &request.admitted).await?;
     let boot = check_head(&agent_id, &batch)?;
     let entry = app
         .live
@@ -52,15 +51,51 @@ pub(super) async fn take(app: App, agent_id: String, request: Request) -> Result
         return Ok(ack);
     }
     check_epoch(&entry, place)?;
-    let prepared = prepare_aside(Arc::clone(&entry), batch, boot, sent_ms).await?;
+    let limits = *app.live.limits();
+    let host = Arc::clone(&entry);
+    let work = move || prepare_native(&host, batch, boot, sent_ms, &limits);
+    let prepared = if heavy.is_some() {
+        aside(work).await?
+    } else {
+        work()?
+    };
+    // What is left of it is small.
+    drop(heavy);
     commit(&app, &entry, prepared, place).await
 }
 
-async fn decode(request: Request) -> Result<wire::Batch, Problem> {
-    if let Some(plain) = body::decompress_small(&request.body, request.encoding) {
-        return parse(plain);
+/// The batch of a body. A large one takes a turn, which its caller keeps for as long as it works on it.
+async fn decode(
+    app: &App,
+    admitted: &Admitted,
+) -> Result<(wire::Batch, Option<OwnedSemaphorePermit>), Problem> {
+    let (body, encoding) = (&admitted.body, admitted.encoding);
+    if let Some(plain) = body::decompress_small(body, encoding) {
+        admitted.charge_content(plain.len());
+        return Ok((parse(plain)?, None));
     }
-    aside(move || parse(body::decompress(request.body, request.encoding)?)).await
+    let turn = app.heavy_turn().await?;
+    let limit = app.live.limits().content_bytes;
+    let body = body.clone();
+    let decoded = aside(move || {
+        let plain = body::decompress(body, encoding, limit)?;
+        let bytes = plain.len();
+        Ok((parse(plain)?, bytes))
+    })
+    .await;
+    match decoded {
+        Ok((batch, bytes)) => {
+            admitted.charge_content(bytes);
+            Ok((batch, Some(turn)))
+        }
+        Err(problem) => {
+            // It was decompressed up to the limit for nothing.
+            if problem.reject() == Reject::ContentSize {
+                admitted.charge_content(limit as usize);
+            }
+            Err(problem)
+        }
+    }
 }
 
 fn parse(plain: axum::body::Bytes) -> Result<wire::Batch, Problem> {
@@ -149,28 +184,25 @@ async fn repeated(app: &App, entry: &HostEntry, place: Place) -> Result<Option<A
         }))
 }
 
-async fn prepare_aside(
-    entry: Arc<HostEntry>,
+fn prepare_native(
+    entry: &HostEntry,
     batch: wire::Batch,
     boot: BootId,
     sent_ms: Option<i64>,
+    limits: &IngestLimits,
 ) -> Result<Prepared, Problem> {
-    let heavy = batch.encoded_len() > HEAVY_BYTES;
-    let work = move || {
-        let news = AgentNews {
-            door: Door::Native,
-            machine_id: batch.machine_id.to_vec(),
-            boot_id: Some(boot),
-            interval_ms: match batch.interval_ms {
-                0 => DEFAULT_INTERVAL_MS,
-                given => given.min(MAX_INTERVAL_MS),
-            },
-            built_ms: batch.built_unix_ns.div_euclid(1_000_000),
-            sent_ms,
-            health: batch.health.as_ref().map(text::health),
-        };
-        let (batch, departed, resync) = prepare(batch, boot, &entry.read())?;
-        Ok(Prepared::new(batch, departed, resync, news))
+    let news = AgentNews {
+        door: Door::Native,
+        machine_id: batch.machine_id.to_vec(),
+        boot_id: Some(boot),
+        interval_ms: match batch.interval_ms {
+            0 => DEFAULT_INTERVAL_MS,
+            given => given.min(MAX_INTERVAL_MS),
+        },
+        built_ms: batch.built_unix_ns.div_euclid(1_000_000),
+        sent_ms,
+        health: batch.health.as_ref().map(text::health),
     };
-    if heavy { aside(work).await } else { work() }
+    let (batch, departed, resync) = prepare(batch, boot, &entry.read(), limits)?;
+    Ok(Prepared::new(batch, departed, resync, news))
 }

@@ -11,9 +11,9 @@ use crate::batch::{
 use crate::live::Health;
 
 /// Longest texts kept. The agent's own limits are lower; these bound what a stranger can make the server remember.
-pub(super) const NAME_BYTES: usize = 256;
-pub(super) const PATH_BYTES: usize = 8 << 10;
-const ARGS_BYTES: usize = 128 << 10;
+pub(in crate::ingest) const NAME_BYTES: usize = 256;
+pub(in crate::ingest) const PATH_BYTES: usize = 8 << 10;
+pub(in crate::ingest) const ARGS_BYTES: usize = 128 << 10;
 const PORTS: usize = 4096;
 /// Entries of a map in the agent's health.
 const HEALTH_ENTRIES: usize = 256;
@@ -25,8 +25,11 @@ pub(in crate::ingest) fn life(process: &wire::Process, boot: BootId) -> Life {
         id: Some(ProcessId::booted(process.pid, process.start_ticks, boot)),
         ppid: Some(process.ppid),
         started_ns: (process.started_unix_ns != 0).then_some(process.started_unix_ns),
-        image: process.image.as_ref().map(image),
-        credentials: process.credentials.as_ref().map(credentials),
+        image: process.image.as_ref().map(|new| Arc::new(image(new))),
+        credentials: process
+            .credentials
+            .as_ref()
+            .map(|new| Arc::new(credentials(new))),
         cgroup: process.cgroup.as_deref().map(|text| cut(text, PATH_BYTES)),
         container_id: process
             .container_id
@@ -46,10 +49,10 @@ pub(in crate::ingest) fn life(process: &wire::Process, boot: BootId) -> Life {
 pub(in crate::ingest) fn life_after_exec(before: Option<&Life>, exec: &wire::Exec) -> Arc<Life> {
     let mut life = before.cloned().unwrap_or_default();
     if let Some(new) = &exec.image {
-        life.image = Some(image(new));
+        life.image = Some(Arc::new(image(new)));
     }
     if let Some(new) = &exec.credentials {
-        life.credentials = Some(credentials(new));
+        life.credentials = Some(Arc::new(credentials(new)));
     }
     Arc::new(life)
 }
@@ -172,11 +175,11 @@ pub(in crate::ingest) fn totals(totals: &wire::HostTotals) -> Totals {
 }
 
 pub(in crate::ingest) fn health(health: &wire::AgentHealth) -> Health {
-    let known = |text: &str| (!text.is_empty()).then(|| cut(text, NAME_BYTES).into());
+    let known = |text: &str| (!text.is_empty()).then(|| cut(text, NAME_BYTES));
     let numbers = |map: &std::collections::HashMap<String, u64>| {
         let entries = map.iter().take(HEALTH_ENTRIES);
         entries
-            .map(|(key, value)| (cut(key, NAME_BYTES).into(), *value))
+            .map(|(key, value)| (cut(key, NAME_BYTES), *value))
             .collect()
     };
     let labels = health.labels.iter().take(HEALTH_ENTRIES);
@@ -186,11 +189,11 @@ pub(in crate::ingest) fn health(health: &wire::AgentHealth) -> Health {
         kernel: known(&health.kernel),
         probe: known(&health.probe),
         probe_reason: (!health.probe_reason.is_empty())
-            .then(|| cut(&health.probe_reason, PATH_BYTES).into()),
+            .then(|| cut(&health.probe_reason, PATH_BYTES)),
         drops: numbers(&health.drops),
         events: numbers(&health.events),
         labels: labels
-            .map(|(key, value)| (cut(key, NAME_BYTES).into(), cut(value, NAME_BYTES).into()))
+            .map(|(key, value)| (cut(key, NAME_BYTES), cut(value, NAME_BYTES)))
             .collect(),
         spool_bytes: Some(health.spool_bytes),
         spool_max_bytes: Some(health.spool_max_bytes),
@@ -204,7 +207,7 @@ pub(in crate::ingest) fn health(health: &wire::AgentHealth) -> Health {
             .degraded
             .iter()
             .take(DEGRADED)
-            .map(|text| cut(text, NAME_BYTES).into())
+            .map(|text| cut(text, NAME_BYTES))
             .collect(),
         mem_limit_bytes: (health.mem_limit_bytes != 0).then_some(health.mem_limit_bytes),
         // Without a ring there is no fill of it.
@@ -216,10 +219,10 @@ pub(in crate::ingest) fn health(health: &wire::AgentHealth) -> Health {
     }
 }
 
-pub(super) fn clip(bytes: &[u8], limit: usize) -> &[u8] {
+pub(in crate::ingest) fn clip(bytes: &[u8], limit: usize) -> &[u8] {
     &bytes[..bytes.len().min(limit)]
 }
 
-pub(super) fn cut(text: &str, limit: usize) -> Box<str> {
+pub(in crate::ingest) fn cut<T: for<'a> From<&'a str>>(text: &str, limit: usize) -> T {
     text[..text.floor_char_boundary(limit)].into()
 }

@@ -4,25 +4,30 @@
 mod sample;
 mod snapshot;
 
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 use self::sample::Sample;
-use super::prepare::{AgentNews, Prepared};
-use super::{aside, commit};
+use super::limits::IngestLimits;
+use super::prepare::{AgentNews, Prepared, check_names, check_text};
+use super::{Admitted, aside, body, commit};
 use crate::app::App;
 use crate::error::Problem;
 use crate::live::apply::Place;
 use crate::live::{AgentStatus, Health, Host};
+use crate::metrics::Reject;
 use crate::store::Door;
 
 /// For uploads that do not say how often they come.
 const DEFAULT_INTERVAL_S: f64 = 5.0;
 const MAX_INTERVAL_S: f64 = 3600.0;
-/// Lists above this are worked on beside the tasks that serve others.
-const HEAVY_SAMPLES: usize = 1_000;
+/// Keys that an answer names as ignored, and how much of each.
+const MAX_IGNORED: usize = 20;
+const MAX_KEY_BYTES: usize = 100;
 const NANOS_PER_MS: i64 = 1_000_000;
 
 /// A list of all processes of a host.
@@ -36,13 +41,29 @@ pub(super) struct Upload {
 }
 
 /// The answer to an upload.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Accepted {
     /// Number of samples stored.
     pub accepted: usize,
+    /// Keys that mean nothing here, each once; not there when all were understood.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub ignored: Vec<String>,
 }
 
-pub(super) async fn take(app: App, agent_id: String, upload: Upload) -> Result<Accepted, Problem> {
+/// What an upload says, checked as far as it can be without its host.
+struct Read {
+    upload: Upload,
+    ignored: Vec<String>,
+}
+
+pub(super) async fn take(
+    app: App,
+    agent_id: String,
+    admitted: Admitted,
+) -> Result<Accepted, Problem> {
+    let (read, heavy) = read(&app, &admitted).await?;
+    let Read { upload, ignored } = read;
     if upload
         .agent_id
         .as_ref()
@@ -53,7 +74,6 @@ pub(super) async fn take(app: App, agent_id: String, upload: Upload) -> Result<A
         )));
     }
     let interval_ms = interval_ms(upload.interval_s)?;
-    sample::check(&upload.samples)?;
     let entry = app
         .live
         .entry(&agent_id)
@@ -64,14 +84,89 @@ pub(super) async fn take(app: App, agent_id: String, upload: Upload) -> Result<A
     let accepted = upload.samples.len();
     let news = news(interval_ms, received_ms);
     let host = Arc::clone(&entry);
-    let work = move || prepare(&host.read(), &upload.samples, news, received_ms);
-    let (prepared, place) = if accepted > HEAVY_SAMPLES {
+    let limits = *app.live.limits();
+    let work = move || prepare(&host.read(), &upload.samples, news, received_ms, &limits);
+    let (prepared, place) = if heavy.is_some() {
         aside(work).await?
     } else {
         work()?
     };
+    drop(heavy);
     commit(&app, &entry, prepared, place).await?;
-    Ok(Accepted { accepted })
+    Ok(Accepted { accepted, ignored })
+}
+
+/// The list in a body. A large one takes a turn, which its caller keeps for as long as it works on it.
+async fn read(
+    app: &App,
+    admitted: &Admitted,
+) -> Result<(Read, Option<OwnedSemaphorePermit>), Problem> {
+    let limits = *app.live.limits();
+    if let Some(plain) = body::decompress_small(&admitted.body, admitted.encoding) {
+        admitted.charge_content(plain.len());
+        return Ok((parse(&plain, &limits)?, None));
+    }
+    let turn = app.heavy_turn().await?;
+    let (body, encoding) = (admitted.body.clone(), admitted.encoding);
+    let (read, bytes) = aside(move || {
+        let plain = body::decompress(body, encoding, limits.content_bytes)?;
+        Ok((parse(&plain, &limits)?, plain.len()))
+    })
+    .await
+    .inspect_err(|problem| {
+        // It was decompressed up to the limit for nothing.
+        if problem.reject() == Reject::ContentSize {
+            admitted.charge_content(limits.content_bytes as usize);
+        }
+    })?;
+    admitted.charge_content(bytes);
+    Ok((read, Some(turn)))
+}
+
+fn parse(plain: &[u8], limits: &IngestLimits) -> Result<Read, Problem> {
+    let mut ignored = BTreeSet::new();
+    let mut json = serde_json::Deserializer::from_slice(plain);
+    let upload = serde_ignored::deserialize(&mut json, |path| {
+        if ignored.len() < MAX_IGNORED {
+            ignored.insert(key_of(&path));
+        }
+    });
+    let upload: Upload = match upload.and_then(|upload| json.end().map(|()| upload)) {
+        Ok(upload) => upload,
+        Err(_) => return Err(not_a_list(plain)),
+    };
+    sample::check(&upload.samples, limits)?;
+    Ok(Read {
+        upload,
+        ignored: ignored.into_iter().collect(),
+    })
+}
+
+/// Says where a body is not what it should be. Read once more, because keeping track of the place takes time that good bodies
+/// need not spend.
+fn not_a_list(plain: &[u8]) -> Problem {
+    let mut json = serde_json::Deserializer::from_slice(plain);
+    let detail = match serde_path_to_error::deserialize::<_, Upload>(&mut json) {
+        Err(error) if error.path().iter().len() > 0 => {
+            format!("{}: {}", error.path(), error.inner())
+        }
+        Err(error) => error.into_inner().to_string(),
+        Ok(_) => "there is more after its end".to_owned(),
+    };
+    Problem::bad_request(format!("the body is not a list of processes: {detail}"))
+}
+
+/// The name of a key, without the number of the sample that has it.
+fn key_of(path: &serde_ignored::Path<'_>) -> String {
+    use serde_ignored::Path;
+    let name = match path {
+        Path::Map {
+            parent: Path::Seq { .. },
+            key,
+        } => format!("samples[].{key}"),
+        other => other.to_string(),
+    };
+    name[..name.floor_char_boundary(MAX_KEY_BYTES)].to_owned()
 }
 
 fn prepare(
@@ -79,9 +174,16 @@ fn prepare(
     samples: &[Sample],
     news: AgentNews,
     received_ms: i64,
+    limits: &IngestLimits,
 ) -> Result<(Prepared, Place), Problem> {
     check_door(host, received_ms)?;
     let batch = snapshot::snapshot(samples, host, received_ms)?;
+    let lives = || batch.lives.iter().map(|(_, life)| life);
+    check_text(lives().map(|life| life.text_bytes()).sum(), limits)?;
+    if batch.lives.len() as u64 > limits.names {
+        let names: HashSet<_> = lives().filter_map(|life| life.name()).collect();
+        check_names(names.len(), limits)?;
+    }
     let goes_on = host.agent.heard() && host.agent.door == Door::Upload && host.epoch != 0;
     let place = Place {
         epoch: if goes_on {

@@ -1,5 +1,9 @@
 //! One uploaded process, in the server's own words.
 
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::sync::Arc;
+
 use procmon_common::columns::{Column, Row};
 use procmon_common::ids::{ProcessId, Start};
 use serde::Deserialize;
@@ -8,7 +12,16 @@ use utoipa::ToSchema;
 use super::NANOS_PER_MS;
 use crate::batch::{Credentials, Image, Life};
 use crate::error::Problem;
-use crate::live::MAX_PROCESSES;
+use crate::ingest::limits::IngestLimits;
+use crate::ingest::native::text::{ARGS_BYTES, NAME_BYTES, PATH_BYTES, clip, cut};
+use crate::ingest::prepare::check_processes;
+
+/// As a signed number of 32 bits, which every system's are.
+const MAX_PID: u32 = i32::MAX as u32;
+/// Of 100 000 cores.
+const MAX_CPU_PERCENT: f64 = 1e7;
+/// What JSON numbers can say exactly.
+const MAX_COUNTER: u64 = 1 << 53;
 
 /// One process. Only `pid` is required; what is left out is unknown.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -44,38 +57,59 @@ pub(in crate::ingest) enum StartTime {
     Text(String),
 }
 
-/// Refuses what cannot be, before anything is looked up.
-pub(super) fn check(samples: &[Sample]) -> Result<(), Problem> {
-    if samples.len() > MAX_PROCESSES {
-        return Err(Problem::too_large(format!(
-            "{} processes; the server keeps at most {MAX_PROCESSES} of one agent",
-            samples.len()
-        )));
-    }
-    let mut pids = std::collections::HashSet::with_capacity(samples.len());
-    for sample in samples {
+/// Refuses what cannot be, before anything is looked up; the error names the sample and the field.
+pub(super) fn check(samples: &[Sample], limits: &IngestLimits) -> Result<(), Problem> {
+    check_processes(samples.len(), limits)?;
+    let mut indices = HashMap::with_capacity(samples.len());
+    for (index, sample) in samples.iter().enumerate() {
         let pid = sample.pid;
-        if !pids.insert(pid) {
+        if pid > MAX_PID {
+            return Err(out_of_range(index, "pid", pid, "0 to 2147483647"));
+        }
+        if let Some(first) = indices.insert(pid, index) {
             return Err(Problem::invalid(format!(
-                "pid {pid} occurs twice in one upload"
+                "samples[{index}].pid: {pid} is that of samples[{first}] too; a pid occurs once in an upload"
             )));
         }
-        for (name, value) in [
-            ("cpu_percent", sample.cpu_percent),
-            ("memory_percent", sample.memory_percent),
+        for (name, value, most) in [
+            ("cpu_percent", sample.cpu_percent, MAX_CPU_PERCENT),
+            ("memory_percent", sample.memory_percent, 100.0),
         ] {
             // JSON has no infinity, but 1e999 reads as one.
-            if value.is_some_and(|value| !(0.0..=1e9).contains(&value)) {
-                return Err(Problem::invalid(format!(
-                    "pid {pid}: {name} must be 0 or more"
-                )));
+            if let Some(value) = value.filter(|value| !(0.0..=most).contains(value)) {
+                return Err(out_of_range(index, name, value, &format!("0 to {most}")));
             }
         }
+        for (name, value) in sample.counters() {
+            if let Some(value) = value.filter(|value| *value > MAX_COUNTER) {
+                return Err(out_of_range(index, name, value, "0 to 2^53"));
+            }
+        }
+        started_ms(index, sample)?;
     }
     Ok(())
 }
 
-pub(super) fn started_ms(sample: &Sample) -> Result<Option<i64>, Problem> {
+fn out_of_range(index: usize, field: &str, value: impl Display, accepted: &str) -> Problem {
+    Problem::invalid(format!(
+        "samples[{index}].{field}: {value} is out of range; {accepted} is accepted"
+    ))
+}
+
+impl Sample {
+    fn counters(&self) -> [(&'static str, Option<u64>); 6] {
+        [
+            ("memory_rss", self.memory_rss),
+            ("num_threads", self.num_threads),
+            ("open_fds", self.open_fds),
+            ("net_conns", self.net_conns),
+            ("read_bytes", self.read_bytes),
+            ("write_bytes", self.write_bytes),
+        ]
+    }
+}
+
+pub(super) fn started_ms(index: usize, sample: &Sample) -> Result<Option<i64>, Problem> {
     let text = match &sample.start_time {
         None => return Ok(None),
         Some(StartTime::Seconds(seconds)) => seconds.to_string(),
@@ -84,8 +118,8 @@ pub(super) fn started_ms(sample: &Sample) -> Result<Option<i64>, Problem> {
     match crate::page::instant_ns("start_time", &text) {
         Ok(ns) => Ok(Some(ns.div_euclid(NANOS_PER_MS))),
         Err(problem) => Err(Problem::invalid(format!(
-            "pid {}: {}",
-            sample.pid, problem.detail
+            "samples[{index}].{}",
+            problem.detail
         ))),
     }
 }
@@ -103,28 +137,34 @@ pub(super) fn same_life(life: &Life, sample: &Sample, started_ms: Option<i64>) -
     same_name || life.ppid == sample.ppid
 }
 
+fn bytes(text: Option<&String>, limit: usize) -> &[u8] {
+    clip(text.map_or(&[], |text| text.as_bytes()), limit)
+}
+
 pub(super) fn life(sample: &Sample, id: ProcessId, started_ms: Option<i64>) -> Life {
     let described = sample.name.is_some() || sample.exe.is_some() || sample.cmdline.is_some();
-    let bytes = |text: &Option<String>| -> Box<[u8]> {
-        text.as_deref().unwrap_or_default().as_bytes().into()
-    };
     // A command line is all there is: where one argument ends is not known.
-    let args = bytes(&sample.cmdline);
+    let args = bytes(sample.cmdline.as_ref(), ARGS_BYTES);
+    let args_bytes = sample.cmdline.as_ref().map_or(0, String::len);
     Life {
         id: Some(id),
         ppid: sample.ppid,
         started_ns: started_ms.map(|ms| ms.saturating_mul(NANOS_PER_MS)),
-        image: described.then(|| Image {
-            seq: 0,
-            name: bytes(&sample.name),
-            exe: bytes(&sample.exe),
-            args_bytes: args.len() as u64,
-            args_cut: false,
-            args,
+        image: described.then(|| {
+            Arc::new(Image {
+                seq: 0,
+                name: bytes(sample.name.as_ref(), NAME_BYTES).into(),
+                exe: bytes(sample.exe.as_ref(), PATH_BYTES).into(),
+                args_bytes: args_bytes as u64,
+                args_cut: args_bytes > args.len(),
+                args: args.into(),
+            })
         }),
-        credentials: sample.username.as_deref().map(|username| Credentials {
-            username: Some(username.into()),
-            ..Credentials::default()
+        credentials: sample.username.as_deref().map(|username| {
+            Arc::new(Credentials {
+                username: Some(cut(username, NAME_BYTES)),
+                ..Credentials::default()
+            })
         }),
         ..Life::default()
     }

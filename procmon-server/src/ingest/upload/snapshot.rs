@@ -42,8 +42,9 @@ pub(super) fn snapshot(
     let mut encoder = FrameEncoder::default();
     let mut gone: BTreeMap<u32, &Arc<Life>> =
         before.iter().map(|(pid, life)| (*pid, life)).collect();
-    for (handle, sample) in (1..).zip(samples) {
-        let started_ms = started_ms(sample)?;
+    for (index, sample) in samples.iter().enumerate() {
+        let handle = index as u32 + 1;
+        let started_ms = started_ms(index, sample)?;
         let known = before
             .get(&sample.pid)
             .filter(|life| same_life(life, sample, started_ms));

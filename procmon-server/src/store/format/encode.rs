@@ -118,7 +118,7 @@ impl<'a> Writer<'a> {
         let empty = (&Image::default(), &Credentials::default());
         // The empty defaults only fill columns whose flag says that they mean nothing.
         let (has_image, has_credentials) = (life.image.is_some(), life.credentials.is_some());
-        let looks_cut = life.image.as_ref().is_some_and(looks_cut);
+        let looks_cut = life.image.as_deref().is_some_and(looks_cut);
         let tells_cut = life.image.as_ref().is_some_and(|image| image.args_cut);
         let mut flags = 0;
         for (set, flag) in [
@@ -142,7 +142,7 @@ impl<'a> Writer<'a> {
         let started_delta = started_ns.wrapping_sub(self.last_started_ns);
         self.last_started_ns = started_ns;
         let mut text = |bytes: Option<&'a [u8]>| bytes.map(|bytes| self.strings.intern(bytes));
-        let image = life.image.as_ref();
+        let image = life.image.as_deref();
         let name = text(image.map(|image| &*image.name));
         let exe = text(image.map(|image| &*image.exe));
         let args = text(image.map(|image| &*image.args));
@@ -151,7 +151,7 @@ impl<'a> Writer<'a> {
         let container = text(life.container_id.as_deref().map(str::as_bytes));
         let unit = text(life.systemd_unit.as_deref().map(str::as_bytes));
         let image = image.unwrap_or(empty.0);
-        let credentials = life.credentials.as_ref().unwrap_or(empty.1);
+        let credentials = life.credentials.as_deref().unwrap_or(empty.1);
         let wide = |value: Option<u32>| value.map(u64::from);
         self.lives
             .row()

@@ -21,14 +21,14 @@ fn life() -> impl Strategy<Value = Arc<Life>> {
     let image = (any::<u32>(), bytes(), bytes(), bytes(), lengths).prop_map(
         |(seq, name, exe, args, (args_bytes, args_cut))| Image {
             seq,
-            name,
-            exe,
+            name: name.into(),
+            exe: exe.into(),
             args,
             args_bytes,
             args_cut,
         },
     );
-    let text = || proptest::option::of("[a-z/é]{0,8}".prop_map(String::into_boxed_str));
+    let text = || proptest::option::of("[a-z/é]{0,8}".prop_map(Arc::<str>::from));
     let credentials =
         (proptest::option::of(any::<u32>()), text()).prop_map(|(uid, username)| Credentials {
             uid,
@@ -44,8 +44,8 @@ fn life() -> impl Strategy<Value = Arc<Life>> {
     (
         id,
         numbers,
-        proptest::option::of(image),
-        proptest::option::of(credentials),
+        proptest::option::of(image.prop_map(Arc::new)),
+        proptest::option::of(credentials.prop_map(Arc::new)),
         text(),
         text(),
         text(),

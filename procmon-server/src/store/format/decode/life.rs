@@ -61,9 +61,10 @@ impl<'a> LifeReader<'a> {
         let image = self.image(strings, flags)?;
         let credentials = self.credentials(strings)?;
         let parent = self.column(id::PPID).known_u32()?;
-        let mut text = |id| -> Result<Option<Box<str>>, FormatError> {
+        let mut text = |id| -> Result<Option<Arc<str>>, FormatError> {
             let number = self.columns[id as usize - 1].known()?;
-            number.map(|number| strings.text(number)).transpose()
+            let text = number.map(|number| strings.text(number)).transpose()?;
+            Ok(text.map(Arc::from))
         };
         Ok(Life {
             cgroup: text(id::CGROUP)?,
@@ -72,8 +73,8 @@ impl<'a> LifeReader<'a> {
             id: pid.map(|pid| ProcessId { pid, start }),
             ppid: parent,
             started_ns: (flags & id::HAS_STARTED != 0).then_some(self.started_ns),
-            image,
-            credentials: (flags & id::HAS_CREDENTIALS != 0).then_some(credentials),
+            image: image.map(Arc::new),
+            credentials: (flags & id::HAS_CREDENTIALS != 0).then(|| Arc::new(credentials)),
             pid_namespace: self.column(id::PID_NAMESPACE).known_u32()?,
             namespace_pid: self.column(id::NAMESPACE_PID).known_u32()?,
             baseline: flags & id::IS_BASELINE != 0,
@@ -112,7 +113,10 @@ impl<'a> LifeReader<'a> {
             uid: self.column(id::UID).known_u32()?,
             euid: self.column(id::EUID).known_u32()?,
             gid: self.column(id::GID).known_u32()?,
-            username: username.map(|number| strings.text(number)).transpose()?,
+            username: username
+                .map(|number| strings.text(number))
+                .transpose()?
+                .map(Arc::from),
         })
     }
 }

@@ -211,7 +211,7 @@ fn check_key(keys: &KeySet, path: &Path, key: &str) -> Result<(), ConfigError> {
 }
 
 /// Insertions, deletions and substitutions that turn one text into the other.
-fn edit_distance(from: &str, to: &str) -> usize {
+pub fn edit_distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (index, letter) in from.chars().enumerate() {

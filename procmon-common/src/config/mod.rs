@@ -7,7 +7,7 @@ mod quantity;
 mod setting;
 mod value;
 
-pub use layers::{ConfigError, KeySet, Layers};
+pub use layers::{ConfigError, KeySet, Layers, edit_distance};
 pub use quantity::{MAX_DURATION, parse_byte_size, parse_duration};
 pub use setting::{ByteSize, Labels, Secret, Setting};
 pub use value::Value;

@@ -31,6 +31,9 @@ use crate::{events, hosts, ingest, live, processes, ui};
 /// Uploads worked on at a time: bounds the memory that bodies take. More wait for their turn.
 const UPLOADS: usize = 32;
 const UPLOAD_PATIENCE: Duration = Duration::from_secs(10);
+/// Lists worked on at a time: each keeps a processor busy, and ingest needs some too. More wait for their turn.
+const SCANS: usize = 4;
+const SCAN_PATIENCE: Duration = Duration::from_secs(10);
 /// Streams open at a time.
 const STREAMS: usize = 1024;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -50,6 +53,7 @@ pub struct Shared {
     pub uploads: TaskTracker,
     pub shutdown: CancellationToken,
     admission: Arc<Semaphore>,
+    scans: Arc<Semaphore>,
     streams: Arc<Semaphore>,
 }
 
@@ -78,6 +82,7 @@ impl App {
             uploads: TaskTracker::new(),
             shutdown,
             admission: Arc::new(Semaphore::new(UPLOADS)),
+            scans: Arc::new(Semaphore::new(SCANS)),
             streams: Arc::new(Semaphore::new(STREAMS)),
         }))
     }
@@ -90,6 +95,26 @@ impl App {
             _ => Err(Problem::unavailable(
                 "the server has more uploads than it can take; send again",
             )),
+        }
+    }
+
+    /// Does work that keeps a processor busy, away from the threads that serve everybody, and not too much of it at a time.
+    pub async fn scan<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = Arc::clone(&self.scans).acquire_owned();
+        let Ok(Ok(_turn)) = tokio::time::timeout(SCAN_PATIENCE, turn).await else {
+            return Err(Problem::unavailable(
+                "the server has more lists to make than it can; ask again, or ask for less",
+            ));
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Problem::unavailable("the server is shutting down")),
+            },
         }
     }
 

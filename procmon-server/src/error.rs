@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::query::QueryError;
 use crate::store::StoreError;
 
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -62,6 +63,19 @@ impl Problem {
 
     pub fn too_large(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
+    /// An expression that cannot be read.
+    pub fn query(error: QueryError) -> Self {
+        let QueryError { column, message } = error;
+        Self::bad_request(format!("q is not valid at column {column}: {message}"))
+    }
+
+    /// An expression that costs more than a request may.
+    pub fn too_costly() -> Self {
+        Self::invalid(
+            "this takes more steps than one request may; narrow it with agent_id or other parameters, or make q simpler",
+        )
     }
 
     /// Not now; the client is told when to come back.

@@ -4,11 +4,12 @@ use procmon_common::config::parse_duration;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::fields::EventRow;
 use crate::batch::{Event, EventKind, KIND_NAMES, KindSet};
 use crate::error::Problem;
 use crate::page::instant_ns;
-use crate::processes::{LifeFilter, life_matches};
-use crate::store::EventQuery;
+use crate::query::{Builder, Condition, Meter, compile};
+use crate::store::{EventQuery, StoredEvents};
 
 /// Parameters of `GET /events` and `GET /events/stream`. All that are given must hold.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -35,6 +36,9 @@ pub(super) struct Parameters {
     pub since: Option<String>,
     /// Event time, RFC 3339 or Unix seconds; included.
     pub until: Option<String>,
+    /// An expression in CEL over the fields of an event: `type == "exit" && (exit_code != 0 || signal == 11)`. A comparison
+    /// with what is not known does not hold.
+    pub q: Option<String>,
     /// 1 to 10 000; not for the stream.
     #[param(default = 100)]
     pub limit: Option<usize>,
@@ -45,80 +49,84 @@ pub(super) struct Parameters {
 /// The parameters, understood.
 #[derive(Clone, Debug)]
 pub(super) struct Filter {
-    parameters: Parameters,
+    agent_id: Option<String>,
+    exits_only: bool,
     kinds: Option<KindSet>,
     min_duration_ns: Option<i64>,
     since_ns: Option<i64>,
     until_ns: Option<i64>,
+    condition: Condition,
 }
 
 impl Filter {
-    pub(super) fn new(parameters: Parameters) -> Result<Self, Problem> {
+    pub(super) fn new(parameters: &Parameters) -> Result<Self, Problem> {
         let min_duration = parameters.min_duration.as_deref().map(|text| {
             parse_duration(text).ok_or_else(|| {
-                Problem::bad_request("min_duration must be a duration such as 250ms, 15s or 1h")
+                Problem::bad_request(format!(
+                    "min_duration is {text}; it must be a duration such as 250ms, 15s or 1h"
+                ))
             })
         });
         let instant =
             |name, text: Option<&String>| text.map(|text| instant_ns(name, text)).transpose();
+        let expression = match &parameters.q {
+            Some(source) => Some(compile::<EventRow<'_>>(source).map_err(Problem::query)?),
+            None => None,
+        };
         Ok(Self {
+            agent_id: parameters.agent_id.clone(),
+            exits_only: parameters.exit_code.is_some()
+                || parameters.signal.is_some()
+                || parameters.min_duration.is_some(),
             kinds: parameters.r#type.as_deref().map(kinds).transpose()?,
             min_duration_ns: min_duration
                 .transpose()?
                 .map(|duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)),
             since_ns: instant("since", parameters.since.as_ref())?,
             until_ns: instant("until", parameters.until.as_ref())?,
-            parameters,
+            condition: Builder::<EventRow<'_>>::default()
+                .equals("exit_code", parameters.exit_code)
+                .equals("signal", parameters.signal)
+                .contains_folded("name", parameters.name.as_deref())
+                .user(parameters.user.as_deref())
+                .starts_with("container_id", parameters.container.as_deref())
+                .also(expression)
+                .build(),
         })
     }
 
     /// What the store can tell without reading the events.
     pub(super) fn query(&self) -> EventQuery {
-        let exits_only = self.parameters.exit_code.is_some()
-            || self.parameters.signal.is_some()
-            || self.min_duration_ns.is_some();
         let exits = KindSet::of_name("exit").map_or(0, |set| set.0);
         let kinds = self.kinds.map_or(0, |set| set.0);
-        let kinds = match (exits_only, kinds) {
+        let kinds = match (self.exits_only, kinds) {
             (false, kinds) => kinds,
             (true, 0) => exits,
             // Both must hold. A bit that no event has keeps an empty set from meaning all.
             (true, kinds) => (kinds & exits) | 1 << 31,
         };
         EventQuery {
-            agent_id: self.parameters.agent_id.clone(),
+            agent_id: self.agent_id.clone(),
             kinds,
             since_ms: self.since_ns.map(|ns| ns.div_euclid(1_000_000)),
             until_ms: self.until_ns.map(|ns| ns.div_euclid(1_000_000)),
         }
     }
 
-    pub(super) fn matches(&self, event: &Event) -> bool {
-        let parameters = &self.parameters;
-        let life = LifeFilter {
-            name: parameters.name.as_deref(),
-            user: parameters.user.as_deref(),
-            container: parameters.container.as_deref(),
-        };
+    /// Whether an event of the batch is asked for. Meaningless once the meter is exhausted.
+    pub(super) fn matches(&self, stored: &StoredEvents, event: &Event, meter: &Meter) -> bool {
         self.kinds.is_none_or(|kinds| kinds.contains(&event.kind))
             && self.since_ns.is_none_or(|since| event.ts_ns >= since)
             && self.until_ns.is_none_or(|until| event.ts_ns <= until)
-            && self.exit_matches(event)
-            && life_matches(&life, event.life.as_deref())
+            && self.lived_long_enough(event)
+            && self.condition.holds(&EventRow { stored, event }, meter)
     }
 
-    fn exit_matches(&self, event: &Event) -> bool {
-        let parameters = &self.parameters;
-        let exit = match &event.kind {
-            EventKind::Exit(exit) => Some(exit),
-            _ => None,
-        };
-        let is = |wanted: Option<u32>, value: Option<u32>| wanted.is_none() || wanted == value;
-        is(parameters.exit_code, exit.and_then(|exit| exit.code))
-            && is(parameters.signal, exit.and_then(|exit| exit.signal))
-            && self.min_duration_ns.is_none_or(|bound| {
-                exit.is_some() && duration_ns(event).is_some_and(|lived| lived >= bound)
-            })
+    fn lived_long_enough(&self, event: &Event) -> bool {
+        self.min_duration_ns.is_none_or(|bound| {
+            matches!(event.kind, EventKind::Exit(_))
+                && duration_ns(event).is_some_and(|lived| lived >= bound)
+        })
     }
 }
 
@@ -131,7 +139,10 @@ pub(super) fn duration_ns(event: &Event) -> Option<i64> {
 fn kinds(text: &str) -> Result<KindSet, Problem> {
     text.split(',').try_fold(KindSet::EMPTY, |set, name| {
         let kind = KindSet::of_name(name.trim()).ok_or_else(|| {
-            Problem::bad_request(format!("type must be one of {}", KIND_NAMES.join(", ")))
+            Problem::bad_request(format!(
+                "type is {name}; it must be one of {}, or several separated by commas",
+                KIND_NAMES.join(", ")
+            ))
         })?;
         Ok(set.union(kind))
     })

@@ -1,6 +1,7 @@
 //! What happened: pages of past events and the stream of new ones, both read from the store in order of arrival. An event
 //! is never served from memory, so that a client sees each one once, however it came.
 
+mod fields;
 mod filter;
 pub mod routes;
 mod stream;

@@ -16,6 +16,7 @@ use super::{EventBody, stream};
 use crate::app::App;
 use crate::error::{Problem, ProblemBody};
 use crate::page::{self, Query};
+use crate::query::Meter;
 use crate::store::Position;
 
 /// Batches read at a time.
@@ -54,13 +55,14 @@ async fn list_events(
         Some(cursor) => Position::from_cursor(cursor).ok_or_else(wrong_cursor)?,
         None => *app.store.newest().borrow(),
     };
-    let filter = Filter::new(parameters)?;
+    let filter = Filter::new(&parameters)?;
     let query = filter.query();
     let started = Instant::now();
     let mut page = Page {
         limit,
         ..Page::default()
     };
+    let meter = Meter::default();
     loop {
         let (batches, next) = app.store.events_before(&query, before, CHUNK).await?;
         for stored in &batches {
@@ -71,12 +73,15 @@ async fn list_events(
                     index: index as u32,
                 };
                 if position < before
-                    && filter.matches(event)
+                    && filter.matches(stored, event, &meter)
                     && page.is_full_with(position, || EventBody::new(stored, position, event))
                 {
                     return Ok(Json(page.into_list(None)));
                 }
             }
+        }
+        if meter.exhausted() {
+            return Err(Problem::too_costly());
         }
         let Some(next) = next else {
             return Ok(Json(page.into_list(None)));
@@ -153,6 +158,6 @@ async fn stream_events(
         (None, Some(cursor)) => stream::Resume::After(cursor.clone()),
         (None, None) => stream::Resume::Now,
     };
-    let filter = Filter::new(parameters)?;
+    let filter = Filter::new(&parameters)?;
     stream::open(app, filter, &resume)
 }

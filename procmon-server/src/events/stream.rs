@@ -12,6 +12,7 @@ use super::EventBody;
 use super::filter::Filter;
 use crate::app::App;
 use crate::error::Problem;
+use crate::query::Meter;
 use crate::store::{EventQuery, Position, StoredEvents};
 
 /// Batches read at a time: bounds what a client that stopped reading holds in memory. Their events become messages one by
@@ -155,7 +156,7 @@ impl Tail {
                 index: *next,
             };
             *next += 1;
-            if position > self.after && self.filter.matches(event) {
+            if position > self.after && self.filter.matches(stored, event, &Meter::default()) {
                 return Some(message(&EventBody::new(stored, position, event)));
             }
         }

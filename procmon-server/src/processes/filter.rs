@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::batch::Life;
+use crate::error::Problem;
 use crate::live::ProcessView;
+use crate::query::{Builder, Condition, compile};
 
 /// Parameters of `GET /processes`. All that are given must hold.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -37,125 +38,72 @@ pub(super) struct Parameters {
     pub rss_gt: Option<u64>,
     /// More storage I/O than this, read and written, in bytes per second.
     pub io_gt: Option<f64>,
-    /// A field, with a minus for descending. Unknown values come last either way.
+    /// An expression in CEL over the fields of a process: `cpu_percent > 50 && name == "java"`. A comparison with what is not
+    /// known does not hold.
+    pub q: Option<String>,
+    /// Fields separated by commas, each with a minus for descending; at most 4. Unknown values come last either way.
     #[param(default = "-cpu_percent")]
     pub sort: Option<String>,
+    /// One row for all processes with the same name, user, container, cgroup or `agent_id`; several separated by commas. The
+    /// answer then has `groups`.
+    pub group_by: Option<String>,
     /// 1 to 10 000.
     #[param(default = 100)]
     pub limit: Option<usize>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,
+    /// Everything at once, however much it is: csv, json, or ndjson (a JSON object per line). `limit` then has no maximum.
+    pub format: Option<String>,
 }
 
-/// Whether a process is asked for. Comparisons with something unknown do not hold.
-pub(super) fn matches(parameters: &Parameters, view: &ProcessView<'_>) -> bool {
-    let life = &*view.process.life;
-    let is = |wanted: Option<u32>, value: Option<u32>| wanted.is_none() || wanted == value;
-    let above = |bound: Option<f64>, value: &dyn Fn() -> Option<f64>| {
-        bound.is_none_or(|bound| value().is_some_and(|value| value > bound))
-    };
-    is(parameters.pid, Some(view.id.pid))
-        && is(parameters.ppid, view.ppid())
-        && above(parameters.cpu_gt, &|| view.cpu_percent())
-        && above(parameters.mem_gt, &|| view.memory_percent())
-        && parameters
-            .rss_gt
-            .is_none_or(|bound| view.rss_bytes().is_some_and(|rss| rss > bound))
-        && above(parameters.io_gt, &|| io_per_s(view))
-        && given(parameters.status.as_ref(), |wanted| {
-            let letter = view.status();
-            letter
-                .is_some_and(|letter| wanted.eq_ignore_ascii_case(letter.encode_utf8(&mut [0; 4])))
-        })
-        && parameters
-            .port
-            .is_none_or(|port| view.ports().is_some_and(|ports| ports.contains(&port)))
-        && life_matches(
-            &LifeFilter {
-                name: parameters.name.as_deref(),
-                user: parameters.user.as_deref(),
-                container: parameters.container.as_deref(),
-            },
-            Some(life),
-        )
-        && given(parameters.cgroup.as_ref(), |wanted| {
-            life.cgroup
-                .as_deref()
-                .is_some_and(|cgroup| cgroup.contains(wanted))
-        })
-        && given(parameters.cmdline.as_ref(), |wanted| {
-            life.image
-                .as_ref()
-                .is_some_and(|image| contains_ignoring_case(&image.args, wanted))
-        })
-}
-
-pub(super) fn io_per_s(view: &ProcessView<'_>) -> Option<f64> {
-    match (view.read_bytes_per_s(), view.write_bytes_per_s()) {
-        (None, None) => None,
-        (read, write) => Some(read.unwrap_or(0.0) + write.unwrap_or(0.0)),
-    }
-}
-
-fn given(wanted: Option<&String>, holds: impl FnOnce(&str) -> bool) -> bool {
-    wanted.is_none_or(|wanted| holds(wanted))
-}
-
-/// What lists of processes and of events can both ask of a life.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct LifeFilter<'a> {
-    pub(crate) name: Option<&'a str>,
-    pub(crate) user: Option<&'a str>,
-    pub(crate) container: Option<&'a str>,
-}
-
-pub(crate) fn life_matches(filter: &LifeFilter<'_>, life: Option<&Life>) -> bool {
-    let name_matches = filter.name.is_none_or(|wanted| {
-        life.and_then(Life::name)
-            .is_some_and(|name| contains_ignoring_case(name, wanted))
-    });
-    let user_matches = filter
-        .user
-        .is_none_or(|wanted| life.is_some_and(|life| is_user(life, wanted)));
-    let container_matches = filter.container.is_none_or(|wanted| {
-        life.and_then(|life| life.container_id.as_deref())
-            .is_some_and(|id| id.starts_with(wanted))
-    });
-    name_matches && user_matches && container_matches
-}
-
-fn is_user(life: &Life, wanted: &str) -> bool {
-    let uid = life.credentials.as_ref().and_then(|known| known.uid);
-    life.username() == Some(wanted) || uid.is_some() && wanted.parse::<u32>().ok() == uid
-}
-
-/// Substring search over bytes in which NUL stands for a space, as in a command line.
-fn contains_ignoring_case(bytes: &[u8], wanted: &str) -> bool {
-    if wanted.is_ascii() {
-        let same = |(byte, letter): (&u8, &u8)| {
-            let byte = if *byte == 0 { b' ' } else { *byte };
-            byte.eq_ignore_ascii_case(letter)
+impl Parameters {
+    /// What must hold of a process. Comparisons with something unknown do not.
+    pub(super) fn condition(&self) -> Result<Condition, Problem> {
+        let expression = match &self.q {
+            Some(source) => Some(compile::<ProcessView<'_>>(source).map_err(Problem::query)?),
+            None => None,
         };
-        return bytes
-            .windows(wanted.len().max(1))
-            .any(|window| window.iter().zip(wanted.as_bytes()).all(same));
+        let status = match self.status.as_deref() {
+            Some(status) => Some(letter(status)?),
+            None => None,
+        };
+        Ok(Builder::<ProcessView<'_>>::default()
+            .equals("pid", self.pid)
+            .equals("ppid", self.ppid)
+            .above("cpu_percent", finite("cpu_gt", self.cpu_gt)?)
+            .above("memory_percent", finite("mem_gt", self.mem_gt)?)
+            .above_int("memory_rss", self.rss_gt)
+            .above("io_per_s", finite("io_gt", self.io_gt)?)
+            .is("status", status.as_deref())
+            .has_number("ports", self.port.map(u32::from))
+            .contains_folded("name", self.name.as_deref())
+            .user(self.user.as_deref())
+            .starts_with("container_id", self.container.as_deref())
+            .contains("cgroup", self.cgroup.as_deref())
+            .contains_folded("cmdline", self.cmdline.as_deref())
+            .also(expression)
+            .build())
     }
-    let text = String::from_utf8_lossy(bytes).replace('\0', " ");
-    text.to_lowercase().contains(&wanted.to_lowercase())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A bound that something can be above.
+fn finite(name: &str, bound: Option<f64>) -> Result<Option<f64>, Problem> {
+    match bound {
+        Some(bound) if !bound.is_finite() => Err(Problem::bad_request(format!(
+            "{name} is {bound}; it must be a finite number"
+        ))),
+        bound => Ok(bound),
+    }
+}
 
-    #[test]
-    fn substrings_in_any_case() {
-        assert!(contains_ignoring_case(
-            b"/usr/bin/Demo\0--Flag\0",
-            "demo --flag"
-        ));
-        assert!(contains_ignoring_case("ÄPFEL".as_bytes(), "äpfel"));
-        assert!(!contains_ignoring_case(b"ab", "abc"));
-        assert!(!contains_ignoring_case(b"", "a"));
+fn letter(status: &str) -> Result<String, Problem> {
+    let mut letters = status.chars();
+    match (letters.next(), letters.next()) {
+        (Some(letter), None) if letter.is_ascii_alphabetic() => {
+            Ok(letter.to_ascii_uppercase().to_string())
+        }
+        _ => Err(Problem::bad_request(format!(
+            "status is {status}; it must be one letter: R, S, D, Z, T or I"
+        ))),
     }
 }

@@ -6,19 +6,20 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::ProcessBody;
-use super::filter::{Parameters, matches};
-use super::sort::{Place, Sort};
+use super::filter::Parameters;
+use super::list::{self, ProcessAnswer};
+use super::rows::Rows;
 use super::tree::{self, ProcessNode};
 use crate::app::App;
 use crate::clock::rfc3339_ms;
 use crate::error::{Problem, ProblemBody};
-use crate::page::{self, Query};
+use crate::page::Query;
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -26,103 +27,25 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(process_tree))
 }
 
-/// A page of processes.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ProcessList {
-    pub processes: Vec<ProcessBody>,
-    /// On all pages together.
-    pub total: usize,
-    /// The instant that the list shows.
-    pub at: String,
-    pub next_cursor: Option<String>,
-}
-
 /// The processes of all hosts, or of one
+///
+/// With `group_by` the answer is a list of groups, with `format` it is everything, streamed: `text/csv`, or JSON.
 #[utoipa::path(
     get, path = "/processes", tag = "processes",
     params(Parameters),
     responses(
-        (status = 200, body = ProcessList),
+        (status = 200, content((ProcessAnswer = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"))),
         (status = 400, description = "A parameter that is not known or not valid", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "More work or more groups than one request may make", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Too many requests at a time", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn list_processes(
     State(app): State<App>,
     Query(parameters): Query<Parameters>,
-) -> Result<Json<ProcessList>, Problem> {
-    let limit = page::limit(parameters.limit)?;
-    let sort = Sort::parse(parameters.sort.as_deref())?;
-    let after = match &parameters.cursor {
-        Some(cursor) => Some(sort.read_cursor(cursor)?),
-        None => None,
-    };
-    let now_ms = app.clock.now_ms();
-    let (total, places) = collect(&app, &parameters, &sort, now_ms);
-    let (page, more) = cut(places, &sort, after.as_ref(), limit);
-    let next_cursor = page
-        .last()
-        .filter(|_| more)
-        .map(|last| sort.to_cursor(last));
-    Ok(Json(ProcessList {
-        processes: show(&app, &page, now_ms),
-        total,
-        at: rfc3339_ms(now_ms),
-        next_cursor,
-    }))
-}
-
-/// How many processes match, and their places in the order.
-fn collect(app: &App, parameters: &Parameters, sort: &Sort, now_ms: i64) -> (usize, Vec<Place>) {
-    let mut places = Vec::new();
-    for entry in app.live.hosts(parameters.agent_id.as_deref()) {
-        let host = entry.read();
-        let matching = host.views(now_ms).filter(|view| matches(parameters, view));
-        places.extend(matching.map(|view| sort.place(&view)));
-    }
-    (places.len(), places)
-}
-
-/// The page after a place, in order, and whether there is more after it.
-fn cut(
-    mut places: Vec<Place>,
-    sort: &Sort,
-    after: Option<&Place>,
-    limit: usize,
-) -> (Vec<Place>, bool) {
-    if let Some(after) = after {
-        places.retain(|place| sort.compare(place, after).is_gt());
-    }
-    let more = places.len() > limit;
-    if more {
-        places.select_nth_unstable_by(limit - 1, |a, b| sort.compare(a, b));
-        places.truncate(limit);
-    }
-    places.sort_unstable_by(|a, b| sort.compare(a, b));
-    (places, more)
-}
-
-/// The rows of a page. One that ended since its place was found is left out.
-fn show(app: &App, page: &[Place], now_ms: i64) -> Vec<ProcessBody> {
-    let mut rows: Vec<Option<ProcessBody>> = Vec::new();
-    rows.resize_with(page.len(), || None);
-    let mut wanted: std::collections::BTreeMap<&str, std::collections::HashMap<_, _>> =
-        std::collections::BTreeMap::new();
-    for (index, place) in page.iter().enumerate() {
-        wanted
-            .entry(&place.agent_id)
-            .or_default()
-            .insert(place.id, index);
-    }
-    for (agent_id, places) in wanted {
-        let Some(entry) = app.live.get(agent_id) else {
-            continue;
-        };
-        for view in entry.read().views(now_ms) {
-            if let Some(index) = places.get(&view.id) {
-                rows[*index] = Some(ProcessBody::new(&view));
-            }
-        }
-    }
-    rows.into_iter().flatten().collect()
+) -> Result<Response, Problem> {
+    let hosts = app.live.hosts(parameters.agent_id.as_deref());
+    let rows = Rows::new(hosts, app.clock.now_ms());
+    list::answer(&app, rows, parameters).await
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -3,233 +3,169 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use procmon_common::columns::Column;
 use procmon_common::ids::ProcessId;
 use serde::{Deserialize, Serialize};
 
-use super::filter::io_per_s;
-use crate::batch::lossy;
 use crate::error::Problem;
+use crate::keyset::{self, Key, KeyRef};
 use crate::live::ProcessView;
+use crate::query::{Kind, Row};
 
-/// A field to sort by.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sort {
-    field: &'static str,
-    descending: bool,
-    key: fn(&ProcessView<'_>) -> Key,
+const DEFAULT: &str = "-cpu_percent";
+/// Fields in one order: the first few decide nearly always.
+const MAX_KEYS: usize = 4;
+
+/// An order of processes.
+#[derive(Clone, Debug)]
+pub struct Sort {
+    keys: Vec<SortKey>,
 }
 
-/// What rows are compared by.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum Key {
-    Unknown,
-    /// Written as its bits: a decimal that is not quite the same would skip or repeat rows.
-    #[serde(with = "bits")]
-    Number(f64),
-    Text(String),
+#[derive(Clone, Copy, Debug)]
+struct SortKey {
+    field: usize,
+    descending: bool,
 }
 
 /// A row's place in the order: the identity settles ties, so that pages never overlap.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) key: Key,
+pub struct Place {
+    first: Key,
+    /// Of the second field on.
+    others: Vec<Key>,
     pub(super) agent_id: Arc<str>,
     pub(super) id: ProcessId,
-}
-
-type Extract = fn(&ProcessView<'_>) -> Key;
-
-const FIELDS: &[(&str, Extract)] = &[
-    ("cpu_percent", |view| number(view.cpu_percent())),
-    ("memory_rss", |view| count(view.rss_bytes())),
-    ("memory_percent", |view| number(view.memory_percent())),
-    ("pid", |view| count(Some(u64::from(view.id.pid)))),
-    ("ppid", |view| count(view.ppid().map(u64::from))),
-    ("name", |view| text(view.process.life.name())),
-    ("exe", |view| {
-        let image = view.process.life.image.as_ref();
-        text(image.map(|image| &*image.exe).filter(|exe| !exe.is_empty()))
-    }),
-    ("cmdline", |view| {
-        text(view.process.life.image.as_ref().map(|image| &*image.args))
-    }),
-    ("username", |view| {
-        text(view.process.life.username().map(str::as_bytes))
-    }),
-    ("uid", |view| {
-        let known = view.process.life.credentials.as_ref();
-        count(known.and_then(|known| known.uid).map(u64::from))
-    }),
-    ("status", |view| {
-        view.status()
-            .map_or(Key::Unknown, |letter| Key::Text(letter.into()))
-    }),
-    ("agent_id", |view| text(Some(view.host.agent_id.as_bytes()))),
-    ("process_id", |view| Key::Text(view.id.to_string())),
-    ("num_threads", |view| count(view.metric(Column::Threads))),
-    ("open_fds", |view| count(view.metric(Column::OpenFds))),
-    ("net_conns", |view| count(view.metric(Column::NetConns))),
-    ("ports", |view| {
-        count(
-            view.ports()
-                .and_then(|ports| ports.iter().min())
-                .map(|port| u64::from(*port)),
-        )
-    }),
-    ("read_bytes", |view| count(view.metric(Column::ReadBytes))),
-    ("write_bytes", |view| count(view.metric(Column::WriteBytes))),
-    ("read_bytes_per_s", |view| number(view.read_bytes_per_s())),
-    ("write_bytes_per_s", |view| number(view.write_bytes_per_s())),
-    ("io_per_s", |view| number(io_per_s(view))),
-    ("cpu_time_ms", |view| count(view.metric(Column::CpuTimeMs))),
-    ("short_lived_cpu_percent", |view| {
-        number(view.short_lived_cpu_percent())
-    }),
-    ("voluntary_switches", |view| {
-        count(view.metric(Column::VoluntarySwitches))
-    }),
-    ("involuntary_switches", |view| {
-        count(view.metric(Column::InvoluntarySwitches))
-    }),
-    ("minor_faults", |view| {
-        count(view.metric(Column::MinorFaults))
-    }),
-    ("major_faults", |view| {
-        count(view.metric(Column::MajorFaults))
-    }),
-    ("start_time", |view| {
-        number(view.process.life.started_ns.map(|ns| ns as f64))
-    }),
-    ("cgroup", |view| {
-        text(view.process.life.cgroup.as_deref().map(str::as_bytes))
-    }),
-    ("container_id", |view| {
-        text(view.process.life.container_id.as_deref().map(str::as_bytes))
-    }),
-    ("systemd_unit", |view| {
-        text(view.process.life.systemd_unit.as_deref().map(str::as_bytes))
-    }),
-];
-
-fn number(value: Option<f64>) -> Key {
-    value.map_or(Key::Unknown, Key::Number)
-}
-
-fn count(value: Option<u64>) -> Key {
-    number(value.map(|value| value as f64))
-}
-
-fn text(value: Option<&[u8]>) -> Key {
-    value.map_or(Key::Unknown, |value| Key::Text(lossy(value)))
-}
-
-impl Sort {
-    pub(super) fn parse(text: Option<&str>) -> Result<Self, Problem> {
-        let text = text.unwrap_or("-cpu_percent");
-        let (name, descending) = match text.strip_prefix('-') {
-            Some(name) => (name, true),
-            None => (text, false),
-        };
-        let found = FIELDS.iter().find(|(field, _)| *field == name);
-        let Some((field, key)) = found else {
-            let known: Vec<_> = FIELDS.iter().map(|(field, _)| *field).collect();
-            return Err(Problem::bad_request(format!(
-                "cannot sort by {name}; sort by one of {}, with - in front for descending",
-                known.join(", ")
-            )));
-        };
-        Ok(Self {
-            field,
-            descending,
-            key: *key,
-        })
-    }
-
-    pub(super) fn place(&self, view: &ProcessView<'_>) -> Place {
-        Place {
-            key: (self.key)(view),
-            agent_id: Arc::clone(&view.host.agent_id),
-            id: view.id,
-        }
-    }
-
-    pub(super) fn compare(&self, a: &Place, b: &Place) -> Ordering {
-        let by_key = match (&a.key, &b.key) {
-            (Key::Unknown, Key::Unknown) => Ordering::Equal,
-            // Unknown is last in either direction.
-            (Key::Unknown, _) => return Ordering::Greater,
-            (_, Key::Unknown) => return Ordering::Less,
-            (Key::Number(a), Key::Number(b)) => a.total_cmp(b),
-            (Key::Text(a), Key::Text(b)) => a.cmp(b),
-            (Key::Number(_), Key::Text(_)) => Ordering::Less,
-            (Key::Text(_), Key::Number(_)) => Ordering::Greater,
-        };
-        let by_key = if self.descending {
-            by_key.reverse()
-        } else {
-            by_key
-        };
-        by_key
-            .then_with(|| a.agent_id.cmp(&b.agent_id))
-            .then_with(|| a.id.cmp(&b.id))
-    }
-
-    pub(super) fn to_cursor(self, place: &Place) -> String {
-        let cursor = Cursor {
-            sort: self.name(),
-            key: place.key.clone(),
-            agent_id: place.agent_id.to_string(),
-            process_id: place.id.to_string(),
-        };
-        let json = serde_json::to_vec(&cursor).unwrap_or_default();
-        URL_SAFE_NO_PAD.encode(json)
-    }
-
-    pub(super) fn read_cursor(self, text: &str) -> Result<Place, Problem> {
-        let wrong = || {
-            Problem::bad_request(
-                "this cursor is not of this list; take next_cursor of a page with the same sort",
-            )
-        };
-        let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?;
-        let cursor: Cursor = serde_json::from_slice(&json).map_err(|_| wrong())?;
-        if cursor.sort != self.name() {
-            return Err(wrong());
-        }
-        Ok(Place {
-            key: cursor.key,
-            agent_id: cursor.agent_id.into(),
-            id: cursor.process_id.parse().map_err(|_| wrong())?,
-        })
-    }
-
-    fn name(self) -> String {
-        let sign = if self.descending { "-" } else { "" };
-        format!("{sign}{}", self.field)
-    }
 }
 
 #[derive(Serialize, Deserialize)]
 struct Cursor {
     sort: String,
-    key: Key,
+    keys: Vec<Key>,
     agent_id: String,
     process_id: String,
 }
 
-mod bits {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(value.to_bits())
+impl Sort {
+    /// Fields separated by commas, each with a minus for descending.
+    pub fn parse(text: Option<&str>) -> Result<Self, Problem> {
+        let keys: Vec<_> = text
+            .unwrap_or(DEFAULT)
+            .split(',')
+            .map(|part| SortKey::parse(part.trim()))
+            .collect::<Result<_, _>>()?;
+        if keys.len() > MAX_KEYS {
+            return Err(Problem::bad_request(format!(
+                "sort has {} fields; at most {MAX_KEYS} are taken",
+                keys.len()
+            )));
+        }
+        Ok(Self { keys })
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-        u64::deserialize(from).map(f64::from_bits)
+    pub(super) fn place(&self, view: &ProcessView<'_>) -> Place {
+        let mut keys = self
+            .keys
+            .iter()
+            .map(|key| KeyRef::of(&view.value(key.field)).to_key());
+        Place {
+            first: keys.next().unwrap_or(Key::Unknown),
+            others: keys.collect(),
+            agent_id: Arc::clone(&view.host.agent_id),
+            id: view.id,
+        }
+    }
+
+    /// Where a row stands to a place; nothing is copied for it.
+    pub(super) fn compare_view(&self, view: &ProcessView<'_>, place: &Place) -> Ordering {
+        for (key, other) in self.keys.iter().zip(place.keys()) {
+            let value = view.value(key.field);
+            let ordering = KeyRef::of(&value).compare(other.as_ref(), key.descending);
+            if ordering.is_ne() {
+                return ordering;
+            }
+        }
+        let agent = view.host.agent_id.cmp(&place.agent_id);
+        agent.then_with(|| view.id.cmp(&place.id))
+    }
+
+    pub(super) fn compare(&self, a: &Place, b: &Place) -> Ordering {
+        let keys = self.keys.iter().zip(a.keys().zip(b.keys()));
+        let by_keys = keys
+            .map(|(key, (a, b))| a.as_ref().compare(b.as_ref(), key.descending))
+            .find(|ordering| ordering.is_ne());
+        by_keys
+            .unwrap_or(Ordering::Equal)
+            .then_with(|| a.agent_id.cmp(&b.agent_id))
+            .then_with(|| a.id.cmp(&b.id))
+    }
+
+    pub(super) fn to_cursor(&self, place: &Place) -> String {
+        keyset::to_cursor(&Cursor {
+            sort: self.name(),
+            keys: place.keys().cloned().collect(),
+            agent_id: place.agent_id.to_string(),
+            process_id: place.id.to_string(),
+        })
+    }
+
+    pub fn read_cursor(&self, text: &str) -> Result<Place, Problem> {
+        let wrong = || {
+            Problem::bad_request(
+                "this cursor is not of this list; take next_cursor of a page with the same sort",
+            )
+        };
+        let cursor: Cursor = keyset::from_cursor(text).ok_or_else(wrong)?;
+        if cursor.sort != self.name() || cursor.keys.len() != self.keys.len() {
+            return Err(wrong());
+        }
+        let mut keys = cursor.keys.into_iter();
+        Ok(Place {
+            first: keys.next().ok_or_else(wrong)?,
+            others: keys.collect(),
+            agent_id: cursor.agent_id.into(),
+            id: cursor.process_id.parse().map_err(|_| wrong())?,
+        })
+    }
+
+    fn name(&self) -> String {
+        let fields = ProcessView::fields();
+        let names = self.keys.iter().map(|key| {
+            let sign = if key.descending { "-" } else { "" };
+            format!("{sign}{}", fields[key.field].name)
+        });
+        names.collect::<Vec<_>>().join(",")
+    }
+}
+
+impl SortKey {
+    fn parse(text: &str) -> Result<Self, Problem> {
+        let (name, descending) = match text.strip_prefix('-') {
+            Some(name) => (name, true),
+            None => (text, false),
+        };
+        let fields = ProcessView::fields();
+        let sortable = |kind| !matches!(kind, Kind::Texts | Kind::Object);
+        let found = fields
+            .iter()
+            .position(|field| field.name == name && sortable(field.kind));
+        let Some(field) = found else {
+            let known: Vec<_> = fields
+                .iter()
+                .filter(|field| sortable(field.kind))
+                .map(|field| field.name)
+                .collect();
+            return Err(Problem::bad_request(format!(
+                "cannot sort by {name}; sort by {}, with - in front for descending, several separated by commas",
+                known.join(", ")
+            )));
+        };
+        Ok(Self { field, descending })
+    }
+}
+
+impl Place {
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.first).chain(&self.others)
     }
 }
 
@@ -239,30 +175,51 @@ mod tests {
 
     use super::*;
 
-    fn place(key: Key, pid: u32) -> Place {
+    fn place(keys: Vec<Key>, pid: u32) -> Place {
+        let mut keys = keys.into_iter();
         Place {
-            key,
+            first: keys.next().expect("one"),
+            others: keys.collect(),
             agent_id: "a".into(),
             id: ProcessId::upload(pid, 0),
         }
+    }
+
+    fn key() -> impl Strategy<Value = Key> {
+        prop_oneof![
+            Just(Key::Unknown),
+            (-1e12..1e12_f64).prop_map(Key::Number),
+            proptest::collection::vec(any::<u8>(), 0..8).prop_map(Key::Text),
+        ]
     }
 
     #[test]
     fn unknown_is_last_in_both_directions() {
         for text in ["cpu_percent", "-cpu_percent"] {
             let sort = Sort::parse(Some(text)).expect("a field");
-            let known = place(Key::Number(0.0), 1);
-            let unknown = place(Key::Unknown, 0);
+            let known = place(vec![Key::Number(0.0)], 1);
+            let unknown = place(vec![Key::Unknown], 0);
             assert_eq!(sort.compare(&known, &unknown), Ordering::Less);
         }
     }
 
+    #[test]
+    fn the_second_field_settles_what_the_first_leaves_open() {
+        let sort = Sort::parse(Some("name,-pid")).expect("fields");
+        let at = |name: &[u8], pid: f64| {
+            place(vec![Key::Text(name.to_vec()), Key::Number(pid)], pid as u32)
+        };
+        assert_eq!(sort.compare(&at(b"a", 1.0), &at(b"b", 2.0)), Ordering::Less);
+        assert_eq!(sort.compare(&at(b"a", 2.0), &at(b"a", 1.0)), Ordering::Less);
+        assert!(Sort::parse(Some("name,args")).is_err());
+        assert!(Sort::parse(Some("pid,pid,pid,pid,pid")).is_err());
+    }
+
     proptest! {
         #[test]
-        fn cursors_round_trip(value in proptest::option::of(-1e12..1e12_f64), pid: u32) {
-            let sort = Sort::parse(None).expect("the default");
-            let key = value.map_or(Key::Unknown, Key::Number);
-            let before = place(key, pid);
+        fn cursors_round_trip(first in key(), second in key(), pid: u32) {
+            let sort = Sort::parse(Some("-name,pid")).expect("fields");
+            let before = place(vec![first, second], pid);
             let after = sort.read_cursor(&sort.to_cursor(&before)).expect("its own cursor");
             prop_assert_eq!(sort.compare(&before, &after), Ordering::Equal);
         }

@@ -1,0 +1,175 @@
+//! What lists are made of: hosts as they are at an instant, and the rows of theirs that are asked for. Where the hosts come
+//! from (what runs now, or what ran then) makes no difference here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::sort::{Place, Sort};
+use crate::error::Problem;
+use crate::live::{Host, HostEntry, ProcessView};
+use crate::query::{Condition, Meter};
+
+/// Rows between two looks at the meter.
+const METER_ROWS: usize = 1024;
+
+/// Hosts at an instant.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// By agent.
+    hosts: Vec<Arc<HostEntry>>,
+    now_ms: i64,
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub struct Page {
+    /// On all pages together.
+    pub total: usize,
+    pub places: Vec<Place>,
+    pub more: bool,
+}
+
+impl Rows {
+    pub fn new(hosts: Vec<Arc<HostEntry>>, now_ms: i64) -> Self {
+        Self { hosts, now_ms }
+    }
+
+    pub fn hosts(&self) -> &[Arc<HostEntry>] {
+        &self.hosts
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    /// Goes through all rows that fulfil a condition, a host at a time.
+    pub fn each(
+        &self,
+        condition: &Condition,
+        mut visit: impl FnMut(&ProcessView<'_>) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let meter = Meter::default();
+        let mut rows = 0_usize;
+        for entry in &self.hosts {
+            let host = entry.read();
+            for view in host.views(self.now_ms) {
+                if condition.holds(&view, &meter) {
+                    visit(&view)?;
+                }
+                rows += 1;
+                if rows.is_multiple_of(METER_ROWS) && meter.exhausted() {
+                    return Err(Problem::too_costly());
+                }
+            }
+        }
+        if meter.exhausted() {
+            return Err(Problem::too_costly());
+        }
+        Ok(())
+    }
+
+    /// The first rows after a place, in order.
+    pub fn page(
+        &self,
+        condition: &Condition,
+        sort: &Sort,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Page, Problem> {
+        let mut total = 0;
+        let mut best = Best::new(sort, limit);
+        self.each(condition, |view| {
+            total += 1;
+            if after.is_none_or(|after| sort.compare_view(view, after).is_gt()) {
+                best.offer(view);
+            }
+            Ok(())
+        })?;
+        let more = best.offered > limit;
+        Ok(Page {
+            total,
+            places: best.finish(),
+            more,
+        })
+    }
+
+    /// Shows the rows at some places, in their order. One that ended since is left out.
+    pub fn show<T>(&self, places: &[Place], mut show: impl FnMut(&ProcessView<'_>) -> T) -> Vec<T> {
+        let mut shown: Vec<Option<T>> = Vec::new();
+        shown.resize_with(places.len(), || None);
+        let mut wanted: BTreeMap<&str, HashMap<_, _>> = BTreeMap::new();
+        for (index, place) in places.iter().enumerate() {
+            let of_host = wanted.entry(&place.agent_id).or_default();
+            of_host.insert(place.id, index);
+        }
+        for (agent_id, places) in wanted {
+            let found = self
+                .hosts
+                .binary_search_by(|entry| (*entry.agent_id).cmp(agent_id));
+            let Ok(found) = found else {
+                continue;
+            };
+            let host: &Host = &self.hosts[found].read();
+            for view in host.views(self.now_ms) {
+                if let Some(index) = places.get(&view.id) {
+                    shown[*index] = Some(show(&view));
+                }
+            }
+        }
+        shown.into_iter().flatten().collect()
+    }
+}
+
+/// The first rows in an order, of many that are offered in any.
+struct Best<'s> {
+    sort: &'s Sort,
+    limit: usize,
+    offered: usize,
+    places: Vec<Place>,
+    /// Whatever is not before it is not among them.
+    bar: Option<Place>,
+}
+
+impl<'s> Best<'s> {
+    fn new(sort: &'s Sort, limit: usize) -> Self {
+        Self {
+            sort,
+            limit: limit.max(1),
+            offered: 0,
+            places: Vec::new(),
+            bar: None,
+        }
+    }
+
+    fn offer(&mut self, view: &ProcessView<'_>) {
+        self.offered += 1;
+        if let Some(bar) = &self.bar
+            && self.sort.compare_view(view, bar).is_ge()
+        {
+            return;
+        }
+        self.places.push(self.sort.place(view));
+        // Seldom enough that it costs little, and often enough that few are kept in vain.
+        if self.places.len() >= 2 * self.limit {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        if self.places.len() <= self.limit {
+            return;
+        }
+        let sort = self.sort;
+        let (_, last, _) = self
+            .places
+            .select_nth_unstable_by(self.limit - 1, |a, b| sort.compare(a, b));
+        self.bar = Some(last.clone());
+        self.places.truncate(self.limit);
+    }
+
+    fn finish(mut self) -> Vec<Place> {
+        self.cut();
+        self.places.sort_unstable_by(|a, b| self.sort.compare(a, b));
+        self.places
+    }
+}

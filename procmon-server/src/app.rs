@@ -22,6 +22,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::clock::Clock;
 use crate::error::Problem;
+use crate::events::RecentEvents;
 use crate::host_check::host_check;
 use crate::live::Live;
 use crate::metrics::{self, Metrics};
@@ -34,6 +35,8 @@ const UPLOAD_PATIENCE: Duration = Duration::from_secs(10);
 /// Lists worked on at a time: each keeps a processor busy, and ingest needs some too. More wait for their turn.
 const SCANS: usize = 4;
 const SCAN_PATIENCE: Duration = Duration::from_secs(10);
+/// Followers of the live state worked for at a time. The others wait, and get their changes later.
+const LIVE_TURNS: usize = 2;
 /// Streams open at a time.
 const STREAMS: usize = 1024;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -46,6 +49,8 @@ pub struct App(Arc<Shared>);
 pub struct Shared {
     pub store: Store,
     pub live: Arc<Live>,
+    /// The end of the log, for those who follow it.
+    pub recent_events: RecentEvents,
     pub clock: Clock,
     pub metrics: Metrics,
     pub any_host: bool,
@@ -54,6 +59,7 @@ pub struct Shared {
     pub shutdown: CancellationToken,
     admission: Arc<Semaphore>,
     scans: Arc<Semaphore>,
+    live_turns: Arc<Semaphore>,
     streams: Arc<Semaphore>,
 }
 
@@ -76,6 +82,7 @@ impl App {
         Self(Arc::new(Shared {
             store,
             live,
+            recent_events: RecentEvents::default(),
             clock,
             metrics: Metrics::new(),
             any_host,
@@ -83,6 +90,7 @@ impl App {
             shutdown,
             admission: Arc::new(Semaphore::new(UPLOADS)),
             scans: Arc::new(Semaphore::new(SCANS)),
+            live_turns: Arc::new(Semaphore::new(LIVE_TURNS)),
             streams: Arc::new(Semaphore::new(STREAMS)),
         }))
     }
@@ -115,6 +123,25 @@ impl App {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(_) => Err(Problem::unavailable("the server is shutting down")),
             },
+        }
+    }
+
+    /// The same for a follower of the live state, who waits as long as it takes; `None` when the server shuts down.
+    pub async fn look_at_live<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let turn = Arc::clone(&self.live_turns).acquire_owned();
+        let turn = tokio::select! {
+            turn = turn => turn.ok()?,
+            () = self.shutdown.cancelled() => return None,
+        };
+        let result = tokio::task::spawn_blocking(work).await;
+        drop(turn);
+        match result.map_err(tokio::task::JoinError::try_into_panic) {
+            Ok(result) => Some(result),
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            Err(Err(_)) => None,
         }
     }
 

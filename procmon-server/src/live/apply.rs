@@ -81,7 +81,7 @@ impl Host {
     fn upsert(&mut self, handle: u32, life: &Arc<Life>) {
         let version = self.version;
         if let Some(process) = self.processes.get_mut(&handle) {
-            process.life = Arc::clone(life);
+            process.life = Arc::clone(life).into();
             process.changed = version;
             return;
         }
@@ -91,8 +91,8 @@ impl Host {
         if is_new && !life.baseline {
             self.starts += 1;
         }
-        if is_new || process.life != *life {
-            process.life = Arc::clone(life);
+        if is_new || *process.life != *life {
+            process.life = Arc::clone(life).into();
             process.changed = version;
         }
         self.processes.insert(handle, process);
@@ -103,7 +103,7 @@ impl Host {
             if let Some(id) = process.life.id {
                 self.note_removed(id);
             }
-            self.note_departed(handle, process.life);
+            self.note_departed(handle, Arc::clone(&process.life));
         }
     }
 

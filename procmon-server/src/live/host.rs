@@ -143,7 +143,7 @@ impl Host {
                 Some(ProcessView {
                     host: self,
                     process,
-                    id: process.life.id?,
+                    id: process.life.process_id()?,
                     stale,
                 })
             })

@@ -4,6 +4,7 @@
 mod agent;
 pub mod apply;
 mod block_latency;
+mod follow;
 mod host;
 mod kept;
 mod process;
@@ -14,7 +15,7 @@ mod stream;
 pub use agent::{Agent, AgentStatus, Gap, Health};
 pub use block_latency::{BlockLatencies, Histograms};
 pub use host::{Changes, Host, MAX_PROCESSES};
-pub use process::{LiveProcess, ProcessView};
+pub use process::{KeptLife, LiveProcess, ProcessView};
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

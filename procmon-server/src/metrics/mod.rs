@@ -35,12 +35,26 @@ struct DoorLabels {
     door: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamLabels {
+    stream: &'static str,
+}
+
+/// What clients can follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Events,
+    Live,
+}
+
 /// What is counted as it happens; everything else is read from the state when asked.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     bytes: Family<DoorLabels, Counter>,
     seconds: Family<DoorLabels, Histogram>,
+    stream_resyncs: Family<StreamLabels, Counter>,
+    stalled_connections: Counter,
 }
 
 impl Default for Metrics {
@@ -55,6 +69,8 @@ impl Metrics {
             requests: Family::default(),
             bytes: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            stream_resyncs: Family::default(),
+            stalled_connections: Counter::default(),
         }
     }
 
@@ -77,6 +93,22 @@ impl Metrics {
         self.seconds
             .get_or_create(&labels)
             .observe(took.as_secs_f64());
+    }
+
+    /// A client that follows was told to start anew: it was too far behind.
+    pub fn stream_resync(&self, stream: Stream) {
+        let stream = match stream {
+            Stream::Events => "events",
+            Stream::Live => "live",
+        };
+        self.stream_resyncs
+            .get_or_create(&StreamLabels { stream })
+            .inc();
+    }
+
+    /// Counts connections that were ended because their client took nothing.
+    pub fn stalled_connections(&self) -> &Counter {
+        &self.stalled_connections
     }
 
     fn registry(&self, app: &App) -> Registry {
@@ -102,6 +134,16 @@ impl Metrics {
             "Time from the headers of an upload to its answer",
             Unit::Seconds,
             self.seconds.clone(),
+        );
+        registry.register(
+            "stream_resyncs",
+            "Clients that were too far behind and were told to start anew",
+            self.stream_resyncs.clone(),
+        );
+        registry.register(
+            "stalled_connections",
+            "Connections ended because their client took nothing",
+            self.stalled_connections.clone(),
         );
         registry.register_collector(Box::new(state::StateCollector(app.clone())));
         registry

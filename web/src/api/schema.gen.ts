@@ -141,7 +141,8 @@ export interface paths {
         /**
          * New events as they come (server-sent events)
          * @description Each message has an event as `data` and its cursor as `id`. With `Last-Event-ID` or `cursor` the stream goes on after
-         *     that event; without, it begins now. A message of type `reset` says that events in between are no longer kept.
+         *     that event; without, it begins now. A message of type `reset` says that events in between are no longer kept, or that
+         *     `Last-Event-ID` is not a cursor: browsers would give up on an error.
          */
         get: operations["stream_events"];
         put?: never;
@@ -162,7 +163,9 @@ export interface paths {
         /**
          * All processes and how they change (server-sent events)
          * @description `snapshot` replaces everything the client holds, `delta` has rows that are new or changed and the identities of rows
-         *     that are gone, `agents` is the body of `GET /agents`. About one message a second at most.
+         *     that are gone, `agents` is the body of `GET /agents`. With `more` the next message is a part of the same; otherwise about
+         *     one comes in a second. Nothing is queued for a client: one that reads slowly gets fewer messages with more in them, and one
+         *     that has missed too much gets a new `snapshot`.
          */
         get: operations["live"];
         put?: never;
@@ -180,7 +183,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The processes of all hosts, or of one */
+        /**
+         * The processes of all hosts, or of one
+         * @description With `group_by` the answer is a list of groups, with `format` it is everything, streamed: `text/csv`, or JSON.
+         */
         get: operations["list_processes"];
         put?: never;
         post?: never;
@@ -467,6 +473,38 @@ export interface components {
             /** Format: int64 */
             write_bytes?: number | null;
         };
+        /** @description Sums or maxima over processes. */
+        Figures: {
+            /** Format: double */
+            cpu_percent?: number | null;
+            /** Format: double */
+            io_per_s?: number | null;
+            /** Format: double */
+            memory_percent?: number | null;
+            /** Format: int64 */
+            memory_rss?: number | null;
+            /** Format: int64 */
+            net_conns?: number | null;
+            /** Format: int64 */
+            num_threads?: number | null;
+            /** Format: int64 */
+            open_fds?: number | null;
+            /** Format: double */
+            read_bytes_per_s?: number | null;
+            /** Format: double */
+            short_lived_cpu_percent?: number | null;
+            /** Format: double */
+            write_bytes_per_s?: number | null;
+        };
+        /** @description A page of groups, with `group_by`. */
+        GroupList: {
+            /** @description The instant that the list shows. */
+            at: string;
+            groups: components["schemas"]["ProcessGroup"][];
+            next_cursor?: string | null;
+            /** @description Groups on all pages together. */
+            total: number;
+        };
         /** @description The sender of a fatal signal, as it was when it sent it. */
         Killer: {
             name: string;
@@ -490,6 +528,8 @@ export interface components {
         LiveBody: {
             at: string;
             columns: components["schemas"]["LiveColumns"];
+            /** @description The rest follows at once, in messages of type `delta`. */
+            more: boolean;
             removed?: components["schemas"]["LiveRemoved"] | null;
         };
         /** @description Rows as columns of equal length; what is not known is null. */
@@ -660,6 +700,24 @@ export interface components {
             write_bytes?: number | null;
             /** Format: double */
             write_bytes_per_s?: number | null;
+        };
+        /** @description Processes, or groups of them with `group_by`. */
+        ProcessAnswer: components["schemas"]["ProcessList"] | components["schemas"]["GroupList"];
+        /** @description Processes that have something in common. Fields that were not grouped by are missing; null stands for what is not known. */
+        ProcessGroup: {
+            agent_id?: string | null;
+            cgroup?: string | null;
+            container_id?: string | null;
+            /**
+             * Format: int64
+             * @description Processes.
+             */
+            count: number;
+            max: components["schemas"]["Figures"];
+            name?: string | null;
+            /** @description Of the processes that the value is known of; null when it is known of none. */
+            sum: components["schemas"]["Figures"];
+            username?: string | null;
         };
         /** @description A page of processes. */
         ProcessList: {
@@ -1076,6 +1134,11 @@ export interface operations {
                 since?: string;
                 /** @description Event time, RFC 3339 or Unix seconds; included. */
                 until?: string;
+                /**
+                 * @description An expression in CEL over the fields of an event: `type == "exit" && (exit_code != 0 || signal == 11)`. A comparison
+                 *     with what is not known does not hold.
+                 */
+                q?: string;
                 /** @description 1 to 10 000; not for the stream. */
                 limit?: number;
                 /** @description `next_cursor` of the page before; for the stream, the `cursor` of the last event seen. */
@@ -1129,6 +1192,11 @@ export interface operations {
                 since?: string;
                 /** @description Event time, RFC 3339 or Unix seconds; included. */
                 until?: string;
+                /**
+                 * @description An expression in CEL over the fields of an event: `type == "exit" && (exit_code != 0 || signal == 11)`. A comparison
+                 *     with what is not known does not hold.
+                 */
+                q?: string;
                 /** @description 1 to 10 000; not for the stream. */
                 limit?: number;
                 /** @description `next_cursor` of the page before; for the stream, the `cursor` of the last event seen. */
@@ -1240,12 +1308,24 @@ export interface operations {
                 rss_gt?: number;
                 /** @description More storage I/O than this, read and written, in bytes per second. */
                 io_gt?: number;
-                /** @description A field, with a minus for descending. Unknown values come last either way. */
+                /**
+                 * @description An expression in CEL over the fields of a process: `cpu_percent > 50 && name == "java"`. A comparison with what is not
+                 *     known does not hold.
+                 */
+                q?: string;
+                /** @description Fields separated by commas, each with a minus for descending; at most 4. Unknown values come last either way. */
                 sort?: string;
+                /**
+                 * @description One row for all processes with the same name, user, container, cgroup or `agent_id`; several separated by commas. The
+                 *     answer then has `groups`.
+                 */
+                group_by?: string;
                 /** @description 1 to 10 000. */
                 limit?: number;
                 /** @description `next_cursor` of the page before. */
                 cursor?: string;
+                /** @description Everything at once, however much it is: csv, json, or ndjson (a JSON object per line). `limit` then has no maximum. */
+                format?: string;
             };
             header?: never;
             path?: never;
@@ -1258,11 +1338,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ProcessList"];
+                    "application/json": components["schemas"]["ProcessAnswer"];
+                    "text/csv": string;
+                    "application/x-ndjson": string;
                 };
             };
             /** @description A parameter that is not known or not valid */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More work or more groups than one request may make */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests at a time */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

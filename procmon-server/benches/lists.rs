@@ -88,6 +88,9 @@ fn mixed(host: u32, process: u32, salt: u32) -> u64 {
     value ^ value >> 29
 }
 
+/// A value from a number that looks random.
+type Make = fn(u64) -> u64;
+
 fn fill(live: &Live, host: u32) {
     let agent_id = format!("host-{host:05}");
     let entry = live.entry(&agent_id).expect("a place");
@@ -96,7 +99,7 @@ fn fill(live: &Live, host: u32) {
     state.agent.last_seen_ms = NOW_MS;
     state.agent.interval_ms = 5_000;
     let lives = (0..PROCESSES).map(|process| (process, Arc::new(life(host, process))));
-    let columns: [(Column, fn(u64) -> u64); 6] = [
+    let columns: [(Column, Make); 6] = [
         (Column::Status, |value| {
             [83, 83, 83, 83, 82, 68, 90][value as usize % 7]
         }),

@@ -30,6 +30,10 @@ const BY: [(&str, &str); 5] = [
 /// Processes that have something in common. Fields that were not grouped by are missing; null stands for what is not known.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[schema(as = ProcessGroup)]
+#[expect(
+    clippy::option_option,
+    reason = "a field may be missing, null, or known"
+)]
 pub(super) struct GroupBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -35,6 +35,10 @@ pub(super) enum Unit {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "short-lived, one per node of an expression"
+)]
 pub(super) enum Typed {
     Null,
     Test(Condition),
@@ -285,7 +289,7 @@ pub(super) fn known(typed: Typed) -> Test {
         | Typed::Text(TextExpression::Field(field))
         | Typed::List(List { field, .. })
         | Typed::Object(field) => Test::Known(field),
-        Typed::Test(condition) => Test::KnownTest(Box::new(condition)),
+        Typed::Test(condition) => Test::KnownCondition(Box::new(condition)),
         Typed::Number(number, _) => Test::KnownNumber(number),
         Typed::Text(text) => Test::KnownText(text),
     }

@@ -21,7 +21,8 @@ async fn pids(server: &Server, query: &str) -> Vec<u64> {
 
 /// Encoded as a query string.
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    let bytes = text.bytes().map(|byte| format!("%{byte:02X}"));
+    bytes.collect::<Vec<_>>().concat()
 }
 
 #[tokio::test]

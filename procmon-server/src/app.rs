@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::compaction::CompactionStats;
 use crate::config::Config;
 use crate::error::Problem;
+use crate::events::RecentEvents;
 use crate::host_check::host_check;
 use crate::ingest::limits::BodyMemory;
 use crate::live::Live;
@@ -34,6 +35,8 @@ use crate::{events, history, hosts, ingest, live, processes, ui};
 /// Lists worked on at a time: each keeps a processor busy, and ingest needs some too. More wait for their turn.
 const SCANS: usize = 4;
 const SCAN_PATIENCE: Duration = Duration::from_secs(10);
+/// Followers of the live state worked for at a time. The others wait, and get their changes later.
+const LIVE_TURNS: usize = 2;
 /// For a large upload to have its turn.
 const HEAVY_PATIENCE: Duration = Duration::from_secs(10);
 /// Streams open at a time.
@@ -48,6 +51,8 @@ pub struct App(Arc<Shared>);
 pub struct Shared {
     pub store: Store,
     pub live: Arc<Live>,
+    /// The end of the log, for those who follow it.
+    pub recent_events: RecentEvents,
     pub clock: Clock,
     pub metrics: Metrics,
     pub compaction: Arc<CompactionStats>,
@@ -57,6 +62,7 @@ pub struct Shared {
     pub uploads: TaskTracker,
     pub shutdown: CancellationToken,
     scans: Arc<Semaphore>,
+    live_turns: Arc<Semaphore>,
     /// What bodies take on their way in.
     pub(crate) body_memory: BodyMemory,
     /// Large uploads are worked on by as many threads as there are cores, in turn; small ones never wait for them.
@@ -88,9 +94,11 @@ impl App {
         Self(Arc::new(Shared {
             store,
             live,
+            recent_events: RecentEvents::default(),
             clock,
             compaction: Arc::default(),
             scans: Arc::new(Semaphore::new(SCANS)),
+            live_turns: Arc::new(Semaphore::new(LIVE_TURNS)),
             metrics: Metrics::new(started_ms),
             metrics_groups,
             any_host,
@@ -133,6 +141,45 @@ impl App {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(_) => Err(Problem::unavailable("the server is shutting down")),
             },
+        }
+    }
+
+    /// Does work that keeps a processor busy, away from the threads that serve everybody, and not too much of it at a time.
+    pub async fn scan<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = Arc::clone(&self.scans).acquire_owned();
+        let Ok(Ok(_turn)) = tokio::time::timeout(SCAN_PATIENCE, turn).await else {
+            return Err(Problem::unavailable(
+                "the server has more lists to make than it can; ask again, or ask for less",
+            ));
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Problem::unavailable("the server is shutting down")),
+            },
+        }
+    }
+
+    /// The same for a follower of the live state, who waits as long as it takes; `None` when the server shuts down.
+    pub async fn look_at_live<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let turn = Arc::clone(&self.live_turns).acquire_owned();
+        let turn = tokio::select! {
+            turn = turn => turn.ok()?,
+            () = self.shutdown.cancelled() => return None,
+        };
+        let result = tokio::task::spawn_blocking(work).await;
+        drop(turn);
+        match result.map_err(tokio::task::JoinError::try_into_panic) {
+            Ok(result) => Some(result),
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            Err(Err(_)) => None,
         }
     }
 

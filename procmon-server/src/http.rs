@@ -13,11 +13,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, router};
+use crate::stall::Impatient;
 
 /// Connections open at a time; more wait to be accepted.
 const CONNECTIONS: usize = 4096;
 /// For the head of a request, from the first byte or from the end of the answer before.
 const HEAD_DEADLINE: Duration = Duration::from_mins(1);
+/// With a client that takes nothing of what is sent to it.
+const SEND_PATIENCE: Duration = Duration::from_mins(1);
 /// After a failed accept, which usually means that this process has too many files open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -27,6 +30,7 @@ pub async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let stalled = app.metrics.stalled_connections().clone();
     let service = TowerToHyperService::new(router(app));
     let mut builder = http1::Builder::new();
     builder
@@ -42,6 +46,7 @@ pub async fn run(
             Some(_) = connections.join_next() => continue,
             () = shutdown.cancelled() => break,
         };
+        let stream = Impatient::new(stream, SEND_PATIENCE, stalled.clone());
         let connection = builder.serve_connection(TokioIo::new(stream), service.clone());
         let connection = graceful.watch(connection);
         connections.spawn(async move {

@@ -20,5 +20,6 @@ pub mod processes;
 pub mod query;
 pub mod retention;
 pub mod run;
+mod stall;
 pub mod store;
 mod ui;

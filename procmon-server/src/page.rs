@@ -62,12 +62,15 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
         })?;
     match axum::extract::Query::<T>::try_from_uri(&uri) {
         Ok(axum::extract::Query(parameters)) => Ok(parameters),
-        Err(rejection) => Err(Problem::bad_request(explain(&rejection.body_text()))),
+        Err(rejection) => Err(Problem::bad_request(explain(
+            &rejection.body_text(),
+            uri.query().unwrap_or_default(),
+        ))),
     }
 }
 
 /// The deserializer's words, for people who never heard of it.
-fn explain(message: &str) -> String {
+fn explain(message: &str, query: &str) -> String {
     let message = message
         .strip_prefix("Failed to deserialize query string: ")
         .unwrap_or(message);
@@ -83,7 +86,25 @@ fn explain(message: &str) -> String {
             .replace('`', "");
         return format!("unknown query parameter {name}; this resource takes: {known}");
     }
-    format!("query parameter {}", message.replace('`', ""))
+    if let Some((_, rest)) = message.split_once("duplicate field `") {
+        let name = rest.trim_end_matches('`');
+        return format!("query parameter {name} is given twice; give it once");
+    }
+    let Some((name, reason)) = message.split_once(": ") else {
+        return format!("query parameter {}", message.replace('`', ""));
+    };
+    let value = query.split('&').find_map(|pair| {
+        let (given, value) = pair.split_once('=')?;
+        (given == name).then_some(value)
+    });
+    let value: String = value.unwrap_or_default().chars().take(64).collect();
+    let wants = match reason {
+        "invalid digit found in string" => "it must be a whole number that is not negative",
+        "number too large to fit in target type" => "this is more than it can be",
+        "invalid float literal" => "it must be a number",
+        other => other,
+    };
+    format!("query parameter {name}={value} is not valid: {wants}")
 }
 
 /// The number of rows asked for.
@@ -91,8 +112,8 @@ pub fn limit(given: Option<usize>) -> Result<usize, Problem> {
     match given {
         None => Ok(DEFAULT_LIMIT),
         Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
-        Some(_) => Err(Problem::bad_request(format!(
-            "limit must be 1 to {MAX_LIMIT}; use cursor to get more"
+        Some(limit) => Err(Problem::bad_request(format!(
+            "limit is {limit}; it must be 1 to {MAX_LIMIT}, and cursor gets more"
         ))),
     }
 }
@@ -144,7 +165,7 @@ mod tests {
         );
         assert_eq!(
             detail("limit=x"),
-            "query parameter limit: invalid digit found in string"
+            "query parameter limit=x is not valid: it must be a whole number that is not negative"
         );
         assert!(
             parse::<Parameters>("name=&limit=")

@@ -31,6 +31,30 @@ pub(crate) fn get(base_url: &str, path: &str) -> Result<String> {
         .map(str::to_owned)
 }
 
+/// Posts JSON; an error unless it is taken.
+pub(crate) fn post_json(base_url: &str, path: &str, json: &str) -> Result<()> {
+    let address = base_url
+        .strip_prefix("http://")
+        .context("only http:// URLs are known here")?;
+    let mut stream =
+        TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
+    stream.set_read_timeout(Some(TIME_LIMIT))?;
+    let length = json.len();
+    write!(
+        stream,
+        "POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}"
+    )?;
+    let mut answer = String::new();
+    stream
+        .read_to_string(&mut answer)
+        .with_context(|| format!("no answer to POST {path}"))?;
+    let status = answer.split(' ').nth(1).unwrap_or_default();
+    if !status.starts_with('2') {
+        bail!("POST {path} answered {status}: {answer}");
+    }
+    Ok(())
+}
+
 fn body(answer: &str) -> Result<&str> {
     let (head, body) = answer
         .split_once("\r\n\r\n")

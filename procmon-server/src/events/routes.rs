@@ -131,7 +131,8 @@ fn wrong_cursor() -> Problem {
 /// New events as they come (server-sent events)
 ///
 /// Each message has an event as `data` and its cursor as `id`. With `Last-Event-ID` or `cursor` the stream goes on after
-/// that event; without, it begins now. A message of type `reset` says that events in between are no longer kept.
+/// that event; without, it begins now. A message of type `reset` says that events in between are no longer kept, or that
+/// `Last-Event-ID` is not a cursor: browsers would give up on an error.
 #[utoipa::path(
     get, path = "/events/stream", tag = "events",
     params(Parameters, ("Last-Event-ID" = Option<String>, Header, description = "Cursor of the last event seen")),
@@ -155,7 +156,10 @@ async fn stream_events(
         .map(str::to_owned);
     let resume = match (last, &parameters.cursor) {
         (Some(last), _) => stream::Resume::After(last),
-        (None, Some(cursor)) => stream::Resume::After(cursor.clone()),
+        (None, Some(cursor)) => {
+            Position::from_cursor(cursor).ok_or_else(wrong_cursor)?;
+            stream::Resume::After(cursor.clone())
+        }
         (None, None) => stream::Resume::Now,
     };
     let filter = Filter::new(&parameters)?;

@@ -1,23 +1,29 @@
 //! The stream of new events: a hint that something was committed, then a read of the log from where this client stands. A
-//! client that reads slowly slows only itself: nothing is queued for it but the page it is at.
+//! client that reads slowly slows only itself: nothing is queued for it but the page it is at, and when the log no longer
+//! reaches back to where it stands, it is told so.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::sse::{Event as Message, Sse};
 use futures_util::stream::{self, Stream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::EventBody;
 use super::filter::Filter;
+use super::recent::SharedBatch;
 use crate::app::App;
 use crate::error::Problem;
+use crate::metrics::Stream as StreamKind;
 use crate::query::Meter;
-use crate::store::{EventQuery, Position, StoredEvents};
+use crate::store::{EventQuery, Position, StoreError};
 
 /// Batches read at a time: bounds what a client that stopped reading holds in memory. Their events become messages one by
 /// one, as the client takes them.
 const CHUNK: u32 = 4;
+/// Between two looks at the log: what is committed meanwhile is read at once.
+const PACE: Duration = Duration::from_millis(20);
 
 pub(super) enum Resume {
     Now,
@@ -38,7 +44,7 @@ pub(super) fn open(
         Resume::After(cursor) => match Position::from_cursor(cursor) {
             Some(position) if app.store.reaches(position) => position,
             _ => {
-                app.metrics.stream_resync("events");
+                app.metrics.stream_resync(StreamKind::Events);
                 waiting.push_back(reset());
                 now
             }
@@ -53,6 +59,7 @@ pub(super) fn open(
         after,
         waiting,
         batches: Vec::new().into_iter(),
+        reached: after,
         current: None,
         app,
         _permit: permit,
@@ -77,9 +84,11 @@ struct Tail {
     newest: watch::Receiver<Position>,
     after: Position,
     waiting: VecDeque<Message>,
-    batches: std::vec::IntoIter<StoredEvents>,
+    batches: std::vec::IntoIter<Arc<SharedBatch>>,
+    /// Where `batches` end.
+    reached: Position,
     /// The batch at hand, and the next event of it.
-    current: Option<(StoredEvents, u32)>,
+    current: Option<(Arc<SharedBatch>, u32)>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -102,6 +111,7 @@ impl Tail {
                     changed = self.newest.changed() => changed.ok()?,
                     () = self.app.shutdown.cancelled() => return None,
                 }
+                tokio::time::sleep(PACE).await;
             }
         }
     }
@@ -112,60 +122,72 @@ impl Tail {
             return Some(false);
         }
         if !self.app.store.reaches(self.after) {
+            self.app.metrics.stream_resync(StreamKind::Events);
             self.after = end;
-            self.app.metrics.stream_resync("events");
             self.waiting.push_back(reset());
             return Some(true);
         }
-        let read = self
-            .app
-            .store
-            .events_after(&self.query, self.after, CHUNK)
-            .await;
-        let batches = match read {
-            Ok(batches) => batches,
+        let (batches, reached) = match self.batches_after(end).await {
+            Ok(read) => read,
             Err(error) => {
                 // The client comes back to where it was.
                 tracing::warn!(%error, "a stream of events ends because the store cannot be read");
                 return None;
             }
         };
+        self.reached = reached;
         if batches.is_empty() {
-            self.after = end;
-            return Some(false);
+            self.after = self.after.max(reached);
+            return Some(self.after < end);
         }
         self.batches = batches.into_iter();
         Some(true)
     }
 
+    /// Most clients are at the end of the log, which is read for all of them together.
+    async fn batches_after(
+        &self,
+        end: Position,
+    ) -> Result<(Vec<Arc<SharedBatch>>, Position), StoreError> {
+        let store = &self.app.store;
+        let recent = &self.app.recent_events;
+        let shared = recent.after(store, self.after, end, CHUNK as usize).await?;
+        if let Some(shared) = shared {
+            return Ok(shared);
+        }
+        let read = store.events_after(&self.query, self.after, CHUNK).await?;
+        let last = read
+            .last()
+            .map(|last| Position::after_batch(last.slice, last.batch));
+        let batches = read.into_iter().map(SharedBatch::new).map(Arc::new);
+        Ok((batches.collect(), last.unwrap_or(end)))
+    }
+
     /// The next event that matches, of those that were read.
     fn next_read(&mut self) -> Option<Message> {
         loop {
-            let Some((stored, next)) = &mut self.current else {
-                self.current = Some((self.batches.next()?, 0));
+            let Some((batch, next)) = &mut self.current else {
+                let Some(batch) = self.batches.next() else {
+                    self.after = self.after.max(self.reached);
+                    return None;
+                };
+                self.current = Some((batch, 0));
                 continue;
             };
-            let Some(event) = stored.events.get(*next as usize) else {
-                self.after = self
-                    .after
-                    .max(Position::after_batch(stored.slice, stored.batch));
+            let index = *next;
+            let Some(event) = batch.stored.events.get(index as usize) else {
+                let end = Position::after_batch(batch.stored.slice, batch.stored.batch);
+                self.after = self.after.max(end);
                 self.current = None;
                 continue;
             };
-            let position = Position {
-                slice: stored.slice,
-                batch: stored.batch,
-                index: *next,
-            };
             *next += 1;
-            if position > self.after && self.filter.matches(stored, event, &Meter::default()) {
-                return Some(message(&EventBody::new(stored, position, event)));
+            let position = batch.position(index);
+            let wanted = position > self.after
+                && self.filter.matches(&batch.stored, event, &Meter::default());
+            if wanted && let Some(json) = batch.json(index) {
+                return Some(Message::default().id(position.to_cursor()).data(json));
             }
         }
     }
-}
-
-fn message(body: &EventBody) -> Message {
-    let data = serde_json::to_string(body).unwrap_or_default();
-    Message::default().id(&body.cursor).data(data)
 }

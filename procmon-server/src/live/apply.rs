@@ -84,20 +84,20 @@ impl Host {
     fn upsert(&mut self, handle: u32, life: &Arc<Life>) {
         let version = self.version;
         if let Some(process) = self.processes.get_mut(handle) {
-            if process.life != *life {
+            if *process.life != *life {
                 self.text_bytes -= process.life.text_bytes();
                 self.text_bytes += life.text_bytes();
-                process.life = self.shared.share(life);
+                process.life = self.shared.share(life).into();
             }
             process.changed = version;
             return;
         }
         let known = life.id.and_then(|id| self.previous.remove(&id));
         let process = if let Some(mut process) = known {
-            if process.life != *life {
+            if *process.life != *life {
                 self.text_bytes -= process.life.text_bytes();
                 self.text_bytes += life.text_bytes();
-                process.life = self.shared.share(life);
+                process.life = self.shared.share(life).into();
                 process.changed = version;
             }
             process
@@ -117,7 +117,7 @@ impl Host {
             if let Some(id) = process.life.id {
                 self.note_removed(id);
             }
-            self.note_departed(handle, process.life, received_ms);
+            self.note_departed(handle, Arc::clone(&process.life), received_ms);
         }
     }
 

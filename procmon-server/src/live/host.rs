@@ -173,7 +173,7 @@ impl Host {
                 Some(ProcessView {
                     host: self,
                     process,
-                    id: process.life.id?,
+                    id: process.life.process_id()?,
                     stale,
                 })
             })

@@ -4,6 +4,7 @@
 mod agent;
 pub mod apply;
 mod block_latency;
+mod follow;
 mod host;
 mod kept;
 mod past;
@@ -18,7 +19,7 @@ mod table;
 pub use agent::{Agent, AgentStatus, Gap, Health};
 pub use block_latency::{BlockLatencies, Histograms};
 pub use host::{Changes, Host};
-pub use process::{LiveProcess, ProcessView};
+pub use process::{KeptLife, LiveProcess, ProcessView};
 pub use row::CompactRow;
 pub use shared::Shared;
 

@@ -1,5 +1,6 @@
 //! A process that is there, and how the API shows it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use procmon_common::columns::Column;
@@ -11,7 +12,7 @@ use crate::batch::Life;
 
 #[derive(Clone, Debug)]
 pub struct LiveProcess {
-    pub life: Arc<Life>,
+    pub life: KeptLife,
     pub row: CompactRow,
     /// Unknown until a sample.
     pub ports: Option<Box<[u16]>>,
@@ -28,6 +29,61 @@ pub(super) struct Rate(f32);
 impl Default for Rate {
     fn default() -> Self {
         Self(f32::NAN)
+    }
+}
+
+/// A life, and beside the pointer to it what lists look at in every row: to follow a pointer takes longer than all the rest
+/// of a comparison.
+#[derive(Clone, Debug)]
+pub struct KeptLife {
+    life: Arc<Life>,
+    known_id: Option<ProcessId>,
+    /// As far as it is short, which the kernel's names are.
+    short_name: [u8; SHORT_NAME],
+    /// [`NOT_SHORT`] for a name that is longer, or not known.
+    short_name_length: u8,
+}
+
+const SHORT_NAME: usize = 15;
+const NOT_SHORT: u8 = u8::MAX;
+
+impl From<Arc<Life>> for KeptLife {
+    fn from(life: Arc<Life>) -> Self {
+        let mut short_name = [0; SHORT_NAME];
+        let mut short_name_length = NOT_SHORT;
+        if let Some(name) = life.name()
+            && let Some(place) = short_name.get_mut(..name.len())
+        {
+            place.copy_from_slice(name);
+            short_name_length = name.len() as u8;
+        }
+        Self {
+            known_id: life.id,
+            short_name,
+            short_name_length,
+            life,
+        }
+    }
+}
+
+impl Deref for KeptLife {
+    type Target = Arc<Life>;
+
+    fn deref(&self) -> &Arc<Life> {
+        &self.life
+    }
+}
+
+impl KeptLife {
+    pub(super) fn process_id(&self) -> Option<ProcessId> {
+        self.known_id
+    }
+
+    pub fn name(&self) -> Option<&[u8]> {
+        match self.short_name.get(..usize::from(self.short_name_length)) {
+            Some(name) => Some(name),
+            None => self.life.name(),
+        }
     }
 }
 
@@ -60,7 +116,7 @@ impl Rate {
 impl LiveProcess {
     pub(super) fn new(life: Arc<Life>, version: u64) -> Self {
         Self {
-            life,
+            life: life.into(),
             row: CompactRow::default(),
             ports: None,
             read: Rate::default(),

@@ -1,20 +1,20 @@
-//! What one client of `GET /live` has, and what it lacks.
-
-use std::collections::HashMap;
-use std::sync::Arc;
+//! The messages of `GET /live`: rows as columns.
 
 use procmon_common::columns::Column;
+use procmon_common::ids::ProcessId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{AgentStatus, HostEntry, ProcessView};
+use super::ProcessView;
 use crate::batch::lossy;
-use crate::clock::{rfc3339_ms, rfc3339_ns};
+use crate::clock::rfc3339_ns;
 
 /// A message: all rows, or those that are new or changed and those that are gone.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LiveBody {
     pub at: String,
+    /// The rest follows at once, in messages of type `delta`.
+    pub more: bool,
     pub columns: LiveColumns,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removed: Option<LiveRemoved>,
@@ -65,82 +65,21 @@ pub(super) struct LiveRemoved {
     pub process_id: Vec<String>,
 }
 
-/// How far a client has followed each host.
-#[derive(Debug, Default)]
-pub(super) struct Follower {
-    hosts: HashMap<Arc<str>, (u64, AgentStatus)>,
-}
-
-/// What a client is to be sent.
-pub(super) enum Step {
-    Snapshot(LiveBody),
-    Delta(LiveBody),
-    Nothing,
-}
-
-impl Follower {
-    /// Brings the client up to date with all hosts. A host that it cannot follow any more makes everything new.
-    pub(super) fn step(&mut self, entries: &[Arc<HostEntry>], now_ms: i64, first: bool) -> Step {
-        if first || !self.can_follow(entries) {
-            self.hosts.clear();
-            let (columns, _) = self.collect(entries, now_ms);
-            return Step::Snapshot(LiveBody {
-                at: rfc3339_ms(now_ms),
-                columns,
-                removed: None,
-            });
+impl LiveRemoved {
+    pub(super) fn push(&mut self, agent_id: &str, ids: &[ProcessId]) {
+        for id in ids {
+            self.agent_id.push(agent_id.to_owned());
+            self.process_id.push(id.to_string());
         }
-        let (columns, removed) = self.collect(entries, now_ms);
-        if columns.pid.is_empty() && removed.process_id.is_empty() {
-            return Step::Nothing;
-        }
-        Step::Delta(LiveBody {
-            at: rfc3339_ms(now_ms),
-            columns,
-            removed: Some(removed),
-        })
-    }
-
-    fn can_follow(&self, entries: &[Arc<HostEntry>]) -> bool {
-        let followable = |entry: &Arc<HostEntry>| {
-            let known = self.hosts.get(&entry.agent_id);
-            known.is_none_or(|(version, _)| !entry.read().changes_after(*version).all)
-        };
-        entries.iter().all(followable)
-    }
-
-    fn collect(&mut self, entries: &[Arc<HostEntry>], now_ms: i64) -> (LiveColumns, LiveRemoved) {
-        let mut columns = LiveColumns::default();
-        let mut removed = LiveRemoved::default();
-        for entry in entries {
-            let host = entry.read();
-            let status = host.agent.status(now_ms);
-            let known = self
-                .hosts
-                .insert(Arc::clone(&host.agent_id), (host.version(), status));
-            let since = match known {
-                // A change of status shows in every row.
-                Some((version, before)) if before == status => Some(version),
-                _ => None,
-            };
-            if let Some((version, _)) = known {
-                for id in host.changes_after(version).removed {
-                    removed.agent_id.push(host.agent_id.to_string());
-                    removed.process_id.push(id.to_string());
-                }
-            }
-            for view in host.views(now_ms) {
-                if since.is_none_or(|version| view.changed_after(version)) {
-                    columns.push(&view);
-                }
-            }
-        }
-        (columns, removed)
     }
 }
 
 impl LiveColumns {
-    fn push(&mut self, view: &ProcessView<'_>) {
+    pub(super) fn len(&self) -> usize {
+        self.pid.len()
+    }
+
+    pub(super) fn push(&mut self, view: &ProcessView<'_>) {
         let life = &view.process.life;
         let image = life.image.as_ref();
         let exe = image.filter(|image| !image.exe.is_empty());

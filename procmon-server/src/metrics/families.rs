@@ -93,6 +93,7 @@ families! { SERVER_LIST:
     QUEUE_REFUSALS = Counter("procmon_queue_refusals", None, QUEUE, "What was turned away because it was full");
     STREAMS = Gauge("procmon_open_streams", None, &[], "Clients that follow events or processes");
     STREAM_RESYNCS = Counter("procmon_stream_resyncs", None, &["stream"], "Times that a client of `events` or `live` was too far behind to go on, and began anew");
+    STALLED_CONNECTIONS = Counter("procmon_stalled_connections", None, &[], "Connections that were ended because their client took nothing for a minute");
     SHARED = Gauge("procmon_shared_strings", None, &[], "Programs, users and cgroups that live processes have in common, each kept once");
     BUILD = Info("procmon_build", None, &["version"], "Version of the server");
     SERVER_CPU = Counter("procmon_server_cpu", Seconds, &[], "CPU time of the server itself, user and system");

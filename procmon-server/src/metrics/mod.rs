@@ -63,6 +63,13 @@ struct RejectLabels {
     reason: &'static str,
 }
 
+/// What clients can follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Events,
+    Live,
+}
+
 /// What is counted as it happens; everything else is read from the state when asked.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -72,6 +79,7 @@ pub struct Metrics {
     seconds: Family<DoorLabels, Histogram>,
     refusals: Family<QueueLabels, Counter>,
     resyncs: Family<StreamLabels, Counter>,
+    stalled_connections: Counter,
     shown: Arc<figures::Shown>,
     started_ms: i64,
 }
@@ -84,6 +92,7 @@ impl Metrics {
             bytes: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             refusals: known(&["large_uploads", "streams"], |queue| QueueLabels { queue }),
+            stalled_connections: Counter::default(),
             resyncs: known(&["events", "live"], |stream| StreamLabels { stream }),
             shown: Arc::default(),
             started_ms,
@@ -120,8 +129,17 @@ impl Metrics {
     }
 
     /// Counts a client of a stream that begins anew because it was too far behind.
-    pub(crate) fn stream_resync(&self, stream: &'static str) {
+    pub(crate) fn stream_resync(&self, stream: Stream) {
+        let stream = match stream {
+            Stream::Events => "events",
+            Stream::Live => "live",
+        };
         self.resyncs.get_or_create(&StreamLabels { stream }).inc();
+    }
+
+    /// Counts connections that were ended because their client took nothing.
+    pub(crate) fn stalled_connections(&self) -> &Counter {
+        &self.stalled_connections
     }
 
     fn registry(&self, app: &App) -> Registry {
@@ -135,6 +153,10 @@ impl Metrics {
         put(&families::INGEST_DURATION, Box::new(self.seconds.clone()));
         put(&families::QUEUE_REFUSALS, Box::new(self.refusals.clone()));
         put(&families::STREAM_RESYNCS, Box::new(self.resyncs.clone()));
+        put(
+            &families::STALLED_CONNECTIONS,
+            Box::new(self.stalled_connections.clone()),
+        );
         registry.register_collector(Box::new(state::StateCollector {
             app: app.clone(),
             groups: app.metrics_groups,

@@ -65,6 +65,18 @@ impl Tally {
         }
     }
 
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        for (figure, other) in self.figures.iter_mut().zip(other.figures) {
+            *figure = match (*figure, other) {
+                (Some((sum, max)), Some((more, other_max))) => {
+                    Some((sum + more, max.max(other_max)))
+                }
+                (known, other) => known.or(other),
+            };
+        }
+    }
+
     pub(super) fn sum(&self, metric: usize) -> Option<f64> {
         let (sum, _) = (*self.figures.get(metric)?)?;
         // Sums of hundredths are hundredths.

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -29,6 +30,10 @@ const BY: [(&str, &str); 5] = [
 /// Processes that have something in common. Fields that were not grouped by are missing; null stands for what is not known.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[schema(as = ProcessGroup)]
+#[expect(
+    clippy::option_option,
+    reason = "a field may be missing, null, or known"
+)]
 pub(super) struct GroupBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -62,6 +67,9 @@ pub(super) struct Group {
     shared: Vec<Option<Vec<u8>>>,
     pub(super) tally: Tally,
 }
+
+/// The groups of a part of the hosts by their key, and room to write a key.
+type Parts = (HashMap<Vec<u8>, Group>, Vec<u8>);
 
 #[derive(Clone, Debug)]
 pub(super) struct GroupSort {
@@ -126,21 +134,17 @@ impl GroupBy {
         rows: &Rows,
         condition: &Condition,
     ) -> Result<Vec<Group>, Problem> {
-        let mut groups: HashMap<Vec<u8>, Group> = HashMap::new();
-        let mut key = Vec::new();
-        rows.each(condition, |view| {
+        let parts = rows.fold(condition, Parts::default, |(groups, key), view| {
             key.clear();
             for field in &self.0 {
-                write_key(&view.value(*field), &mut key);
+                write_key(&view.value(*field), key);
             }
-            if let Some(group) = groups.get_mut(&key) {
+            if let Some(group) = groups.get_mut(key) {
                 group.tally.add(view);
                 return Ok(());
             }
             if groups.len() == MAX_GROUPS {
-                return Err(Problem::invalid(format!(
-                    "these are more than {MAX_GROUPS} groups; group by less, or narrow the list"
-                )));
+                return Err(too_many());
             }
             let shared = self.0.iter().map(|field| bytes(&view.value(*field)));
             let mut group = Group {
@@ -151,7 +155,20 @@ impl GroupBy {
             groups.insert(key.clone(), group);
             Ok(())
         })?;
-        Ok(groups.into_values().collect())
+        let mut parts = parts.into_iter().map(|(groups, _)| groups);
+        let mut all = parts.next().unwrap_or_default();
+        for (key, group) in parts.flatten() {
+            match all.entry(key) {
+                Entry::Occupied(mut known) => known.get_mut().tally.merge(&group.tally),
+                Entry::Vacant(place) => {
+                    place.insert(group);
+                }
+            }
+        }
+        if all.len() > MAX_GROUPS {
+            return Err(too_many());
+        }
+        Ok(all.into_values().collect())
     }
 
     pub(super) fn show(&self, group: &Group) -> GroupBody {
@@ -173,6 +190,12 @@ impl GroupBy {
         }
         body
     }
+}
+
+fn too_many() -> Problem {
+    Problem::invalid(format!(
+        "these are more than {MAX_GROUPS} groups; group by less, or narrow the list"
+    ))
 }
 
 fn bytes(value: &Value<'_>) -> Option<Vec<u8>> {

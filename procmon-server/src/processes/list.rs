@@ -147,17 +147,17 @@ impl Groups {
                 return Ok(Format::Csv.answer(table::groups(&self.by, &groups)));
             }
             let last = groups.last().filter(|_| more && self.format.is_none());
-            let list = GroupList {
+            let groups_page = GroupList {
                 total,
                 at: rfc3339_ms(rows.now_ms()),
                 next_cursor: last.map(|last| sort.to_cursor(last)),
                 groups: groups.iter().map(|group| self.by.show(group)).collect(),
             };
             if self.format != Some(Format::Ndjson) {
-                return Ok(axum::Json(list).into_response());
+                return Ok(axum::Json(groups_page).into_response());
             }
             let mut lines = Vec::new();
-            for group in &list.groups {
+            for group in &groups_page.groups {
                 lines.extend(serde_json::to_vec(group).unwrap_or_default());
                 lines.push(b'\n');
             }

@@ -12,6 +12,10 @@ use crate::query::{Condition, Meter};
 /// Rows between two looks at the meter.
 const METER_ROWS: usize = 1024;
 
+/// Threads of one request, and hosts from which on they are worth their start.
+const MAX_THREADS: usize = 4;
+const HOSTS_WORTH_THREADS: usize = 64;
+
 /// Hosts at an instant.
 #[derive(Clone, Debug)]
 pub struct Rows {
@@ -42,30 +46,41 @@ impl Rows {
         self.now_ms
     }
 
-    /// Goes through all rows that fulfil a condition, a host at a time.
-    pub fn each(
+    /// Goes through all rows that fulfil a condition. Of many hosts each processor takes a part, with a result of its own.
+    pub(super) fn fold<T: Send>(
         &self,
         condition: &Condition,
-        mut visit: impl FnMut(&ProcessView<'_>) -> Result<(), Problem>,
-    ) -> Result<(), Problem> {
-        let meter = Meter::default();
-        let mut rows = 0_usize;
-        for entry in &self.hosts {
-            let host = entry.read();
-            for view in host.views(self.now_ms) {
-                if condition.holds(&view, &meter) {
-                    visit(&view)?;
-                }
-                rows += 1;
-                if rows.is_multiple_of(METER_ROWS) && meter.exhausted() {
-                    return Err(Problem::too_costly());
-                }
-            }
+        begin: impl Fn() -> T + Sync,
+        visit: impl Fn(&mut T, &ProcessView<'_>) -> Result<(), Problem> + Sync,
+    ) -> Result<Vec<T>, Problem> {
+        let part = |hosts: &[Arc<HostEntry>]| {
+            let mut result = begin();
+            each(hosts, self.now_ms, condition, |view| {
+                visit(&mut result, view)
+            })?;
+            Ok(result)
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.min(MAX_THREADS);
+        if threads == 1 || self.hosts.len() < HOSTS_WORTH_THREADS {
+            return Ok(vec![part(&self.hosts)?]);
         }
-        if meter.exhausted() {
-            return Err(Problem::too_costly());
-        }
-        Ok(())
+        let size = self.hosts.len().div_ceil(threads);
+        std::thread::scope(|scope| {
+            let part = &part;
+            let parts: Vec<_> = self
+                .hosts
+                .chunks(size)
+                .map(|hosts| scope.spawn(move || part(hosts)))
+                .collect();
+            parts
+                .into_iter()
+                .map(|part| match part.join() {
+                    Ok(result) => result,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                })
+                .collect()
+        })
     }
 
     /// The first rows after a place, in order.
@@ -76,15 +91,23 @@ impl Rows {
         after: Option<&Place>,
         limit: usize,
     ) -> Result<Page, Problem> {
+        let parts = self.fold(
+            condition,
+            || (0, Best::new(sort, limit)),
+            |(total, best), view| {
+                *total += 1;
+                if after.is_none_or(|after| sort.compare_view(view, after).is_gt()) {
+                    best.offer(view);
+                }
+                Ok(())
+            },
+        )?;
         let mut total = 0;
         let mut best = Best::new(sort, limit);
-        self.each(condition, |view| {
-            total += 1;
-            if after.is_none_or(|after| sort.compare_view(view, after).is_gt()) {
-                best.offer(view);
-            }
-            Ok(())
-        })?;
+        for (rows, part) in parts {
+            total += rows;
+            best.merge(part);
+        }
         let more = best.offered > limit;
         Ok(Page {
             total,
@@ -120,6 +143,32 @@ impl Rows {
     }
 }
 
+fn each(
+    hosts: &[Arc<HostEntry>],
+    now_ms: i64,
+    condition: &Condition,
+    mut visit: impl FnMut(&ProcessView<'_>) -> Result<(), Problem>,
+) -> Result<(), Problem> {
+    let meter = Meter::default();
+    let mut rows = 0_usize;
+    for entry in hosts {
+        let host = entry.read();
+        for view in host.views(now_ms) {
+            if condition.holds(&view, &meter) {
+                visit(&view)?;
+            }
+            rows += 1;
+            if rows.is_multiple_of(METER_ROWS) && meter.exhausted() {
+                return Err(Problem::too_costly());
+            }
+        }
+    }
+    if meter.exhausted() {
+        return Err(Problem::too_costly());
+    }
+    Ok(())
+}
+
 /// The first rows in an order, of many that are offered in any.
 struct Best<'s> {
     sort: &'s Sort,
@@ -153,6 +202,12 @@ impl<'s> Best<'s> {
         if self.places.len() >= 2 * self.limit {
             self.cut();
         }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.offered += other.offered;
+        self.places.extend(other.places);
+        self.cut();
     }
 
     fn cut(&mut self) {

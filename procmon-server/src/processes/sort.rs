@@ -99,7 +99,7 @@ impl Sort {
             .then_with(|| a.id.cmp(&b.id))
     }
 
-    pub(super) fn to_cursor(&self, place: &Place) -> String {
+    pub fn to_cursor(&self, place: &Place) -> String {
         keyset::to_cursor(&Cursor {
             sort: self.name(),
             keys: place.keys().cloned().collect(),

@@ -140,7 +140,7 @@ impl Checker {
             "endsWith" => Search::EndsWith,
             _ => Search::Contains,
         };
-        let test = match self.typed(argument)? {
+        let found = match self.typed(argument)? {
             Typed::Text(TextExpression::Constant(constant)) => {
                 Test::Find(text, search, Needle::new(&constant))
             }
@@ -150,7 +150,7 @@ impl Checker {
                 return Err(QueryError::new(argument.column, message));
             }
         };
-        Ok(Typed::Test(Condition(test)))
+        Ok(Typed::Test(Condition(found)))
     }
 
     fn matches(&mut self, text: TextExpression, argument: &Node) -> Result<Typed, QueryError> {

@@ -43,7 +43,7 @@ pub(super) enum Test {
     Known(usize),
     KnownNumber(Number),
     KnownText(TextExpression),
-    KnownTest(Box<Condition>),
+    KnownCondition(Box<Condition>),
     Not(Box<Condition>),
     All(Vec<Condition>),
     Any(Vec<Condition>),
@@ -120,7 +120,7 @@ impl Condition {
             | Test::Field(_)
             | Test::Known(_)
             | Test::Compare(..) => 1,
-            Test::Not(condition) | Test::KnownTest(condition) => condition.cost(),
+            Test::Not(condition) | Test::KnownCondition(condition) => condition.cost(),
             Test::KnownNumber(_) | Test::Numbers(..) | Test::AmongNumbers(..) => 2,
             Test::All(parts) | Test::Any(parts) => {
                 parts.iter().map(Self::cost).fold(0, u32::saturating_add)
@@ -147,7 +147,7 @@ impl Condition {
             Test::Known(field) => Some(scope.row.value(*field) != Value::Unknown),
             Test::KnownNumber(number) => Some(number.evaluate(scope).is_some()),
             Test::KnownText(text) => Some(text.evaluate(scope).is_some()),
-            Test::KnownTest(condition) => Some(condition.evaluate(scope).is_some()),
+            Test::KnownCondition(condition) => Some(condition.evaluate(scope).is_some()),
             Test::Not(condition) => condition.evaluate(scope).map(|value| !value),
             Test::All(conditions) => decide(conditions, scope, false),
             Test::Any(conditions) => decide(conditions, scope, true),

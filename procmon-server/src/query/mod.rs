@@ -12,6 +12,7 @@ mod meter;
 mod needle;
 mod number;
 mod operand;
+mod operators;
 mod parse;
 #[cfg(test)]
 mod tests;

@@ -57,6 +57,14 @@ async fn filters_hold_together() {
         ("exit_code=7", 2),
         ("signal=9", 2),
         ("signal=9&exit_code=7", 0),
+        ("q=exit_code+%3D%3D+7", 2),
+        ("q=type+%3D%3D+%27exec%27+%7C%7C+signal+%3D%3D+9", 6),
+        ("q=duration_ms+%3E+2.0+%26%26+agent_id+%3D%3D+%27two%27", 2),
+        ("q=killed_by+%3D%3D+null+%26%26+args.size%28%29+%3E+2", 8),
+        (
+            "q=ts+%3E+timestamp%28%272026-01-31T12%3A00%3A05Z%27%29&type=exec",
+            2,
+        ),
         ("type=exec&exit_code=7", 0),
         ("name=TRUE", 8),
         ("name=nothing", 0),
@@ -114,7 +122,9 @@ async fn pages_follow_each_other_without_gap_or_overlap() {
 async fn wrong_parameters_are_named() {
     let server = Server::start().await;
     for (query, word) in [
-        ("q=x", "agent_id"),
+        ("colour=x", "agent_id"),
+        ("q=tpye+%3D%3D+%27exec%27", "did you mean type"),
+        ("q=ts+%3E+5", "column 4"),
         ("type=birth", "io_slow"),
         ("limit=0", "10000"),
         ("limit=10001", "cursor"),

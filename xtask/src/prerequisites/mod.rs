@@ -12,10 +12,12 @@ use crate::command;
 
 mod apt;
 mod cargo_tool;
+mod python_tool;
 mod unpacked;
 
 pub(crate) use apt::{apt_get, ensure_packages, version as package_version, with_fresh_lists};
 pub(crate) use cargo_tool::{CargoTool, cargo_deny};
+pub(crate) use python_tool::python_tool;
 pub(crate) use unpacked::{UnpackedProgram, unpack};
 
 /// A program and the Debian package that brings it.

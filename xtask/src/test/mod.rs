@@ -9,7 +9,9 @@ use clap::{Args, ValueEnum};
 
 use crate::command;
 
+mod fuzz;
 mod kernel;
+mod schemathesis;
 mod stages;
 mod tally;
 
@@ -38,6 +40,10 @@ enum Stage {
     Web,
     /// Unit, property, doc and HTTP tests, and the server with a real agent, from end to end.
     Workspace,
+    /// Requests made up from the OpenAPI document: none of them makes the server fail.
+    Schemathesis,
+    /// The server's fuzz targets, a minute each.
+    Fuzz,
     /// The agent's probes on the running kernel.
     Kernel,
     /// The same tests on Debian's kernels in QEMU.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::tally::Tally;
-use super::{Stage, count, count_any, kernel};
+use super::{Stage, count, count_any, fuzz, kernel, schemathesis};
 use crate::build_ebpf::{self, Verdict};
 use crate::check::{self, build_debug, cargo};
 use crate::pair::{self, Pair, Setup};
@@ -19,6 +19,8 @@ pub(super) fn run(stage: Stage) -> Result<Tally> {
         Stage::Check => check::run(&check::Options {}).map(|()| Tally::default()),
         Stage::Web => web(),
         Stage::Workspace => workspace(),
+        Stage::Schemathesis => schemathesis::run(),
+        Stage::Fuzz => fuzz::run(),
         Stage::Kernel => kernel::on_this_kernel(None),
         Stage::KernelMatrix => kernel::on_other_kernels(None),
         Stage::Browser => browser(),

@@ -19,6 +19,14 @@ impl AddAssign for Tally {
 }
 
 impl Tally {
+    /// Of a check that is a test by itself.
+    pub(super) fn one() -> Self {
+        Self {
+            passed: 1,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn is_empty(self) -> bool {
         self.passed + self.failed == 0
     }

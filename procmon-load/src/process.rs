@@ -1,0 +1,312 @@
+//! One made-up process: what the wire says of it, and how its metrics move.
+
+use procmon_common::columns::{Column, Row};
+use procmon_common::wire;
+
+use crate::catalogue::{COMMANDS, Place, Program, SERVICES};
+use crate::random::{Random, mix};
+
+/// Ticks of `start_ticks` in a nanosecond's terms.
+const NS_PER_TICK: i64 = 10_000_000;
+/// Processes that share a container.
+const PER_CONTAINER: u32 = 3;
+
+/// Who it is. Everything that does not change follows from these few numbers, so that millions of them fit into memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// Of the host.
+    pub agent: u32,
+    /// Unique within the host for ever.
+    pub pid: u32,
+    /// It was there when the agent began to look, or is one of those that come and go.
+    pub baseline: bool,
+    /// Since boot.
+    pub start_ticks: u64,
+}
+
+/// How often it does something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Uses CPU in every sample.
+    Busy,
+    /// Wakes up in every sample, too shortly to show.
+    Ticking,
+    Quiet,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Values {
+    pub cpu_centipercent: u32,
+    pub cpu_time_ms: u32,
+    pub rss_kib: u32,
+    pub switches: u32,
+    pub involuntary: u32,
+    pub faults: u32,
+    pub read_kib: u32,
+    pub written_kib: u32,
+}
+
+impl Identity {
+    /// Of boot 0, ten days ago or a little more.
+    pub fn started_unix_ns(&self, boot_ns: i64) -> i64 {
+        boot_ns + self.start_ticks as i64 * NS_PER_TICK
+    }
+
+    pub fn ticks(boot_ns: i64, at_ns: i64) -> u64 {
+        ((at_ns - boot_ns) / NS_PER_TICK) as u64
+    }
+
+    pub fn program(&self) -> &'static Program {
+        if self.baseline {
+            &SERVICES[(self.pid as usize - 1) % SERVICES.len()]
+        } else {
+            &COMMANDS[(self.noise() as usize) % COMMANDS.len()]
+        }
+    }
+
+    fn noise(&self) -> u64 {
+        mix(u64::from(self.agent) << 32 | u64::from(self.pid))
+    }
+
+    /// 5 % are busy, 5 % tick; threads of the kernel only tick.
+    pub fn pace(&self) -> Pace {
+        match self.noise() >> 32 & 63 {
+            0..=2 if self.program().place != Place::Kernel => Pace::Busy,
+            3..=5 => Pace::Ticking,
+            _ => Pace::Quiet,
+        }
+    }
+
+    pub fn ppid(&self) -> u32 {
+        match (self.pid, self.program().place) {
+            (1 | 2, _) => 0,
+            (_, Place::Kernel) => 2,
+            // A few generations, as under a supervisor and its workers.
+            (pid, _) if self.baseline && pid > 8 => 1 + (self.noise() as u32 % (pid / 8)) * 4,
+            _ => 1,
+        }
+    }
+
+    /// What it runs: before its exec that of whoever forked it.
+    pub fn image(&self, executed: bool) -> wire::Image {
+        if !executed && !self.baseline {
+            return image(0, "/usr/bin/containerd-shim-runc-v2", b"");
+        }
+        let seq = u32::from(!self.baseline);
+        let program = self.program();
+        if program.place == Place::Kernel {
+            let name = self.expand(program.command);
+            return wire::Image {
+                seq,
+                name: name.into_bytes().into(),
+                args_cut: Some(false),
+                ..wire::Image::default()
+            };
+        }
+        let mut args = Vec::with_capacity(program.command.len() + 24);
+        for word in program.command.split(' ') {
+            args.extend_from_slice(self.expand(word).as_bytes());
+            args.push(0);
+        }
+        image(seq, program.path(), &args)
+    }
+
+    fn expand(&self, text: &str) -> String {
+        if !text.contains('{') {
+            return text.to_owned();
+        }
+        let noise = self.noise();
+        text.replace("{n}", &(noise % 1000).to_string())
+            .replace("{h}", &format!("{:012x}", noise >> 16))
+    }
+
+    pub fn to_wire(&self, handle: u32, boot_ns: i64, executed: bool) -> wire::Process {
+        let program = self.program();
+        let container = (program.place == Place::Container).then(|| self.container_id());
+        let (cgroup, unit) = match (program.place, &container) {
+            (Place::Service(unit), _) => (format!("/system.slice/{unit}"), Some(unit.to_owned())),
+            (Place::Container, Some(id)) => (
+                format!("/kubepods.slice/kubepods-burstable.slice/cri-containerd-{id}.scope"),
+                Some(format!("cri-containerd-{id}.scope")),
+            ),
+            (Place::Session, _) => (
+                "/user.slice/user-1000.slice/session-4.scope".to_owned(),
+                None,
+            ),
+            _ => ("/".to_owned(), None),
+        };
+        wire::Process {
+            handle,
+            pid: self.pid,
+            start_ticks: self.start_ticks,
+            ppid: self.ppid(),
+            started_unix_ns: self.started_unix_ns(boot_ns),
+            image: Some(self.image(executed)),
+            credentials: Some(wire::Credentials {
+                uid: program.user.0,
+                euid: Some(program.user.0),
+                gid: program.user.0,
+                username: Some(program.user.1.to_owned()),
+            }),
+            cgroup: Some(cgroup),
+            container_id: container,
+            pid_namespace: Some(4_026_531_836),
+            namespace_pid: Some(self.pid),
+            baseline: self.baseline,
+            systemd_unit: unit,
+        }
+    }
+
+    /// How it ends: one in sixteen is killed, and of the others one in four fails.
+    pub fn end(&self) -> (Option<u32>, Option<u32>) {
+        match self.pid % 16 {
+            0 => (None, Some(9)),
+            1..=4 => (Some(1), None),
+            _ => (Some(0), None),
+        }
+    }
+
+    pub fn exit(&self, lived_ns: i64, values: Option<&Values>) -> wire::Exit {
+        let (code, signal) = self.end();
+        let sampled_ns = values.map_or(0, |values| u64::from(values.cpu_time_ms) * 1_000_000);
+        let cpu_ns = sampled_ns + (lived_ns as u64 / 3).min(900_000 + self.noise() % 5_000_000);
+        wire::Exit {
+            code,
+            signal,
+            cpu_time_ns: Some(cpu_ns),
+            user_time_ns: Some(cpu_ns / 4 * 3),
+            system_time_ns: Some(cpu_ns - cpu_ns / 4 * 3),
+            max_rss_bytes: Some(u64::from(self.program().rss_mib) << 20),
+            read_bytes: Some(0),
+            write_bytes: Some(self.noise() % 3 * 4096),
+            read_chars: Some(self.noise() % 9000),
+            write_chars: Some(self.noise() % 500),
+            read_calls: Some(self.noise() % 40),
+            write_calls: Some(self.noise() % 5),
+            voluntary_switches: Some(self.noise() % 12),
+            involuntary_switches: Some(0),
+            minor_faults: Some(100 + self.noise() % 400),
+            major_faults: Some(0),
+            totals_final: true,
+            ..wire::Exit::default()
+        }
+    }
+
+    fn container_id(&self) -> String {
+        let of = mix(u64::from(self.agent) << 32 | u64::from(self.pid % 997 / PER_CONTAINER));
+        let parts = [of, mix(of), mix(of ^ 1), mix(of ^ 2)];
+        parts.map(|part| format!("{part:016x}")).concat()
+    }
+
+    pub fn ports(&self) -> Option<u32> {
+        let port = self.program().port?;
+        Some(u32::from(port) + self.pid % 500)
+    }
+
+    /// What a first sample finds.
+    pub fn first_values(&self) -> Values {
+        let program = self.program();
+        let noise = self.noise();
+        let age = if self.baseline {
+            noise as u32 % 500_000
+        } else {
+            5
+        };
+        Values {
+            cpu_centipercent: 0,
+            cpu_time_ms: age,
+            rss_kib: program.rss_mib * 1024
+                + (noise >> 20) as u32 % (program.rss_mib * 128 + 1) * 4,
+            switches: age * 3,
+            involuntary: age / 50,
+            faults: program.rss_mib * 300 + age / 10,
+            read_kib: (noise >> 8) as u32 % 4096,
+            written_kib: (noise >> 24) as u32 % 512,
+        }
+    }
+
+    pub fn row(&self, values: &Values) -> Row {
+        let program = self.program();
+        let kernel = program.place == Place::Kernel;
+        let mut row = Row::default();
+        let busy = values.cpu_centipercent > 0;
+        let status = match (busy, kernel) {
+            (true, _) => b'R',
+            (false, true) => b'I',
+            (false, false) => b'S',
+        };
+        let mut set = |column, value: u64| row.set(column, Some(value));
+        set(Column::Status, u64::from(status));
+        set(Column::Ppid, u64::from(self.ppid()));
+        set(Column::CpuCentipercent, u64::from(values.cpu_centipercent));
+        set(Column::CpuTimeMs, u64::from(values.cpu_time_ms));
+        set(Column::RssKib, u64::from(values.rss_kib));
+        set(Column::VirtualKib, u64::from(program.rss_mib) * 8192);
+        set(Column::Threads, u64::from(program.threads));
+        set(Column::OpenFds, u64::from(program.open_fds));
+        set(Column::NetConns, u64::from(program.open_fds / 4));
+        set(Column::ReadBytes, u64::from(values.read_kib) << 10);
+        set(Column::WriteBytes, u64::from(values.written_kib) << 10);
+        set(Column::VoluntarySwitches, u64::from(values.switches));
+        set(Column::InvoluntarySwitches, u64::from(values.involuntary));
+        set(Column::MinorFaults, u64::from(values.faults));
+        set(Column::MajorFaults, u64::from(values.faults / 1000));
+        set(Column::RssExact, 1);
+        row
+    }
+}
+
+impl Values {
+    /// Moves them by one interval; whether any is another now. Of all rows 14 % change their context switches, 7 % their CPU time,
+    /// 4 % their faults and 2 % their memory, which is what hosts showed that were measured.
+    pub fn advance(&mut self, pace: Pace, interval_ms: u32, random: &mut Random) -> bool {
+        let before = *self;
+        let ran = match pace {
+            Pace::Busy => true,
+            Pace::Ticking => false,
+            Pace::Quiet => random.happens(22),
+        };
+        let woke = ran || pace == Pace::Ticking || random.happens(26);
+        self.cpu_centipercent = 0;
+        if woke {
+            self.switches = self
+                .switches
+                .wrapping_add(1 + random.below(interval_ms / 20 + 1));
+        }
+        if ran {
+            let used_ms = match pace {
+                Pace::Busy => 1 + random.below(interval_ms),
+                _ => 1 + random.below(interval_ms / 50 + 1),
+            };
+            self.cpu_time_ms = self.cpu_time_ms.wrapping_add(used_ms);
+            self.cpu_centipercent = used_ms * 10_000 / interval_ms.max(1);
+            self.involuntary += random.below(8) / 7;
+            if random.happens(550) {
+                self.faults = self.faults.wrapping_add(1 + random.below(200));
+                if random.happens(500) {
+                    self.rss_kib = (self.rss_kib + random.below(512) * 4)
+                        .saturating_sub(random.below(512) * 4);
+                }
+            }
+            if random.happens(300) {
+                self.written_kib = self.written_kib.wrapping_add(4 + 4 * random.below(64));
+            }
+            if random.happens(100) {
+                self.read_kib = self.read_kib.wrapping_add(4 + 4 * random.below(64));
+            }
+        }
+        *self != before
+    }
+}
+
+fn image(seq: u32, exe: &'static str, args: &[u8]) -> wire::Image {
+    let name = exe.rsplit('/').next().unwrap_or_default();
+    wire::Image {
+        seq,
+        name: name.as_bytes()[..name.len().min(15)].to_vec().into(),
+        exe: exe.as_bytes().into(),
+        args: args.to_vec().into(),
+        args_bytes: args.len() as u64,
+        args_cut: Some(false),
+    }
+}

@@ -102,13 +102,12 @@ impl Connection {
     }
 
     async fn try_exchange(&mut self) -> io::Result<Answer> {
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => {
-                let stream = TcpStream::connect(&self.address).await?;
-                stream.set_nodelay(true)?;
-                stream
-            }
+        let mut stream = if let Some(stream) = self.stream.take() {
+            stream
+        } else {
+            let stream = TcpStream::connect(&self.address).await?;
+            stream.set_nodelay(true)?;
+            stream
         };
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEPT);

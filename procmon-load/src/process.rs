@@ -157,17 +157,8 @@ impl Identity {
         }
     }
 
-    /// How it ends: one in sixteen is killed, and of the others one in four fails.
-    pub fn end(&self) -> (Option<u32>, Option<u32>) {
-        match self.pid % 16 {
-            0 => (None, Some(9)),
-            1..=4 => (Some(1), None),
-            _ => (Some(0), None),
-        }
-    }
-
     pub fn exit(&self, lived_ns: i64, values: Option<&Values>) -> wire::Exit {
-        let (code, signal) = self.end();
+        let (code, signal) = end_of(self.pid);
         let sampled_ns = values.map_or(0, |values| u64::from(values.cpu_time_ms) * 1_000_000);
         let cpu_ns = sampled_ns + (lived_ns as u64 / 3).min(900_000 + self.noise() % 5_000_000);
         wire::Exit {
@@ -296,6 +287,15 @@ impl Values {
             }
         }
         *self != before
+    }
+}
+
+/// How it ends, by exit code or by signal: one in sixteen is killed, and one in four fails.
+pub fn end_of(pid: u32) -> (Option<u32>, Option<u32>) {
+    match pid % 16 {
+        0 => (None, Some(9)),
+        1..=4 => (Some(1), None),
+        _ => (Some(0), None),
     }
 }
 

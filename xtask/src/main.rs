@@ -14,6 +14,7 @@ mod check;
 mod command;
 mod guest;
 mod http;
+mod load;
 mod pair;
 mod population;
 mod prerequisites;
@@ -48,6 +49,7 @@ enum Task {
     BuildEbpf(build_ebpf::Options),
     Guest(guest::Options),
     Bench(bench::Options),
+    Load(load::Options),
     Soak(soak::Options),
     Torture(torture::Options),
     #[command(hide = true)]
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Task::BuildEbpf(options) => build_ebpf::run(&options),
         Task::Guest(options) => guest::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Load(options) => load::run(&options),
         Task::Soak(options) => soak::run(&options),
         Task::Torture(options) => torture::run(&options),
         Task::Population(options) => population::run(&options),

@@ -25,7 +25,7 @@ server_url: http://server:8080
 interval: 5s
 ";
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A folder with both files.
 fn files() -> tempfile::TempDir {

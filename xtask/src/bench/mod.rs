@@ -8,6 +8,7 @@ use crate::prerequisites::UnpackedProgram;
 mod agent;
 mod bpf_stats;
 mod capture;
+mod query;
 pub(crate) mod recorded;
 pub(crate) mod statistics;
 
@@ -29,11 +30,13 @@ pub(crate) struct Options {
 enum Benchmark {
     Agent(agent::Options),
     Capture(capture::Options),
+    Query(query::Options),
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     match &options.benchmark {
         Benchmark::Agent(options) => agent::run(options),
         Benchmark::Capture(options) => capture::run(options),
+        Benchmark::Query(options) => query::run(options),
     }
 }

@@ -8,3 +8,4 @@ pub mod ledger;
 pub mod process;
 pub mod quantiles;
 pub mod random;
+pub mod values;

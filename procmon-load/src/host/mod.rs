@@ -12,8 +12,9 @@ use procmon_common::columns::Row;
 use procmon_common::frame::FrameEncoder;
 use procmon_common::wire;
 
-use crate::process::{Identity, Pace, Values};
+use crate::process::Identity;
 use crate::random::{Random, mix};
+use crate::values::{Pace, Values};
 
 /// How long the agent waits for more after something happened, and how often it tells of its health.
 const GATHER_NS: i64 = 100_000_000;

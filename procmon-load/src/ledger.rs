@@ -12,6 +12,8 @@ pub struct Ledger {
     lives: Vec<u8>,
     /// Batches with a sample that were acknowledged.
     pub samples: u64,
+    /// Batches with all values that were not of a new sample: the server asked for them in between.
+    pub keys_between: u64,
 }
 
 /// One of the two events of a life.

@@ -17,7 +17,7 @@ use crate::random::{Random, mix};
 use crate::values::{Pace, Values};
 
 /// How long the agent waits for more after something happened, and how often it tells of its health.
-const GATHER_NS: i64 = 100_000_000;
+const GATHER_NS: i64 = 150_000_000;
 const HEALTH_EVERY_NS: i64 = 10_000_000_000;
 /// Identities in one batch, as the agent has it.
 const MAX_PROCESSES: usize = 4096;

@@ -82,6 +82,8 @@ fn acknowledge(shared: &Shared, ledger: &mut Ledger, outgoing: &Outgoing, rows: 
         ledger.samples += 1;
         add(&shared.samples, 1);
         add(&shared.rows, rows as u64);
+    } else if outgoing.batch.frame.is_some() {
+        ledger.keys_between += 1;
     }
 }
 

@@ -21,7 +21,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Play many agents against a server for a while, and count what arrives.
 ///
 /// Hosts are made up, the wire is the real one: each agent has its connection, samples its processes, tells of starts and ends
-/// within 100 ms, and sends a key batch when the server asks for it. Of all rows 14 % change their context switches at a
+/// within 150 ms, and sends a key batch when the server asks for it. Of all rows 14 % change their context switches at a
 /// sample, 7 % their CPU time, 4 % their faults and 2 % their memory. Meanwhile lists, trees, events and histories are asked
 /// for, again and again.
 ///

@@ -15,6 +15,7 @@ mod command;
 mod dictionary;
 mod guest;
 mod http;
+mod load;
 mod pair;
 mod population;
 mod prerequisites;
@@ -50,6 +51,7 @@ enum Task {
     BuildEbpf(build_ebpf::Options),
     Guest(guest::Options),
     Bench(bench::Options),
+    Load(load::Options),
     Soak(soak::Options),
     Torture(torture::Options),
     Dictionary(dictionary::Options),
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Task::BuildEbpf(options) => build_ebpf::run(&options),
         Task::Guest(options) => guest::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Load(options) => load::run(&options),
         Task::Soak(options) => soak::run(&options),
         Task::Torture(options) => torture::run(&options),
         Task::Dictionary(options) => dictionary::run(&options),

@@ -30,11 +30,17 @@ pub(crate) struct Setup<'a> {
 impl Setup<'_> {
     /// The server alone, ready, and its address.
     pub(crate) fn start_server(&self) -> Result<(String, Service)> {
+        self.start_server_with(&[])
+    }
+
+    /// As `start_server`, with more arguments.
+    pub(crate) fn start_server_with(&self, arguments: &[String]) -> Result<(String, Service)> {
         let mut server = ending_with_us(&self.binaries.join("procmon-server"));
         server
             .args(["--bind-addr", self.bind_addr])
             .arg("--data-dir")
-            .arg(self.data_dir);
+            .arg(self.data_dir)
+            .args(arguments);
         let mut server = Service::start("server", &mut server, &self.log("server")?, self.echo)?;
         let url = local_url(&server.wait_for_line(START_LIMIT, listening_on)?);
         server.wait_until_ready(&url, START_LIMIT)?;

@@ -58,6 +58,15 @@ impl ServerProcess {
             .sum()
     }
 
+    /// Resident memory.
+    pub(crate) fn rss_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
+        kib.expect("a number") << 10
+    }
+
     /// As a power cut would, for the process.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");

@@ -8,6 +8,7 @@ use crate::prerequisites::UnpackedProgram;
 mod agent;
 mod bpf_stats;
 mod capture;
+mod query;
 pub(crate) mod recorded;
 pub(crate) mod statistics;
 mod store;
@@ -31,6 +32,7 @@ enum Benchmark {
     Agent(agent::Options),
     Capture(capture::Options),
     Store(store::Options),
+    Query(query::Options),
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -38,5 +40,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Benchmark::Agent(options) => agent::run(options),
         Benchmark::Capture(options) => capture::run(options),
         Benchmark::Store(options) => store::run(options),
+        Benchmark::Query(options) => query::run(options),
     }
 }

@@ -52,6 +52,8 @@ enum Stage {
     Browser,
     /// A minute of `cargo xtask soak`: nothing grows, and nothing is lost.
     Soak,
+    /// Seconds of `cargo xtask load`: nothing that many agents send is lost.
+    Load,
     /// The committed eBPF object is what its sources make.
     Ebpf,
 }

@@ -12,7 +12,7 @@ use crate::check::{self, build_debug, cargo};
 use crate::pair::{self, Pair, Setup};
 use crate::prerequisites::{self, require_root};
 use crate::service::Echo;
-use crate::{command, soak, web};
+use crate::{command, load, soak, web};
 
 pub(super) fn run(stage: Stage) -> Result<Tally> {
     match stage {
@@ -25,6 +25,7 @@ pub(super) fn run(stage: Stage) -> Result<Tally> {
         Stage::KernelMatrix => kernel::on_other_kernels(None),
         Stage::Browser => browser(),
         Stage::Soak => soak::run(&soak::Options::short()).map(|()| Tally::default()),
+        Stage::Load => load::run(&load::Options::short()).map(|()| Tally::default()),
         Stage::Ebpf => ebpf(),
     }
 }

@@ -7,53 +7,9 @@ use procmon_common::ids::{ProcessId, Start};
 
 use super::SegmentError;
 use super::block::{Block, BlockWriter, Values};
+use super::life_numbers::{column, flag};
 use super::strings::{ArgumentWriter, Arguments, WordWriter, Words};
 use crate::batch::{Credentials, Image, Life};
-
-/// Numbers of columns, for ever.
-mod column {
-    pub(super) const FLAGS: u64 = 1;
-    /// 0, or how many rows before this one the same life was written.
-    pub(super) const PRIOR: u64 = 2;
-    pub(super) const PID: u64 = 3;
-    pub(super) const STARTED_NS: u64 = 4;
-    pub(super) const START: u64 = 5;
-    pub(super) const BOOT: u64 = 6;
-    pub(super) const PPID: u64 = 7;
-    pub(super) const IMAGE_SEQ: u64 = 8;
-    pub(super) const NAME: u64 = 9;
-    pub(super) const EXE: u64 = 10;
-    /// How many arguments were first used after these; 0 for new ones.
-    pub(super) const ARGUMENTS: u64 = 11;
-    /// The true length of argv less that of what is kept.
-    pub(super) const ARGUMENTS_GROWN: u64 = 12;
-    pub(super) const UID: u64 = 13;
-    pub(super) const EUID: u64 = 14;
-    pub(super) const GID: u64 = 15;
-    /// Word + 1, 0 for none, here and below.
-    pub(super) const USERNAME: u64 = 16;
-    pub(super) const CGROUP: u64 = 17;
-    pub(super) const CONTAINER: u64 = 18;
-    pub(super) const SYSTEMD_UNIT: u64 = 19;
-    pub(super) const PID_NAMESPACE: u64 = 20;
-    pub(super) const NAMESPACE_PID: u64 = 21;
-}
-
-mod flag {
-    pub(super) const ID: u32 = 1;
-    pub(super) const UPLOADED: u32 = 1 << 1;
-    pub(super) const STARTED: u32 = 1 << 2;
-    pub(super) const IMAGE: u32 = 1 << 3;
-    pub(super) const CREDENTIALS: u32 = 1 << 4;
-    pub(super) const BASELINE: u32 = 1 << 5;
-    pub(super) const ARGUMENTS_CUT: u32 = 1 << 6;
-    pub(super) const PPID: u32 = 1 << 7;
-    pub(super) const UID: u32 = 1 << 8;
-    pub(super) const EUID: u32 = 1 << 9;
-    pub(super) const GID: u32 = 1 << 10;
-    pub(super) const PID_NAMESPACE: u32 = 1 << 11;
-    pub(super) const NAMESPACE_PID: u32 = 1 << 12;
-}
 
 pub(super) const PRIOR: u64 = column::PRIOR;
 const NANOS_PER_TICK: i64 = 10_000_000;

@@ -17,6 +17,7 @@ mod block;
 mod container;
 pub mod event;
 mod life;
+mod life_numbers;
 mod replay;
 pub mod sample;
 mod strings;

@@ -40,7 +40,10 @@ const LISTS: [(&str, &str); 10] = [
 ];
 
 fn main() {
-    let live = Live::new(Clock::manual(NOW_MS));
+    let live = Live::new(
+        Clock::manual(NOW_MS),
+        procmon_server::ingest::limits::IngestLimits::default(),
+    );
     for host in 0..HOSTS {
         fill(&live, host);
     }
@@ -173,20 +176,20 @@ fn life(host: u32, process: u32) -> Life {
             .ok(),
         ppid: Some(1),
         started_ns: Some((NOW_MS - (kind % 1_000_000) as i64) * 1_000_000),
-        image: Some(Image {
+        image: Some(Arc::new(Image {
             seq: 1,
             name: name.as_bytes().into(),
             exe: format!("/usr/lib/{name}/bin/{name}").as_bytes().into(),
             args_bytes: args.len() as u64,
             args: args.as_bytes().into(),
             args_cut: false,
-        }),
-        credentials: Some(Credentials {
+        })),
+        credentials: Some(Arc::new(Credentials {
             uid: Some(1000 + (kind % 50) as u32),
             euid: None,
             gid: None,
             username: Some(format!("user-{}", kind % 50).into()),
-        }),
+        })),
         cgroup: Some(format!("/system.slice/{name}.service").into()),
         container_id: None,
         systemd_unit: Some(format!("{name}.service").into()),

@@ -144,26 +144,6 @@ impl App {
         }
     }
 
-    /// Does work that keeps a processor busy, away from the threads that serve everybody, and not too much of it at a time.
-    pub async fn scan<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
-        let turn = Arc::clone(&self.scans).acquire_owned();
-        let Ok(Ok(_turn)) = tokio::time::timeout(SCAN_PATIENCE, turn).await else {
-            return Err(Problem::unavailable(
-                "the server has more lists to make than it can; ask again, or ask for less",
-            ));
-        };
-        match tokio::task::spawn_blocking(work).await {
-            Ok(result) => result,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(Problem::unavailable("the server is shutting down")),
-            },
-        }
-    }
-
     /// The same for a follower of the live state, who waits as long as it takes; `None` when the server shuts down.
     pub async fn look_at_live<T: Send + 'static>(
         &self,

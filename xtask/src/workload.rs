@@ -200,10 +200,10 @@ fn rust_unit(number: u32) -> String {
     );
     for dependency in 0..number % 12 {
         let other = number.wrapping_sub(4 * (1 + dependency * dependency));
-        script += &format!(
-            " --extern crate_{other}=/build/target/release/deps/libcrate_{other}-{}.rmeta",
-            hash(other)
-        );
+        let hash = hash(other);
+        script = script
+            + " --extern "
+            + &format!("crate_{other}=/build/target/release/deps/libcrate_{other}-{hash}.rmeta");
     }
     script + " --cap-lints allow"
 }

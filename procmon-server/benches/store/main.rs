@@ -130,6 +130,9 @@ async fn measure(arguments: &Arguments, agent_id: &str) {
     }
 }
 
+/// Readings, of which one is too short to be measured.
+const TIMES: u32 = 24;
+
 /// One column of one process, as a chart asks for it.
 async fn read_one(store: &Store, agent_id: &str, samples: &HostSamples) {
     let Some(id) = samples.lives.first().and_then(|life| life.life.id) else {
@@ -140,7 +143,6 @@ async fn read_one(store: &Store, agent_id: &str, samples: &HostSamples) {
     query.ports = false;
     query.short_lived = false;
     let cpu = cpu_s();
-    const TIMES: u32 = 24;
     for _ in 0..TIMES {
         store.samples(&query).await.expect("it reads");
     }
@@ -240,8 +242,8 @@ fn rows_of(samples: &HostSamples) -> usize {
 fn rows(samples: &HostSamples) -> (usize, usize) {
     let mut changed = 0;
     for life in &samples.lives {
-        let changes = life.columns.iter().flatten();
-        let indices: std::collections::BTreeSet<u32> = changes.map(|(index, _)| *index).collect();
+        let of_life = life.columns.iter().flatten();
+        let indices: std::collections::BTreeSet<u32> = of_life.map(|(index, _)| *index).collect();
         changed += indices.len();
     }
     (rows_of(samples), changed)

@@ -4,6 +4,7 @@
 //! looks back.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -92,7 +93,7 @@ impl GroupBy {
     }
 
     pub(super) fn of(self, life: &Life) -> Option<Cow<'_, [u8]>> {
-        let text = |text: Option<&Box<str>>| text.map(|text| text.as_bytes().to_vec().into());
+        let text = |text: Option<&Arc<str>>| text.map(|text| text.as_bytes().to_vec().into());
         match self {
             Self::Name => life.name().map(Cow::Borrowed),
             Self::User => {

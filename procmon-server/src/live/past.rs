@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use procmon_common::columns::{Column, Row};
+use procmon_common::columns::Column;
 use procmon_common::ids::ProcessId;
 use tokio::sync::Mutex;
 
-use super::process::LiveProcess;
-use super::{Agent, Host, HostEntry};
+use super::process::{LiveProcess, Rate};
+use super::{Agent, CompactRow, Host, HostEntry};
 use crate::batch::Life;
+use crate::ingest::limits::{Gate, IngestLimits};
 use crate::store::history::{HostSamples, LifeSamples};
 
 impl Host {
@@ -21,7 +22,7 @@ impl Host {
         samples: &HostSamples,
         columns: &[Column],
     ) -> Self {
-        let mut host = Self::new(agent_id);
+        let mut host = Self::new(agent_id, Arc::default());
         host.agent = agent.clone();
         let Some(newest) = samples.sample_ms.len().checked_sub(1) else {
             return host;
@@ -45,8 +46,8 @@ impl Host {
                 (Column::ReadBytes, &mut process.read),
                 (Column::WriteBytes, &mut process.write),
             ] {
-                rate.update(earlier.and_then(|row| row.get(column)), None);
-                rate.update(process.row.get(column), elapsed_s);
+                let before = earlier.as_ref().and_then(|row| row.get(column));
+                *rate = Rate::between(before, process.row.get(column), elapsed_s);
             }
             host.processes.insert(handle, process);
         }
@@ -61,26 +62,38 @@ impl Host {
             .values_mut()
             .find(|process| process.life.id == Some(id));
         if let Some(process) = known {
-            process.life = Arc::clone(life);
+            process.life = Arc::clone(life).into();
             return;
         }
-        let handle = self.processes.keys().max().map_or(1, |handle| handle + 1);
+        let handle = self
+            .processes
+            .handles()
+            .max()
+            .map_or(1, |handle| handle + 1);
         let process = LiveProcess::new(Arc::clone(life), 0);
         self.processes.insert(handle, process);
     }
 
     /// As [`Host::note_past_life`]: a process ended.
     pub fn note_past_end(&mut self, id: ProcessId) {
-        self.processes
-            .retain(|_, process| process.life.id != Some(id));
+        let of_it = |process: &LiveProcess| process.life.id == Some(id);
+        let handles: Vec<u32> = self.processes.handles().collect();
+        let ended = handles
+            .into_iter()
+            .find(|handle| self.processes.get(*handle).is_some_and(of_it));
+        if let Some(handle) = ended {
+            self.processes.remove(handle);
+        }
     }
 }
 
-fn row(life: &LifeSamples, columns: &[Column], sample: usize) -> Row {
-    let mut row = Row::default();
+fn row(life: &LifeSamples, columns: &[Column], sample: usize) -> CompactRow {
+    let mut row = CompactRow::default();
     for (place, column) in columns.iter().enumerate() {
-        let value = life.value_at(place, sample);
-        row.set(*column, value.map(i64::cast_unsigned));
+        if let Some(value) = life.value_at(place, sample) {
+            // 0 is unknown.
+            row.apply(*column, value.wrapping_add(1));
+        }
     }
     row
 }
@@ -92,6 +105,7 @@ impl HostEntry {
             agent_id: Arc::clone(&host.agent_id),
             order: Mutex::new(true),
             dirty: AtomicBool::new(false),
+            gate: Arc::new(Gate::new(IngestLimits::default(), 0)),
             state: std::sync::RwLock::new(host),
         })
     }

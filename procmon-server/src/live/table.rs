@@ -59,6 +59,14 @@ impl ProcessTable {
         self.rows.iter().map(|(_, process)| process)
     }
 
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut LiveProcess> {
+        self.rows.iter_mut().map(|(_, process)| process)
+    }
+
+    pub(super) fn handles(&self) -> impl Iterator<Item = u32> {
+        self.rows.iter().map(|(handle, _)| *handle)
+    }
+
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut LiveProcess)> {
         self.rows
             .iter_mut()

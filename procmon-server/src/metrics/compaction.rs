@@ -37,8 +37,14 @@ pub(super) fn encode(stats: &CompactionStats, encoder: &mut DescriptorEncoder<'_
     })?;
     for (family, value) in [
         (&of::COMPACTION_FAILURES, &stats.failures),
-        (&of::COMPACTION_UNREADABLE_BATCHES, &stats.unreadable_batches),
-        (&of::COMPACTION_UNREADABLE_SEGMENTS, &stats.unreadable_segments),
+        (
+            &of::COMPACTION_UNREADABLE_BATCHES,
+            &stats.unreadable_batches,
+        ),
+        (
+            &of::COMPACTION_UNREADABLE_SEGMENTS,
+            &stats.unreadable_segments,
+        ),
     ] {
         family.encode(encoder, |metric| counted(metric, &load(value)))?;
     }

@@ -30,12 +30,12 @@ fn life(pid: u32, image: u32) -> Arc<Life> {
     Arc::new(Life {
         id: Some(ProcessId::booted(pid, u64::from(pid), BootId([3; 16]))),
         started_ns: Some(i64::from(pid) * 10_000_000),
-        image: Some(Image {
+        image: Some(Arc::new(Image {
             seq: image,
             name: b"job".as_slice().into(),
             args: format!("job\0{pid}\0{image}\0").into_bytes().into(),
             ..Image::default()
-        }),
+        })),
         ..Life::default()
     })
 }

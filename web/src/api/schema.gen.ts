@@ -76,6 +76,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/agents/{agent_id}/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is different on a host between two instants */
+        get: operations["agent_diff"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/agents/{agent_id}/processes": {
         parameters: {
             query?: never;
@@ -196,6 +213,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/processes/by-id/{process_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One process from its beginning to its end: what it was, what it ran, who started it, and why it died
+         * @description For processes that run and for those that have ended, for as long as their events or samples are kept.
+         */
+        get: operations["process_by_id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/groups/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What groups of processes of a host used, by steps of time */
+        get: operations["group_series"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/processes/tree": {
         parameters: {
             query?: never;
@@ -213,6 +267,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/processes/{pid}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Samples of a process as they were taken
+         * @description The pid may be a process id: then only that life is shown, else every life that had the pid.
+         */
+        get: operations["process_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/processes/{pid}/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Metrics of a process by steps of time
+         * @description A point has the average of each metric under the metric's name. Steps without a sample are left out and listed as gaps with
+         *     a reason. The pid may be a process id: then only that life is shown, else every life that had the pid.
+         */
+        get: operations["process_series"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -221,6 +316,8 @@ export interface components {
         Accepted: {
             /** @description Number of samples stored. */
             accepted: number;
+            /** @description Keys that mean nothing here, each once; not there when all were understood. */
+            ignored?: string[];
         };
         /** @description The answer to a batch. */
         Ack: {
@@ -339,6 +436,17 @@ export interface components {
         };
         /** @enum {string} */
         AgentStatus: "live" | "stale";
+        /** @description A parent, or a parent's parent. */
+        Ancestor: {
+            cmdline?: string | null;
+            exe?: string | null;
+            name?: string | null;
+            /** Format: int32 */
+            pid?: number | null;
+            process_id?: string | null;
+            start_time?: string | null;
+            username?: string | null;
+        };
         /** @description Latencies of block requests from issue to completion, since the agent started (or this server, when that was later). */
         BlockLatency: {
             agent_id: string;
@@ -367,11 +475,26 @@ export interface components {
             /** Format: int64 */
             requests: number;
         };
+        /** @enum {string} */
+        Cause: "exited" | "killed" | "out_of_memory" | "unknown";
+        /** @description A process at both instants. */
+        ChangedProcess: {
+            after: components["schemas"]["Process"];
+            before: components["schemas"]["Process"];
+            /** @description Which fields differ: what it is, not what it uses; `status` only when it became a zombie or was stopped. */
+            fields: string[];
+            process_id: string;
+        };
         /** @description Since when the agent has seen everything, but for the gaps. */
         Coverage: {
             /** @description The newest 100, oldest first. */
             gaps: components["schemas"]["CoverageGap"][];
             since?: string | null;
+            /**
+             * @description When the host was watched, oldest first: between them no agent ran (gaps with the reason `agent_down`). What was lost while
+             *     one ran is in the other gaps.
+             */
+            windows: components["schemas"]["CoverageWindow"][];
         };
         CoverageGap: {
             /** Format: int64 */
@@ -381,6 +504,27 @@ export interface components {
             kind: string;
             reason: string;
             to: string;
+        };
+        CoverageWindow: {
+            from: string;
+            /** @description When it was last heard. */
+            to: string;
+        };
+        /** @description What is different on a host at a later instant. */
+        Diff: {
+            agent_id: string;
+            /** @description Ends seen in between of processes that are at neither instant; null when they could not all be counted in a second. */
+            began_and_ended?: number | null;
+            /** @description There at both, and not the same. */
+            changed: components["schemas"]["ChangedProcess"][];
+            /** @description There at the earlier instant only, as they were then. */
+            exited: components["schemas"]["ExitedProcess"][];
+            from: string;
+            /** @description There at the later instant only, by pid. */
+            started: components["schemas"]["Process"][];
+            to: string;
+            /** @description There at both. */
+            unchanged: number;
         };
         /** @description Something that happened. What is not known is null, never zero. */
         Event: (components["schemas"]["ExitBody"] | null) & (components["schemas"]["SlowIoBody"] | null) & (components["schemas"]["LossBody"] | null) & (components["schemas"]["OomBody"] | null) & {
@@ -473,6 +617,11 @@ export interface components {
             /** Format: int64 */
             write_bytes?: number | null;
         };
+        /** @description A process that was there at the earlier instant only. */
+        ExitedProcess: {
+            exit?: components["schemas"]["Event"] | null;
+            process: components["schemas"]["Process"];
+        };
         /** @description Sums or maxima over processes. */
         Figures: {
             /** Format: double */
@@ -496,6 +645,13 @@ export interface components {
             /** Format: double */
             write_bytes_per_s?: number | null;
         };
+        /** @description A stretch of time without a value. */
+        Gap: {
+            from: string;
+            /** @description `agent_down`, `dropped`, `not_started`, `exited` or `no_data`. */
+            reason: components["schemas"]["Reason"];
+            to: string;
+        };
         /** @description A page of groups, with `group_by`. */
         GroupList: {
             /** @description The instant that the list shows. */
@@ -504,6 +660,44 @@ export interface components {
             next_cursor?: string | null;
             /** @description Groups on all pages together. */
             total: number;
+        };
+        /** @description One group. */
+        GroupOverTime: {
+            /** @description The name, user, container or cgroup; null for processes that have none, or whose is not known, and for the others. */
+            group?: string | null;
+            /**
+             * @description A point has under the metric's name the sum over the group's processes, as the average over the samples of the step; with
+             *     `_max` the highest value of one process; `processes`, how many there were on average. With `cpu_percent` the sum includes
+             *     `short_lived_cpu_percent`: what processes used that began or ended between two samples.
+             */
+            points: components["schemas"]["Point"][];
+        };
+        /** @description What groups of processes used, step by step. */
+        GroupSeries: {
+            agent_id: string;
+            from: string;
+            /** @description When the host was not sampled. */
+            gaps: components["schemas"]["Gap"][];
+            group_by: string;
+            /** @description Those with most of it over the range, most first. */
+            groups: components["schemas"]["GroupOverTime"][];
+            metric: string;
+            other?: components["schemas"]["GroupOverTime"] | null;
+            step: string;
+            to: string;
+        };
+        /** @description Samples of a process as they were taken. */
+        History: {
+            agent_id: string;
+            from: string;
+            gaps: components["schemas"]["Gap"][];
+            /** @description Whose points these are. */
+            lives: components["schemas"]["LifeOfPid"][];
+            /** Format: int32 */
+            pid: number;
+            /** @description In order of arrival. */
+            points: components["schemas"]["Point"][];
+            to: string;
         };
         /** @description The sender of a fatal signal, as it was when it sent it. */
         Killer: {
@@ -523,6 +717,15 @@ export interface components {
              * @description Null: any time.
              */
             le?: number | null;
+        };
+        /** @description A process that had the pid. */
+        LifeOfPid: {
+            /** @description Its first and last sample in the range. */
+            first_sample?: string | null;
+            last_sample?: string | null;
+            name?: string | null;
+            process_id?: string | null;
+            start_time?: string | null;
         };
         /** @description A message: all rows, or those that are new or changed and those that are gone. */
         LiveBody: {
@@ -596,6 +799,13 @@ export interface components {
              * @description Resident set when it was chosen.
              */
             rss_bytes?: number | null;
+        };
+        /** @description `ts` (of a step: when it begins), `process_id`, and each metric under its name. */
+        Point: {
+            process_id?: string;
+            ts: string;
+        } & {
+            [key: string]: number | string | null;
         };
         /** @description Body of an error. */
         Problem: {
@@ -719,6 +929,26 @@ export interface components {
             sum: components["schemas"]["Figures"];
             username?: string | null;
         };
+        /** @description What a process ran from some time on. */
+        ProcessImage: {
+            args?: string[] | null;
+            cmdline?: string | null;
+            /** Format: int64 */
+            cmdline_bytes?: number | null;
+            cmdline_truncated?: boolean | null;
+            exe?: string | null;
+            name?: string | null;
+            /**
+             * Format: int32
+             * @description 0 for what it began with, one more at each exec.
+             */
+            seq?: number | null;
+            /** @description Null: from before it was watched. */
+            since?: string | null;
+            /** Format: int32 */
+            uid?: number | null;
+            username?: string | null;
+        };
         /** @description A page of processes. */
         ProcessList: {
             /** @description The instant that the list shows. */
@@ -738,6 +968,8 @@ export interface components {
             at: string;
             roots: components["schemas"]["ProcessNode"][];
         };
+        /** @enum {string} */
+        Reason: "agent_down" | "dropped" | "not_started" | "exited" | "no_data";
         /** @description One process. Only `pid` is required; what is left out is unknown. */
         Sample: {
             cmdline?: string | null;
@@ -777,6 +1009,22 @@ export interface components {
             username?: string | null;
             /** Format: int64 */
             write_bytes?: number | null;
+        };
+        /** @description Metrics of a process over time, a point for each step. */
+        Series: {
+            agent_id: string;
+            from: string;
+            gaps: components["schemas"]["Gap"][];
+            /** @description Whose points these are. */
+            lives: components["schemas"]["LifeOfPid"][];
+            metrics: string[];
+            /** Format: int32 */
+            pid: number;
+            /** @description By time. A step in which two processes had the pid has a point for each. */
+            points: components["schemas"]["Point"][];
+            /** @description As in the request, or what was chosen. */
+            step: string;
+            to: string;
         };
         /** @description Lives of one command, user and cgroup. All of these are null for the rest that did not fit. */
         ShortLived: {
@@ -824,6 +1072,8 @@ export interface components {
             writeback: boolean;
         };
         StartTime: number | string;
+        /** @enum {string} */
+        State: "running" | "ended" | "gone" | "unknown";
         /** @description A list of all processes of a host. */
         Upload: {
             /** @description As in the path, when given. */
@@ -834,6 +1084,57 @@ export interface components {
              */
             interval_s?: number | null;
             samples: components["schemas"]["Sample"][];
+        };
+        /** @description One process from its beginning to its end. What is not known is null. */
+        WholeLife: {
+            agent_id: string;
+            /** @description Its parents when it began, the nearest first, as far as they are known. */
+            ancestors: components["schemas"]["Ancestor"][];
+            args?: string[] | null;
+            /** @description It ran before the agent looked: its beginning was not seen. */
+            began_unseen: boolean;
+            cause?: components["schemas"]["Cause"] | null;
+            cgroup?: string | null;
+            cmdline?: string | null;
+            container_id?: string | null;
+            /** Format: double */
+            duration_ms?: number | null;
+            end_time?: string | null;
+            /** Format: int32 */
+            euid?: number | null;
+            /** @description Oldest first. */
+            events: components["schemas"]["Event"][];
+            /** @description False: there are more events than are shown, or than could be looked through in a second; GET /events has them. */
+            events_complete: boolean;
+            exe?: string | null;
+            exit?: components["schemas"]["Event"] | null;
+            /** @description What it ran, oldest first: each exec replaces it. */
+            images: components["schemas"]["ProcessImage"][];
+            /** @description The last 60 samples, oldest first. */
+            last_samples: components["schemas"]["Point"][];
+            /** @description When it was last in a sample. */
+            last_seen?: string | null;
+            name?: string | null;
+            /** Format: int32 */
+            namespace_pid?: number | null;
+            oom?: components["schemas"]["Event"] | null;
+            /** Format: int32 */
+            pid: number;
+            /** Format: int32 */
+            pid_namespace?: number | null;
+            /**
+             * Format: int32
+             * @description Who started it.
+             */
+            ppid?: number | null;
+            process?: components["schemas"]["Process"] | null;
+            process_id: string;
+            start_time?: string | null;
+            state: components["schemas"]["State"];
+            systemd_unit?: string | null;
+            /** Format: int32 */
+            uid?: number | null;
+            username?: string | null;
         };
     };
     responses: never;
@@ -925,6 +1226,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body came too slowly */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Another agent_id in the body, or a second live machine under it */
             409: {
                 headers: {
@@ -934,7 +1244,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Over the limit before or after decompression */
+            /** @description Over a limit of size: of the body, its content, processes, names, texts or events */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -943,7 +1253,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not protobuf */
+            /** @description Not protobuf, or a dictionary or encoding that is not known */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -954,6 +1264,15 @@ export interface operations {
             };
             /** @description Well formed, but it cannot be */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More than this agent may send: see Retry-After */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1002,6 +1321,50 @@ export interface operations {
             };
         };
     };
+    agent_diff: {
+        parameters: {
+            query?: {
+                /** @description The earlier instant: RFC 3339, or Unix seconds. An hour before `to` when left out. */
+                from?: string;
+                /** @description The later one. Now when left out. */
+                to?: string;
+            };
+            header?: never;
+            path: {
+                agent_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Diff"];
+                };
+            };
+            /** @description A parameter that is not known or not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such agent, or nobody looked at one of the instants */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     post_processes: {
         parameters: {
             query?: never;
@@ -1034,6 +1397,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body came too slowly */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Another agent_id in the body, or a procmon agent reports under it */
             409: {
                 headers: {
@@ -1043,7 +1415,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Over the limit before or after decompression */
+            /** @description Over a limit of size: of the body, its content, processes, names, texts or events */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1052,7 +1424,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not JSON */
+            /** @description Not JSON, or an encoding that is not known */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -1063,6 +1435,15 @@ export interface operations {
             };
             /** @description Well formed, but it cannot be */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description More than this agent may send: see Retry-After */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1308,6 +1689,8 @@ export interface operations {
                 rss_gt?: number;
                 /** @description More storage I/O than this, read and written, in bytes per second. */
                 io_gt?: number;
+                /** @description An instant of the past: RFC 3339, or Unix seconds. Now when left out. */
+                at?: string;
                 /**
                  * @description An expression in CEL over the fields of a process: `cpu_percent > 50 && name == "java"`. A comparison with what is not
                  *     known does not hold.
@@ -1372,6 +1755,102 @@ export interface operations {
             };
         };
     };
+    process_by_id: {
+        parameters: {
+            query: {
+                /** @description Process ids are unique within an agent. */
+                agent_id: string;
+            };
+            header?: never;
+            path: {
+                process_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WholeLife"];
+                };
+            };
+            /** @description A parameter that is missing, not known or not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such agent, or nothing of this process is kept */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    group_series: {
+        parameters: {
+            query?: {
+                /** @description Needed as soon as there is more than one agent. */
+                agent_id?: string;
+                /** @description name, user, container or cgroup. */
+                group_by?: string;
+                metric?: string;
+                /** @description RFC 3339, or Unix seconds. An hour before `to` when left out. */
+                from?: string;
+                /** @description Exclusive. Now when left out. */
+                to?: string;
+                /**
+                 * @description At least 1s. A round one that makes about 300 points when left out.
+                 * @example 15s
+                 */
+                step?: string;
+                /** @description Groups that are shown each for itself, 1 to 100; the rest is `other`. */
+                top?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupSeries"];
+                };
+            };
+            /** @description A parameter that is missing, not known or not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such agent */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     process_tree: {
         parameters: {
             query?: {
@@ -1379,6 +1858,8 @@ export interface operations {
                 agent_id?: string;
                 /** @description 0 or false leaves zombies out. */
                 include_zombies?: string;
+                /** @description An instant of the past: RFC 3339, or Unix seconds. Now when left out. */
+                at?: string;
             };
             header?: never;
             path?: never;
@@ -1392,6 +1873,113 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ProcessTree"];
+                };
+            };
+            /** @description A parameter that is missing, not known or not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such agent */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    process_history: {
+        parameters: {
+            query?: {
+                /** @description Needed as soon as there is more than one agent. */
+                agent_id?: string;
+                /** @description How far back, 1 to 10 080. */
+                minutes?: number;
+            };
+            header?: never;
+            path: {
+                /** @description A pid, or a process_id */
+                pid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["History"];
+                };
+            };
+            /** @description A parameter that is missing, not known or not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such agent */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    process_series: {
+        parameters: {
+            query?: {
+                /** @description Needed as soon as there is more than one agent. */
+                agent_id?: string;
+                /** @description RFC 3339, or Unix seconds. An hour before `to` when left out. */
+                from?: string;
+                /** @description Exclusive. Now when left out. */
+                to?: string;
+                /**
+                 * @description At least 1s. A round one that makes about 300 points when left out.
+                 * @example 15s
+                 */
+                step?: string;
+                /**
+                 * @description One or more, by comma or repetition; the seed's when left out.
+                 * @example cpu_percent,memory_rss
+                 */
+                metric?: string;
+                /**
+                 * @description What to add to each average: min, max, last, count.
+                 * @example min,max
+                 */
+                stats?: string;
+            };
+            header?: never;
+            path: {
+                /** @description A pid, or a process_id */
+                pid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Series"];
                 };
             };
             /** @description A parameter that is missing, not known or not valid */

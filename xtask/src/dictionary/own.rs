@@ -69,7 +69,7 @@ impl Own {
         }
         if let Some(health) = &mut batch.health {
             health.hostname = batch.agent_id.clone();
-            health.kernel = "6.1.0-30-amd64".to_owned();
+            "6.1.0-30-amd64".clone_into(&mut health.kernel);
             health.labels.clear();
         }
         batch
@@ -118,11 +118,11 @@ impl Own {
 mod tests {
     use super::*;
 
-    fn process(handle: u32, pid: u32, ppid: u32) -> wire::Process {
+    fn process(handle: u32, pid: u32, parent: u32) -> wire::Process {
         wire::Process {
             handle,
             pid,
-            ppid,
+            ppid: parent,
             cgroup: Some("/somewhere/else".to_owned()),
             ..wire::Process::default()
         }

@@ -1,4 +1,4 @@
-//! Programs from PyPI, each version in an environment of its own in the cache.
+//! Programs from `PyPI`, each version in an environment of its own in the cache.
 
 use std::fs;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub(crate) fn python_tool(name: &str, version: &str) -> Result<PathBuf> {
         fs::remove_dir_all(&folder)
             .with_context(|| format!("cannot remove {}", folder.display()))?;
     }
-    eprintln!("installing {name} {version} from PyPI (once)");
+    eprintln!("installing {name} {version} from `PyPI` (once)");
     command::capture(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
     let mut install = Command::new(folder.join("bin/pip"));
     install

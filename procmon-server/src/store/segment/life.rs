@@ -147,17 +147,20 @@ impl LifeRow {
         words: &Words,
         arguments: &Arguments<'_>,
     ) -> Result<Arc<Life>, SegmentError> {
-        let text = |word: u32| word.checked_sub(1).map(|word| words.text(word)).transpose();
+        let text = |word: u32| {
+            let word = word.checked_sub(1).map(|word| words.text(word));
+            word.map(|text| text.map(Arc::from)).transpose()
+        };
         let image = if self.has(flag::IMAGE) {
             let args = arguments.get(self.arguments)?;
-            Some(Image {
+            Some(Arc::new(Image {
                 seq: self.image_seq,
                 name: words.bytes(self.name)?.into(),
                 exe: words.bytes(self.exe)?.into(),
                 args_bytes: (args.len() as i64).wrapping_add(self.arguments_grown) as u64,
                 args,
                 args_cut: self.has(flag::ARGUMENTS_CUT),
-            })
+            }))
         } else {
             None
         };
@@ -167,11 +170,13 @@ impl LifeRow {
             ppid: self.option(flag::PPID, self.ppid),
             started_ns: self.started_ns(),
             image,
-            credentials: self.has(flag::CREDENTIALS).then(|| Credentials {
-                uid: self.option(flag::UID, self.uid),
-                euid: self.option(flag::EUID, self.euid),
-                gid: self.option(flag::GID, self.gid),
-                username,
+            credentials: self.has(flag::CREDENTIALS).then(|| {
+                Arc::new(Credentials {
+                    uid: self.option(flag::UID, self.uid),
+                    euid: self.option(flag::EUID, self.euid),
+                    gid: self.option(flag::GID, self.gid),
+                    username,
+                })
             }),
             cgroup: text(self.cgroup)?,
             container_id: text(self.container)?,

@@ -50,13 +50,12 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     require_root("namespaces, and loading programs into the kernel,")?;
-    let binaries = match &options.binaries {
-        Some(folder) => folder.clone(),
-        None => {
-            let packages = ["--package", "procmon-server", "--package", "procmon-agent"];
-            command::run(cargo()?.args(["build", "--release"]).args(packages))?;
-            pair::binaries("release")?
-        }
+    let binaries = if let Some(folder) = &options.binaries {
+        folder.clone()
+    } else {
+        let packages = ["--package", "procmon-server", "--package", "procmon-agent"];
+        command::run(cargo()?.args(["build", "--release"]).args(packages))?;
+        pair::binaries("release")?
     };
     for mix in &options.mixes {
         let folder = tempfile::tempdir().context("cannot make a folder")?;

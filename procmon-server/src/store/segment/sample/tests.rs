@@ -32,7 +32,10 @@ struct Recorded {
 }
 
 fn record(steps: &[Step]) -> Recorded {
-    let live = Live::new(Clock::System);
+    let live = Live::new(
+        Clock::System,
+        crate::ingest::limits::IngestLimits::default(),
+    );
     let entry = live.entry("a").expect("room for one");
     let mut recorded = Recorded::default();
     let mut agent = Agent {

@@ -85,13 +85,13 @@ fn life(pid: u32, image: u32) -> Arc<Life> {
         )),
         ppid: (pid > 2).then_some(pid / 2),
         started_ns: Some(i64::from(pid / 3) * 1_000_000_000 + 17),
-        image: Some(Image {
+        image: Some(Arc::new(Image {
             seq: image,
             name: format!("p{}", pid % 4).into_bytes().into(),
             args: format!("/bin/p\0{pid}\0{image}\0").into_bytes().into(),
             args_bytes: 5,
             ..Image::default()
-        }),
+        })),
         cgroup: Some("/a".into()),
         ..Life::default()
     })

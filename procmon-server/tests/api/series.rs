@@ -315,7 +315,7 @@ async fn what_is_not_valid_is_named() {
             "at most 11000",
         ),
         ("10/series?colour=1", 400, "colour"),
-        ("10/series?from=1&from=2", 400, "duplicate"),
+        ("10/series?from=1&from=2", 400, "given twice"),
         ("x/series", 400, "pid=x"),
         ("10/series?agent_id=b", 404, "no agent b"),
         ("10/history?minutes=0", 400, "minutes=0"),

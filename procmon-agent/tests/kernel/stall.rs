@@ -146,13 +146,10 @@ fn after_the_stall(watcher: &mut Watcher, known_pid: u32, long_lived: &[Child]) 
         lost_by(&counters, Kind::Exec, SHORT),
         lost_by(&counters, Kind::Exit, SHORT),
     );
+    // At least: other tests start programs of this name, too.
     ensure!(
-        execs + lost_execs == PROCESSES,
+        execs + lost_execs >= PROCESSES,
         "{execs} execs were seen, {lost_execs} lost, of {PROCESSES}"
-    );
-    ensure!(
-        exits <= PROCESSES && lost_exits <= PROCESSES,
-        "{exits} {lost_exits}"
     );
     ensure!(
         exits + lost_exits >= PROCESSES - 1,

@@ -55,6 +55,50 @@ pub struct Exit {
     pub oom_killed: Option<bool>,
 }
 
+impl Exit {
+    pub const TOTALS: usize = 14;
+
+    /// What it used. Both formats of the store have these numbers in this order, which never changes.
+    pub fn totals(&self) -> [Option<u64>; Self::TOTALS] {
+        [
+            self.cpu_time_ns,
+            self.user_time_ns,
+            self.system_time_ns,
+            self.max_rss_bytes,
+            self.read_bytes,
+            self.write_bytes,
+            self.read_chars,
+            self.write_chars,
+            self.read_calls,
+            self.write_calls,
+            self.voluntary_switches,
+            self.involuntary_switches,
+            self.minor_faults,
+            self.major_faults,
+        ]
+    }
+
+    /// The same, to be filled in.
+    pub fn totals_mut(&mut self) -> [&mut Option<u64>; Self::TOTALS] {
+        [
+            &mut self.cpu_time_ns,
+            &mut self.user_time_ns,
+            &mut self.system_time_ns,
+            &mut self.max_rss_bytes,
+            &mut self.read_bytes,
+            &mut self.write_bytes,
+            &mut self.read_chars,
+            &mut self.write_chars,
+            &mut self.read_calls,
+            &mut self.write_calls,
+            &mut self.voluntary_switches,
+            &mut self.involuntary_switches,
+            &mut self.minor_faults,
+            &mut self.major_faults,
+        ]
+    }
+}
+
 /// The sender of a fatal signal, as it was when it sent it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Killer {

@@ -18,7 +18,7 @@ pub(super) fn encode_exit<'a>(exit: &'a Exit, strings: &mut Interner<'a>, exits:
     row.put(FLAGS, core_dumped + totals_final)
         .put_known(CODE, exit.code.map(u64::from))
         .put_known(SIGNAL, exit.signal.map(u64::from));
-    for (id, total) in (FIRST_TOTAL..).zip(exit_totals(exit)) {
+    for (id, total) in (FIRST_TOTAL..).zip(exit.totals()) {
         row.put_known(id, total);
     }
     let killer = exit.killed_by.as_deref();
@@ -35,26 +35,6 @@ pub(super) fn encode_exit<'a>(exit: &'a Exit, strings: &mut Interner<'a>, exits:
             killer.map(|killer| strings.intern(&killer.name)),
         )
         .put(KILLER_UID, killer.map_or(0, |killer| u64::from(killer.uid)));
-}
-
-/// In the order of their column numbers.
-fn exit_totals(exit: &Exit) -> [Option<u64>; 14] {
-    [
-        exit.cpu_time_ns,
-        exit.user_time_ns,
-        exit.system_time_ns,
-        exit.max_rss_bytes,
-        exit.read_bytes,
-        exit.write_bytes,
-        exit.read_chars,
-        exit.write_chars,
-        exit.read_calls,
-        exit.write_calls,
-        exit.voluntary_switches,
-        exit.involuntary_switches,
-        exit.minor_faults,
-        exit.major_faults,
-    ]
 }
 
 pub(super) fn encode_slow_io<'a>(

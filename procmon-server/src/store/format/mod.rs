@@ -91,7 +91,7 @@ pub(crate) mod column {
         pub(crate) const FLAGS: u64 = 1;
         pub(crate) const CODE: u64 = 2;
         pub(crate) const SIGNAL: u64 = 3;
-        /// The totals follow from here on, in the order of `encode::exit_totals`.
+        /// The totals follow from here on, in the order of `Exit::totals`.
         pub(crate) const FIRST_TOTAL: u64 = 4;
         /// Unknown, no, yes.
         pub(crate) const OOM_KILLED: u64 = 18;

@@ -86,7 +86,7 @@ fn read_exits(bytes: &[u8], strings: &Strings<'_>) -> Result<Vec<Exit>, FormatEr
             killed_by: killers.next(strings)?.map(Box::new),
             ..Exit::default()
         };
-        for (total, column) in exit_totals_mut(&mut exit).into_iter().zip(&mut totals) {
+        for (total, column) in exit.totals_mut().into_iter().zip(&mut totals) {
             *total = column.known()?;
         }
         exits.push(exit);
@@ -133,26 +133,6 @@ impl<'a> KillerReader<'a> {
             uid,
         }))
     }
-}
-
-/// In the order of their column numbers.
-fn exit_totals_mut(exit: &mut Exit) -> [&mut Option<u64>; 14] {
-    [
-        &mut exit.cpu_time_ns,
-        &mut exit.user_time_ns,
-        &mut exit.system_time_ns,
-        &mut exit.max_rss_bytes,
-        &mut exit.read_bytes,
-        &mut exit.write_bytes,
-        &mut exit.read_chars,
-        &mut exit.write_chars,
-        &mut exit.read_calls,
-        &mut exit.write_calls,
-        &mut exit.voluntary_switches,
-        &mut exit.involuntary_switches,
-        &mut exit.minor_faults,
-        &mut exit.major_faults,
-    ]
 }
 
 fn read_slow_io(bytes: &[u8], strings: &Strings<'_>) -> Result<Vec<SlowIo>, FormatError> {

@@ -32,48 +32,10 @@ mod column {
     pub(super) const KILLER_UPLOADED: u64 = 32;
 }
 
-const TOTALS: usize = 14;
+const TOTALS: usize = Exit::TOTALS;
 const CPU_TIME: usize = 0;
 const USER_TIME: usize = 1;
 const SYSTEM_TIME: usize = 2;
-
-fn totals(exit: &Exit) -> [Option<u64>; TOTALS] {
-    [
-        exit.cpu_time_ns,
-        exit.user_time_ns,
-        exit.system_time_ns,
-        exit.max_rss_bytes,
-        exit.read_bytes,
-        exit.write_bytes,
-        exit.read_chars,
-        exit.write_chars,
-        exit.read_calls,
-        exit.write_calls,
-        exit.voluntary_switches,
-        exit.involuntary_switches,
-        exit.minor_faults,
-        exit.major_faults,
-    ]
-}
-
-fn with_totals(exit: &mut Exit, totals: [Option<u64>; TOTALS]) {
-    [
-        exit.cpu_time_ns,
-        exit.user_time_ns,
-        exit.system_time_ns,
-        exit.max_rss_bytes,
-        exit.read_bytes,
-        exit.write_bytes,
-        exit.read_chars,
-        exit.write_chars,
-        exit.read_calls,
-        exit.write_calls,
-        exit.voluntary_switches,
-        exit.involuntary_switches,
-        exit.minor_faults,
-        exit.major_faults,
-    ] = totals;
-}
 
 /// What of a total is written, given those before it: user time is often none or all of the CPU time, and system time is
 /// the rest.
@@ -121,7 +83,7 @@ pub(super) struct ExitWriter {
 impl ExitWriter {
     pub(super) fn push(&mut self, exit: &Exit, words: &mut WordWriter) {
         use column as id;
-        let all = totals(exit);
+        let all = exit.totals();
         let mut known = 0_u64;
         for (index, value) in all.iter().enumerate() {
             if let Some(value) = value {
@@ -234,7 +196,9 @@ impl ExitReader {
                 totals[index] = Some(decoded(index, coded, &totals));
             }
         }
-        with_totals(&mut exit, totals);
+        for (total, value) in exit.totals_mut().into_iter().zip(totals) {
+            *total = value;
+        }
         if flags & id::KILLED_BY != 0 {
             exit.killed_by = Some(Box::new(self.killer(flags, words)?));
         }

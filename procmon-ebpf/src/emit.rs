@@ -4,9 +4,10 @@ use aya_ebpf::bindings::{BPF_NOEXIST, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_get_current_comm};
 use procmon_common::kernel::{Comm, Counter, Kind, LostKey};
 
+use crate::cgroup::cgroup_id;
 use crate::maps::{COUNTERS, EVENTS, LOST_BY};
 use crate::offsets::{Object, setting};
-use crate::task::{cgroup_id, write_comm};
+use crate::task::write_comm;
 
 const BPF_RB_AVAIL_DATA: u64 = 0;
 
@@ -45,7 +46,12 @@ pub(crate) fn emit_of<T: 'static>(
 ) {
     if let Some(mut entry) = EVENTS.reserve::<T>(0) {
         fill(entry.as_mut_ptr());
-        entry.submit(wakeup_flags());
+        // The exec and the exit of a life ask whether the reader is to be woken; once more for the others would tell nothing.
+        entry.submit(if matches!(kind, Kind::Fork | Kind::Free) {
+            u64::from(BPF_RB_NO_WAKEUP)
+        } else {
+            wakeup_flags()
+        });
         count(Counter::Emitted, kind);
     } else {
         lose(kind, whose);

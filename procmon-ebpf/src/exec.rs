@@ -6,10 +6,11 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
 use procmon_common::kernel::{ARGS_MAX, Counter, EXE_MAX, ExecRecord, Kind};
 
+use crate::cgroup::cgroup_id;
 use crate::emit::{self, count, lose, wakeup_flags};
 use crate::maps::{EVENTS, SCRATCH, SCRATCH_BYTES};
 use crate::offsets::{Object, load_object, load_u32, load_u64, offset};
-use crate::task::{cgroup_id, innermost_pid, write_comm, write_header};
+use crate::task::{innermost_pid, write_comm, write_header};
 
 #[btf_tracepoint(function = "sched_process_exec")]
 pub(crate) fn process_exec(ctx: BtfTracePointContext) -> i32 {
@@ -92,7 +93,7 @@ unsafe fn write_exec(record: *mut ExecRecord, task: Object) {
     (*record).uid = load_u32(cred, offset!(cred_uid));
     (*record).euid = load_u32(cred, offset!(cred_euid));
     (*record).gid = load_u32(cred, offset!(cred_gid));
-    let (namespace, pid) = innermost_pid(task);
+    let (namespace, pid) = innermost_pid(task, &raw mut (*record).cgroup_id);
     (*record).pid_namespace = namespace;
     (*record).namespace_pid = pid;
     (*record).cgroup_id = cgroup_id(task);

@@ -4,14 +4,14 @@
 use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
 use procmon_common::kernel::{ExitRecord, FreeRecord, Kind};
 
+use crate::cgroup::cgroup_id;
 use crate::emit::{self, emit_of};
 use crate::log::log;
 use crate::offsets::{Object, load_object, load_u32, load_u64, offset};
-use crate::rss::{add_cpu_deltas, counted_pages};
+use crate::rss::{add_own_cpu_deltas, counted_pages};
 use crate::signal::take_killer;
 use crate::task::{
-    add_thread_totals, cgroup_id, write_comm, write_header, write_header_of_orphan,
-    write_signal_totals,
+    add_thread_totals, write_comm, write_header, write_header_of_orphan, write_signal_totals,
 };
 
 /// `SIGNAL_GROUP_EXIT`: `group_exit_code` is the status of the whole group.
@@ -120,7 +120,7 @@ unsafe fn own_rss_pages(task: Object) -> u64 {
         return 0;
     }
     let mut pages = counted_pages(mm);
-    add_cpu_deltas(mm, &mut pages);
+    add_own_cpu_deltas(mm, &mut pages);
     let highest = load_u64(mm, offset!(mm_hiwater_rss));
     // A sum below zero is a race with another CPU.
     if pages <= 0 || highest > pages as u64 {

@@ -9,10 +9,11 @@ use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel as raw_probe_read};
 use procmon_common::kernel::{Files, MAX_SOCKETS, NO_FILES};
 
-use crate::maps::{DESCRIPTORS, FILE_MEMOS, FILE_WALK, SOCKET_OPERATIONS};
+use crate::file_memo::{FEW_WORDS, FileMemo, KnownSocket, file_memo};
+use crate::maps::{DESCRIPTORS, FILE_WALK, SOCKET_OPERATIONS};
 use crate::offsets::{Object, load_object, load_u32, load_u64, offset, probe_u64};
 use crate::snapshot::SeqFile;
-use crate::sockets::{socket_sample, write_socket};
+use crate::sockets::{read_address, sample_of, socket_protocol, write_socket};
 
 /// That are read together.
 pub(crate) const DESCRIPTOR_SLOTS: usize = FEW_WORDS * 64;
@@ -31,8 +32,6 @@ pub(crate) struct FileWalk {
     /// The first descriptor that was read with it.
     first: u64,
     files_hash: u64,
-    /// Descriptors that are Internet sockets; means nothing in a large table.
-    internet_bits: [u64; FEW_WORDS],
     open_fds: u32,
     internet_fds: u32,
     written: u32,
@@ -43,6 +42,7 @@ pub(crate) struct FileWalk {
 struct LoopContext {
     seq: SeqFile,
     walk: *mut FileWalk,
+    memo: *mut FileMemo,
 }
 
 #[inline(always)]
@@ -62,8 +62,11 @@ pub(crate) unsafe fn walk_files(seq: SeqFile, task: Object, pid: u32) -> Files {
     if table.is_null() {
         return none;
     }
-    let (Some(walk), Some(operations)) = (FILE_WALK.get_ptr_mut(0), SOCKET_OPERATIONS.get(0))
-    else {
+    let (Some(walk), Some(memo), Some(operations)) = (
+        FILE_WALK.get_ptr_mut(0),
+        file_memo(pid),
+        SOCKET_OPERATIONS.get(0),
+    ) else {
         return none;
     };
     *walk = FileWalk {
@@ -73,18 +76,18 @@ pub(crate) unsafe fn walk_files(seq: SeqFile, task: Object, pid: u32) -> Files {
         word: 0,
         first: 0,
         files_hash: 0,
-        internet_bits: [0; FEW_WORDS],
         open_fds: 0,
         internet_fds: 0,
         written: 0,
         pid,
     };
     let words = load_u32(table, offset!(fdtable_max_fds)).div_ceil(64);
-    let mut context = LoopContext { seq, walk };
+    let mut context = LoopContext { seq, walk, memo };
     if words <= FEW_WORDS as u32 {
         let start_boot_ns = load_u64(task, offset!(task_start_boottime));
         walk_small(&mut context, words, start_boot_ns);
     } else {
+        (*memo).forget();
         bpf_loop(
             if words > MAX_WORDS { MAX_WORDS } else { words },
             walk_word as *mut c_void,
@@ -102,23 +105,6 @@ pub(crate) unsafe fn walk_files(seq: SeqFile, task: Object, pid: u32) -> Files {
         internet_fds: (*walk).internet_fds,
     }
 }
-
-/// Words of a small table: what a shell's children inherit has that many.
-const FEW_WORDS: usize = 4;
-
-/// What the last full walk found of a process with a small table: which descriptors are Internet sockets. It holds while
-/// the files behind all descriptors are the same ones, so that these need not be touched, which is most of the cost. A
-/// file's memory may be used again for a socket at the same descriptor: therefore not for ever.
-#[repr(C)]
-pub(crate) struct FileMemo {
-    start_boot_ns: u64,
-    files_hash: u64,
-    internet_bits: [u64; FEW_WORDS],
-    uses: u64,
-}
-
-/// Walks that a memo spares at most.
-const MEMO_USES: u64 = 9;
 
 #[inline(always)]
 unsafe fn walk_small(context: &mut LoopContext, words: u32, start_boot_ns: u64) {
@@ -143,28 +129,14 @@ unsafe fn walk_small(context: &mut LoopContext, words: u32, start_boot_ns: u64) 
         }
         word += 1;
     }
-    let files_hash = (*walk).files_hash;
-    let known = FILE_MEMOS.get_ptr_mut((*walk).pid);
-    let memo = known.filter(|memo| {
-        (**memo).start_boot_ns == start_boot_ns
-            && (**memo).files_hash == files_hash
-            && (**memo).uses < MEMO_USES
-    });
-    if let Some(memo) = memo {
-        (*memo).uses += 1;
-        visit_words(context, &(*memo).internet_bits);
-        return;
+    let memo = context.memo;
+    if (*memo).holds(start_boot_ns, (*walk).files_hash) {
+        let internet_bits = (*memo).internet_bits;
+        visit_words(context, &internet_bits);
+    } else {
+        (*memo).begin(start_boot_ns, (*walk).files_hash, (*walk).pid);
+        visit_words(context, &bits);
     }
-    visit_words(context, &bits);
-    let memo = FileMemo {
-        start_boot_ns,
-        files_hash,
-        internet_bits: (*walk).internet_bits,
-        // Spreads the next full walks over several passes.
-        uses: (*walk).pid as u64 % MEMO_USES,
-    };
-    // Full: the one that was not used longest goes, and is walked in full.
-    let _ = FILE_MEMOS.insert((*walk).pid, &memo, 0);
 }
 
 #[inline(always)]
@@ -235,6 +207,11 @@ unsafe fn read_descriptors(into: *mut u64, array: u64, word: u64, bits: u64) -> 
 
 #[inline(always)]
 unsafe fn visit_word(context: *mut LoopContext, bits: u64) {
+    if bits & bits.wrapping_sub(1) == 0 {
+        // A listener's only socket: a call costs less than a loop of one.
+        visit_descriptor(0, context);
+        return;
+    }
     bpf_loop(
         bits.count_ones(),
         visit_descriptor as *mut c_void,
@@ -277,28 +254,69 @@ extern "C" fn visit_descriptor(_index: u64, context: *mut LoopContext) -> i64 {
             .cast::<u64>()
             .add(read_volatile(&raw const slot) & (DESCRIPTOR_SLOTS - 1))
             as usize;
-        if file == 0 || probe_u64(file + offset!(file_f_op)) != (*walk).socket_operations {
-            return 0;
-        }
-        let socket = probe_u64(file + offset!(file_private_data)) as usize;
-        let sock = probe_u64(socket + offset!(socket_sk)) as usize;
-        if sock != 0 {
-            visit_socket(context, sock, bit);
+        if file != 0 && !visit_known(context, file as u64) {
+            visit_file(context, file, bit);
         }
     }
     0
 }
 
+/// A socket that the last full walk saw: it is that one still if the socket behind the file says so itself.
 #[inline(always)]
-unsafe fn visit_socket(context: *mut LoopContext, sock: usize, bit: u64) {
+unsafe fn visit_known(context: *mut LoopContext, file: u64) -> bool {
+    if offset!(socket_file) == 0 {
+        return false;
+    }
     let walk = (*context).walk;
-    let Some(sample) = socket_sample(sock, (*walk).pid) else {
+    let Some(known) = (*(*context).memo).known((*walk).internet_fds) else {
+        return false;
+    };
+    let Ok([socket_file, sock]) =
+        bpf_probe_read_kernel(((*known).socket as usize + offset!(socket_file)) as *const [u64; 2])
+    else {
+        return false;
+    };
+    if file != socket_file || sock != (*known).sock || sock == 0 {
+        return false;
+    }
+    write_visited(context, sock as usize, (*known).protocol as u16);
+    true
+}
+
+#[inline(always)]
+unsafe fn visit_file(context: *mut LoopContext, file: usize, bit: u64) {
+    let walk = (*context).walk;
+    if probe_u64(file + offset!(file_f_op)) != (*walk).socket_operations {
         return;
+    }
+    let socket = probe_u64(file + offset!(file_private_data)) as usize;
+    let sock = probe_u64(socket + offset!(socket_sk)) as usize;
+    if sock == 0 {
+        return;
+    }
+    let number = (*walk).internet_fds;
+    let protocol = socket_protocol(sock);
+    if write_visited(context, sock, protocol) {
+        let known = KnownSocket {
+            socket: socket as u64,
+            sock: sock as u64,
+            protocol: u64::from(protocol),
+        };
+        (*(*context).memo).learn(number, (*walk).first, bit, known);
+    }
+}
+
+/// False for a socket outside of the Internet families.
+#[inline(always)]
+unsafe fn write_visited(context: *mut LoopContext, sock: usize, protocol: u16) -> bool {
+    let walk = (*context).walk;
+    let Some(sample) = sample_of(read_address(sock), sock, protocol, (*walk).pid) else {
+        return false;
     };
     (*walk).internet_fds += 1;
-    (*walk).internet_bits[((*walk).first / 64) as usize & (FEW_WORDS - 1)] |= bit;
     if (*walk).written < MAX_SOCKETS {
         (*walk).written += 1;
         write_socket((*context).seq, sample);
     }
+    true
 }

@@ -3,10 +3,11 @@
 use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
 use procmon_common::kernel::{ForkRecord, Kind};
 
+use crate::cgroup::cgroup_id;
 use crate::emit::{self, emit_of};
 use crate::log::log;
 use crate::offsets::{Object, load_object, load_u32, offset};
-use crate::task::{cgroup_id, innermost_pid, write_comm, write_header};
+use crate::task::{innermost_pid, write_comm, write_header};
 
 #[btf_tracepoint(function = "sched_process_fork")]
 pub(crate) fn process_fork(ctx: BtfTracePointContext) -> i32 {
@@ -38,7 +39,7 @@ fn write_fork(record: *mut ForkRecord, child: Object) {
         (*record).euid = load_u32(cred, offset!(cred_euid));
         (*record).gid = load_u32(cred, offset!(cred_gid));
         (*record).padding = 0;
-        let (namespace, pid) = innermost_pid(child);
+        let (namespace, pid) = innermost_pid(child, &raw mut (*record).cgroup_id);
         (*record).pid_namespace = namespace;
         (*record).namespace_pid = pid;
         (*record).cgroup_id = cgroup_id(child);

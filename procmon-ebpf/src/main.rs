@@ -17,15 +17,18 @@
 )]
 
 mod block;
+mod cgroup;
 mod classic;
 mod emit;
 mod exec;
 mod exit;
+mod file_memo;
 mod files;
 mod fork;
 mod latency;
 mod log;
 mod maps;
+mod memo;
 mod offsets;
 mod oom;
 mod rss;

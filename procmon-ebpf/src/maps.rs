@@ -9,7 +9,9 @@ use procmon_common::kernel::{
     LatencyKey, LostKey, SentSignal, TOLD_SLOTS, TaskSample,
 };
 
-use crate::files::{DESCRIPTOR_SLOTS, FileMemo, FileWalk};
+use crate::file_memo::{FILE_MEMO_SLOTS, FileMemo};
+use crate::files::{DESCRIPTOR_SLOTS, FileWalk};
+use crate::memo::Memos;
 use crate::rss::CpuOffsets;
 
 /// 1 MiB holds 500 ms of 2 000 starts a second; the agent may set another size when it loads the programs.
@@ -50,9 +52,11 @@ pub(crate) static FILE_WALK: PerCpuArray<FileWalk> = PerCpuArray::with_max_entri
 pub(crate) static DESCRIPTORS: PerCpuArray<[u64; DESCRIPTOR_SLOTS]> =
     PerCpuArray::with_max_entries(1, 0);
 
-/// By pid.
 #[map]
-pub(crate) static FILE_MEMOS: LruHashMap<u32, FileMemo> = LruHashMap::with_max_entries(16_384, 0);
+pub(crate) static FILE_MEMOS: Array<FileMemo> = Array::with_max_entries(FILE_MEMO_SLOTS, 0);
+
+#[map]
+pub(crate) static MEMOS: PerCpuArray<Memos> = PerCpuArray::with_max_entries(1, 0);
 
 /// `f_op` of every socket's file; 0 until it is learnt: then no socket is seen.
 #[map]

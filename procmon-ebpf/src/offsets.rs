@@ -1,6 +1,6 @@
 //! Constants that the agent freezes before the verifier runs, and the loads that use them.
 
-use core::ptr::read_volatile;
+use core::ptr::{read_volatile, write_volatile};
 
 use aya_ebpf::helpers::bpf_probe_read_kernel;
 use procmon_common::kernel::{Offsets, Settings};
@@ -47,6 +47,14 @@ pub(crate) unsafe fn load_u16(object: Object, offset: usize) -> u16 {
 #[inline(always)]
 pub(crate) unsafe fn load_object(object: Object, offset: usize) -> Object {
     read_volatile(object.add(offset).cast())
+}
+
+/// An address as a number: the verifier lets nobody calculate with a typed pointer, but forgets the type on the way through
+/// memory (`spill`, of a map or a record).
+#[inline(always)]
+pub(crate) unsafe fn number_of(object: Object, spill: *mut u64) -> u64 {
+    write_volatile(spill, object as u64);
+    read_volatile(spill)
 }
 
 /// Loads through a helper: three times the cost, for addresses whose type the verifier does not know.

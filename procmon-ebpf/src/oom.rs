@@ -4,11 +4,12 @@ use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
 use procmon_common::kernel::{ABI_VERSION, Kind, OomRecord};
 
+use crate::cgroup::controller_cgroup_id;
 use crate::emit::{self, emit_of};
 use crate::log::log;
 use crate::offsets::{Object, load_object, load_u16, offset};
 use crate::rss::{add_cpu_deltas, counted_pages};
-use crate::task::{controller_cgroup_id, write_comm, write_header};
+use crate::task::{write_comm, write_header, zero};
 
 #[btf_tracepoint(function = "mark_victim")]
 pub(crate) fn oom_victim(ctx: BtfTracePointContext) -> i32 {
@@ -67,12 +68,7 @@ fn write_victim(record: *mut OomRecord, task: Object) {
 fn write_pid(record: *mut OomRecord, pid: u32) {
     // SAFETY: the record is reserved in the ring.
     unsafe {
-        let words = record.cast::<u64>();
-        let mut word = 0;
-        while word < size_of::<OomRecord>() / 8 {
-            *words.add(word) = 0;
-            word += 1;
-        }
+        zero(record);
         let header = &raw mut (*record).header;
         (*header).abi = ABI_VERSION;
         (*header).kind = Kind::Oom as u16;

@@ -1,12 +1,11 @@
 //! Resident pages of an `mm`, exactly: the kernel keeps a shared count and, elsewhere, what was not added to it yet. Since
 //! 6.2 that is per CPU, before that per thread.
 
-use core::ptr::{read_volatile, write_volatile};
-
-use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::bpf_map_lookup_percpu_elem};
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_map_lookup_percpu_elem};
 
 use crate::maps::{CPU_OFFSETS, PROBE_ELEMENT};
-use crate::offsets::{Object, load_u64, offset, probe_u64};
+use crate::offsets::{Object, load_u64, number_of, offset, probe_u64};
 
 /// CPUs whose counters are added at most: the loop must be bounded for the verifier.
 const MAX_CPUS: usize = 512;
@@ -44,21 +43,17 @@ pub(crate) unsafe fn cached_pages(task: Object) -> i64 {
     let Ok(pages) = bpf_probe_read_kernel((task as usize + at) as *const [i32; COUNTERS]) else {
         return 0;
     };
-    i64::from(pages[PAGES_FILE]) + i64::from(pages[PAGES_ANON]) + i64::from(pages[PAGES_SHMEM])
+    resident(&pages)
 }
 
 /// Adds what the CPUs have not added to the shared counters yet; false where that cannot be told: the per-CPU
 /// areas are not known, or the counters are not one block per CPU (6.2 to 6.5).
 #[inline(always)]
 pub(crate) unsafe fn add_cpu_deltas(mm: Object, pages: &mut i64) -> bool {
-    let size = offset!(percpu_counter_size);
-    let counters = offset!(mm_rss_stat) + offset!(percpu_counter_counters);
-    let first = load_u64(mm, counters + PAGES_FILE * size) as usize;
-    let last = load_u64(mm, counters + PAGES_SHMEM * size) as usize;
-    let Some(offsets) = CPU_OFFSETS.get(0) else {
+    let (Some(first), Some(offsets)) = (one_block(mm), CPU_OFFSETS.get(0)) else {
         return false;
     };
-    if last.wrapping_sub(first) != PAGES_SHMEM * size_of::<i32>() || offsets.known == 0 {
+    if offsets.known == 0 {
         return false;
     }
     let cpus = offset!(cpus);
@@ -68,12 +63,43 @@ pub(crate) unsafe fn add_cpu_deltas(mm: Object, pages: &mut i64) -> bool {
         let Ok(deltas) = bpf_probe_read_kernel(counters as *const [i32; COUNTERS]) else {
             return false;
         };
-        *pages += i64::from(deltas[PAGES_FILE])
-            + i64::from(deltas[PAGES_ANON])
-            + i64::from(deltas[PAGES_SHMEM]);
+        *pages += resident(&deltas);
         cpu += 1;
     }
     true
+}
+
+/// As [`add_cpu_deltas`] of this CPU alone: what an exiting process touched last, for one read however many CPUs there are.
+/// What others hold back is less than a batch of each that it ran on; the kernel's own high-water mark leaves out all.
+#[inline(always)]
+pub(crate) unsafe fn add_own_cpu_deltas(mm: Object, pages: &mut i64) {
+    let (Some(counters), Some(offsets)) = (one_block(mm), CPU_OFFSETS.get(0)) else {
+        return;
+    };
+    let cpu = bpf_get_smp_processor_id() as usize;
+    if offsets.known != 0 && cpu < MAX_CPUS {
+        let of_cpu = counters.wrapping_add(offsets.of_cpu[cpu] as usize);
+        if let Ok(deltas) = bpf_probe_read_kernel(of_cpu as *const [i32; COUNTERS]) {
+            *pages += resident(&deltas);
+        }
+    }
+}
+
+/// The per-CPU pointer of the counters, where they are one block per CPU (not in 6.2 to 6.5).
+#[inline(always)]
+unsafe fn one_block(mm: Object) -> Option<usize> {
+    let size = offset!(percpu_counter_size);
+    let counters = offset!(mm_rss_stat) + offset!(percpu_counter_counters);
+    let first = load_u64(mm, counters + PAGES_FILE * size) as usize;
+    let last = load_u64(mm, counters + PAGES_SHMEM * size) as usize;
+    (last.wrapping_sub(first) == PAGES_SHMEM * size_of::<i32>()).then_some(first)
+}
+
+#[inline(always)]
+fn resident(counters: &[i32; COUNTERS]) -> i64 {
+    i64::from(counters[PAGES_FILE])
+        + i64::from(counters[PAGES_ANON])
+        + i64::from(counters[PAGES_SHMEM])
 }
 
 /// What to add to a per-CPU pointer for each CPU: the kernel's `__per_cpu_offset`.
@@ -94,10 +120,8 @@ pub(crate) unsafe fn learn_cpu_offsets() {
     if cpus == 0 || cpus > MAX_CPUS {
         return;
     }
-    // The verifier does not calculate with such addresses: they become numbers by a way through memory.
     let spill = &raw mut (*offsets).spill;
-    write_volatile(spill, (&raw const PROBE_ELEMENT).addr() as u64);
-    let array = read_volatile(spill) as usize;
+    let array = number_of((&raw const PROBE_ELEMENT).cast(), spill) as usize;
     let pointer = probe_u64(array + offset!(bpf_array_pptrs));
     let mut cpu = 0;
     while cpu < cpus && cpu < MAX_CPUS {
@@ -110,8 +134,7 @@ pub(crate) unsafe fn learn_cpu_offsets() {
         if element.is_null() || pointer == 0 {
             return;
         }
-        write_volatile(spill, element as u64);
-        (*offsets).of_cpu[cpu] = read_volatile(spill).wrapping_sub(pointer);
+        (*offsets).of_cpu[cpu] = number_of(element as Object, spill).wrapping_sub(pointer);
         cpu += 1;
     }
     (*offsets).known = 1;

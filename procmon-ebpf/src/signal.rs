@@ -7,7 +7,7 @@ use procmon_common::kernel::{Killer, SentSignal};
 
 use crate::maps::SENT_SIGNALS;
 use crate::offsets::{Object, load_object, load_u32, load_u64, offset, probe_u32};
-use crate::task::write_comm;
+use crate::task::{write_comm, zero};
 
 /// `TRACE_SIGNAL_DELIVERED`: queued, and not ignored.
 const DELIVERED: u64 = 0;
@@ -75,12 +75,7 @@ unsafe fn note(pid: u32, signal: u32, target: Object, sender: Object) {
 /// Takes out who sent the signal that ends this thread group.
 #[inline(always)]
 pub(crate) unsafe fn take_killer(killer: *mut Killer, pid: u32, start_boot_ns: u64, signal: u32) {
-    let words = killer.cast::<u64>();
-    let mut word = 0;
-    while word < size_of::<Killer>() / 8 {
-        *words.add(word) = 0;
-        word += 1;
-    }
+    zero(killer);
     if signal == 0 {
         return;
     }

@@ -9,11 +9,12 @@ use procmon_common::kernel::{
     Files, NO_FILES, SampleHead, SampleKind, TaskSample, ThreadSample, Usage,
 };
 
+use crate::cgroup::cgroup_id;
 use crate::files::walk_files;
 use crate::maps::TASK_SAMPLE;
 use crate::offsets::{Object, load_object, load_u32, load_u64, offset};
 use crate::rss::{add_cpu_deltas, cached_pages, counted_pages};
-use crate::task::{cgroup_id, write_comm};
+use crate::task::write_comm;
 
 /// `struct bpf_iter__task`.
 #[repr(C)]

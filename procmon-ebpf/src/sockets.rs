@@ -20,14 +20,20 @@ const IPPROTO_MPTCP: u16 = 262;
 const TCP_CLOSE: u8 = 7;
 const TCP_LISTEN: u8 = 10;
 
+/// Ports, family and state of a socket.
+pub(crate) type Address = (u32, u16, u8);
+
 /// `None` for a socket outside of the Internet families.
 #[inline(always)]
-pub(crate) unsafe fn socket_sample(sock: usize, pid: u32) -> Option<SocketSample> {
-    let (ports, family, state) = read_address(sock);
+pub(crate) unsafe fn sample_of(
+    (ports, family, state): Address,
+    sock: usize,
+    protocol: u16,
+    pid: u32,
+) -> Option<SocketSample> {
     if family != AF_INET && family != AF_INET6 {
         return None;
     }
-    let protocol = probe::<u16>(sock + offset!(sock_protocol));
     let (peer, port) = (ports as u16, (ports >> 16) as u16);
     let listening = match protocol {
         IPPROTO_TCP | IPPROTO_MPTCP => state == TCP_LISTEN,
@@ -48,9 +54,14 @@ pub(crate) unsafe fn socket_sample(sock: usize, pid: u32) -> Option<SocketSample
     })
 }
 
-/// Ports, family and state, which every supported kernel has side by side: one read where that is so.
 #[inline(always)]
-unsafe fn read_address(sock: usize) -> (u32, u16, u8) {
+pub(crate) unsafe fn socket_protocol(sock: usize) -> u16 {
+    probe::<u16>(sock + offset!(sock_protocol))
+}
+
+/// Every supported kernel has these side by side: one read where that is so.
+#[inline(always)]
+pub(crate) unsafe fn read_address(sock: usize) -> Address {
     let at = offset!(sock_ports);
     if offset!(sock_family) == at + 4 && offset!(sock_state) == at + 6 {
         let together = probe_u64(sock + at);
@@ -127,7 +138,7 @@ extern "C" fn sockets_of_task(context: *const FileContext) -> i32 {
         let sock = load_u64(socket, offset!(socket_sk)) as usize;
         let pid = load_u32(task, offset!(task_tgid));
         if sock != 0
-            && let Some(sample) = socket_sample(sock, pid)
+            && let Some(sample) = sample_of(read_address(sock), sock, socket_protocol(sock), pid)
         {
             let seq = load_object(read_volatile(&raw const (*context).meta), 0);
             write_socket(seq, sample);

@@ -1,11 +1,12 @@
 //! What several hooks read of a task.
 
-use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
-use procmon_common::kernel::{
-    ABI_VERSION, Comm, Header, IoTotals, Kind, LEGACY_CGROUP, ROOT_CGROUP, Totals,
-};
+use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel};
+use procmon_common::kernel::{ABI_VERSION, Comm, Header, IoTotals, Kind, Totals};
 
-use crate::offsets::{Object, load_object, load_u32, load_u64, offset, probe_u32, probe_u64};
+use crate::memo::remembered_of;
+use crate::offsets::{
+    Object, load_object, load_u32, load_u64, number_of, offset, probe_u32, probe_u64,
+};
 
 /// `PROC_PID_INIT_INO`.
 const INITIAL_PID_NAMESPACE: u32 = 0xEFFF_FFFC;
@@ -42,54 +43,45 @@ pub(crate) unsafe fn write_comm(comm: *mut Comm, task: Object) {
     *words.add(1) = load_u64(task, offset!(task_comm) + 8);
 }
 
-/// Id of the task's cgroup: its inode number in the unified hierarchy. Where that only knows the root, and a legacy
-/// hierarchy says more, the id there, with [`LEGACY_CGROUP`] set.
+/// The innermost PID namespace (its inode) and the pid there. On the host itself both are known. `numbers[level]` of a
+/// deeper one is a variable offset, which only a helper may read.
 #[inline(always)]
-pub(crate) unsafe fn cgroup_id(task: Object) -> u64 {
-    let css_set = load_object(task, offset!(task_cgroups));
-    let legacy = offset!(legacy_controller);
-    if legacy == 0 {
-        return node_id(load_object(css_set, offset!(css_set_dfl_cgrp)));
-    }
-    let unified = node_id(load_object(css_set, offset!(css_set_dfl_cgrp)));
-    if unified != ROOT_CGROUP {
-        return unified;
-    }
-    controller_cgroup_id(css_set, legacy - 1) | LEGACY_CGROUP
-}
-
-/// Id of the cgroup of one controller (its index in `css_set.subsys`), in whatever hierarchy that is. By helpers: plain loads
-/// of this array read as 0 on 6.1.
-#[inline(always)]
-pub(crate) unsafe fn controller_cgroup_id(css_set: Object, controller: usize) -> u64 {
-    let state = probe_u64(css_set as usize + offset!(css_set_subsys) + controller * 8) as usize;
-    let cgroup = probe_u64(state + offset!(css_cgroup)) as usize;
-    let node = probe_u64(cgroup + offset!(cgroup_kn)) as usize;
-    probe_u64(node + offset!(kernfs_node_id))
-}
-
-#[inline(always)]
-unsafe fn node_id(cgroup: Object) -> u64 {
-    let node = load_object(cgroup, offset!(cgroup_kn));
-    load_u64(node, offset!(kernfs_node_id))
-}
-
-/// The innermost PID namespace (its inode) and the pid there. On the host itself both are known; `numbers[level]` of a
-/// deeper one is a variable offset, which only a helper may read on 6.1.
-#[inline(always)]
-pub(crate) unsafe fn innermost_pid(task: Object) -> (u32, u32) {
+pub(crate) unsafe fn innermost_pid(task: Object, spill: *mut u64) -> (u32, u32) {
     let pid = load_object(task, offset!(task_thread_pid));
     let level = load_u32(pid, offset!(pid_level)) as usize;
     if level == 0 {
         return (INITIAL_PID_NAMESPACE, load_u32(task, offset!(task_tgid)));
     }
-    let pid = probe_u64(task as usize + offset!(task_thread_pid)) as usize;
-    let upid = pid + offset!(pid_numbers) + (level & 31) * offset!(upid_size);
-    let namespace = probe_u64(upid + offset!(upid_ns)) as usize;
-    (
-        probe_u32(namespace + offset!(pid_namespace_inum)),
-        probe_u32(upid + offset!(upid_nr)),
-    )
+    let upid =
+        number_of(pid, spill) as usize + offset!(pid_numbers) + (level & 31) * offset!(upid_size);
+    let [number, namespace] = read_upid(upid);
+    let inode = remembered_of(namespace, || {
+        u64::from(probe_u32(namespace as usize + offset!(pid_namespace_inum)))
+    });
+    (inode as u32, number as u32)
+}
+
+/// The pid and the address of its namespace: one read where they are side by side, as on every supported kernel.
+#[inline(always)]
+unsafe fn read_upid(upid: usize) -> [u64; 2] {
+    if offset!(upid_nr) == 0 && offset!(upid_ns) == 8 {
+        return bpf_probe_read_kernel(upid as *const [u64; 2]).unwrap_or_default();
+    }
+    [
+        u64::from(probe_u32(upid + offset!(upid_nr))),
+        probe_u64(upid + offset!(upid_ns)),
+    ]
+}
+
+/// By words, because the target's `memset` is a loop over bytes.
+#[inline(always)]
+pub(crate) unsafe fn zero<T>(record: *mut T) {
+    let words = record.cast::<u64>();
+    let mut word = 0;
+    while word < size_of::<T>() / 8 {
+        *words.add(word) = 0;
+        word += 1;
+    }
 }
 
 /// What `signal` has collected from the threads that were released.

@@ -44,7 +44,10 @@ pub fn resolve(btf: &Btf) -> Result<Offsets> {
     fields!("files_struct": files_fdt = "fdt");
     fields!("fdtable": fdtable_max_fds = "max_fds", fdtable_fd = "fd", fdtable_open_fds = "open_fds");
     fields!("file": file_f_op = "f_op", file_private_data = "private_data");
-    fields!("socket": socket_sk = "sk");
+    fields!("socket": socket_file = "file", socket_sk = "sk");
+    if offsets.socket_sk != offsets.socket_file + 8 {
+        offsets.socket_file = 0;
+    }
     fields!("sock": sock_family = "__sk_common.skc_family", sock_ports = "__sk_common.skc_dport",
         sock_state = "__sk_common.skc_state", sock_protocol = "sk_protocol");
     fields!("kernel_siginfo": siginfo_code = "si_code");

@@ -69,6 +69,8 @@ offsets! {
     fdtable_open_fds,
     file_f_op,
     file_private_data,
+    /// `file`, with `sk` after it; 0 where they are elsewhere.
+    socket_file,
     socket_sk,
     sock_family,
     /// `skc_dport`, with `skc_num` in the 16 bits after it.

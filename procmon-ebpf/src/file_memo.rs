@@ -1,9 +1,11 @@
 //! What the last full walk found of a process with a small descriptor table: which descriptors are Internet sockets, and
 //! where the first of them are. It holds while the files behind all descriptors are the same ones, so that these need not be
-//! touched, which is most of the cost of a walk. A file's memory may be used again for a socket at the same descriptor:
-//! therefore not for ever.
+//! touched, which is most of the cost of a walk; and while the process sleeps on, not even those need be read. A file's memory
+//! may be used again for a socket at the same descriptor: therefore not for ever.
 
 use core::ptr::read_volatile;
+
+use procmon_common::kernel::Files;
 
 use crate::maps::FILE_MEMOS;
 
@@ -25,6 +27,9 @@ pub(crate) struct KnownSocket {
     pub(crate) protocol: u64,
 }
 
+/// Of no process.
+const NEVER: u64 = u64::MAX;
+
 #[repr(C)]
 pub(crate) struct FileMemo {
     start_boot_ns: u64,
@@ -32,6 +37,9 @@ pub(crate) struct FileMemo {
     uses: u64,
     pub(crate) internet_bits: [u64; FEW_WORDS],
     sockets: [KnownSocket; KNOWN_SOCKETS as usize],
+    /// Context switches when it was last walked, if it slept then: what still sleeps after as many has not run since.
+    slept_switches: u64,
+    pub(crate) files: Files,
 }
 
 #[inline(always)]
@@ -48,6 +56,25 @@ impl FileMemo {
             && self.uses < MEMO_USES;
         self.uses += u64::from(holds);
         holds
+    }
+
+    /// Whether this process has not run since it was walked, all its sockets are remembered, and the memo may be used once
+    /// more.
+    #[inline(always)]
+    pub(crate) fn holds_asleep(&mut self, start_boot_ns: u64, switches: u64) -> bool {
+        let holds = self.start_boot_ns == start_boot_ns
+            && self.slept_switches == switches
+            && self.files.internet_fds <= KNOWN_SOCKETS
+            && self.uses < MEMO_USES;
+        self.uses += u64::from(holds);
+        holds
+    }
+
+    /// A walk is over. `None`: it ran meanwhile, or others share its files.
+    #[inline(always)]
+    pub(crate) fn walked(&mut self, files: Files, slept_switches: Option<u64>) {
+        self.files = files;
+        self.slept_switches = slept_switches.unwrap_or(NEVER);
     }
 
     /// A full walk begins.

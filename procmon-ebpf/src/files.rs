@@ -58,15 +58,23 @@ pub(crate) unsafe fn walk_files(seq: SeqFile, task: Object, pid: u32) -> Files {
     if files.is_null() {
         return none;
     }
+    let Some(memo) = file_memo(pid) else {
+        return none;
+    };
+    let slept_switches = slept_switches(task, files);
+    let start_boot_ns = load_u64(task, offset!(task_start_boottime));
+    if let Some(switches) = slept_switches
+        && (*memo).holds_asleep(start_boot_ns, switches)
+    {
+        write_known_sockets(seq, memo, pid);
+        return (*memo).files;
+    }
     let table = load_object(files, offset!(files_fdt));
     if table.is_null() {
         return none;
     }
-    let (Some(walk), Some(memo), Some(operations)) = (
-        FILE_WALK.get_ptr_mut(0),
-        file_memo(pid),
-        SOCKET_OPERATIONS.get(0),
-    ) else {
+    let (Some(walk), Some(operations)) = (FILE_WALK.get_ptr_mut(0), SOCKET_OPERATIONS.get(0))
+    else {
         return none;
     };
     *walk = FileWalk {
@@ -84,7 +92,6 @@ pub(crate) unsafe fn walk_files(seq: SeqFile, task: Object, pid: u32) -> Files {
     let words = load_u32(table, offset!(fdtable_max_fds)).div_ceil(64);
     let mut context = LoopContext { seq, walk, memo };
     if words <= FEW_WORDS as u32 {
-        let start_boot_ns = load_u64(task, offset!(task_start_boottime));
         walk_small(&mut context, words, start_boot_ns);
     } else {
         (*memo).forget();
@@ -100,9 +107,36 @@ pub(crate) unsafe fn walk_files(seq: SeqFile, task: Object, pid: u32) -> Files {
         return none;
     }
     let walk = read_volatile(&raw const context.walk);
-    Files {
+    let walked = Files {
         open_fds: (*walk).open_fds,
         internet_fds: (*walk).internet_fds,
+    };
+    (*memo).walked(walked, slept_switches);
+    walked
+}
+
+/// How often a task was taken off its CPU, if it sleeps and nobody shares its files: they are the same ones until it has run.
+#[inline(always)]
+unsafe fn slept_switches(task: Object, files: Object) -> Option<u64> {
+    let signal = load_object(task, offset!(task_signal));
+    let is_alone = load_u32(files, offset!(files_count)) == 1
+        && load_u32(signal, offset!(signal_nr_threads)) == 1;
+    let sleeps = load_u32(task, offset!(task_state)) != 0;
+    (is_alone && sleeps).then(|| {
+        load_u64(task, offset!(task_nvcsw)).wrapping_add(load_u64(task, offset!(task_nivcsw)))
+    })
+}
+
+/// The sockets of a process that has slept since they were remembered: it holds them still, but they may have another state.
+#[inline(always)]
+unsafe fn write_known_sockets(seq: SeqFile, memo: *mut FileMemo, pid: u32) {
+    let mut number = 0;
+    while let Some(known) = (*memo).known(number) {
+        let (sock, protocol) = ((*known).sock as usize, (*known).protocol as u16);
+        if let Some(sample) = sample_of(read_address(sock), sock, protocol, pid) {
+            write_socket(seq, sample);
+        }
+        number += 1;
     }
 }
 
@@ -133,6 +167,10 @@ unsafe fn walk_small(context: &mut LoopContext, words: u32, start_boot_ns: u64) 
     if (*memo).holds(start_boot_ns, (*walk).files_hash) {
         let internet_bits = (*memo).internet_bits;
         visit_words(context, &internet_bits);
+        // A file in the memory of another one, at the same descriptor.
+        if (*walk).internet_fds != (*memo).files.internet_fds {
+            (*memo).forget();
+        }
     } else {
         (*memo).begin(start_boot_ns, (*walk).files_hash, (*walk).pid);
         visit_words(context, &bits);

@@ -41,7 +41,7 @@ pub fn resolve(btf: &Btf) -> Result<Offsets> {
         signal_nr_threads = "nr_threads", signal_oom_score_adj = "oom_score_adj");
     fields!("mm_struct": mm_arg_start = "arg_start", mm_arg_end = "arg_end", mm_hiwater_rss = "hiwater_rss",
         mm_rss_stat = "rss_stat", mm_total_vm = "total_vm");
-    fields!("files_struct": files_fdt = "fdt");
+    fields!("files_struct": files_count = "count.counter", files_fdt = "fdt");
     fields!("fdtable": fdtable_max_fds = "max_fds", fdtable_fd = "fd", fdtable_open_fds = "open_fds");
     fields!("file": file_f_op = "f_op", file_private_data = "private_data");
     fields!("socket": socket_file = "file", socket_sk = "sk");

@@ -36,6 +36,7 @@ pub(crate) fn run(arguments: &[String]) -> ! {
         Some("pipe") => broken_pipe(),
         Some("spawn-busy") => crate::short_lived::spawn_busy(&arguments[1]),
         Some("become-other") => crate::short_lived::become_other(),
+        Some("steps") => crate::snapshot::steps(),
         Some("leader-left") => crate::snapshot::leader_left(),
         Some("devour") => crate::cgroup::devour(&arguments[1], number(2) as usize),
         Some("enter") => crate::cgroup::enter(&arguments[1]),

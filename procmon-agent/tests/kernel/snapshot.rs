@@ -31,6 +31,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             more_sockets_than_a_pass_tells,
         ),
         trial(
+            "what_a_sleeper_opens_and_closes_is_seen",
+            what_a_sleeper_opens_and_closes_is_seen,
+        ),
+        trial(
             "a_leader_that_left_leaves_its_files",
             a_leader_that_left_leaves_its_files,
         ),
@@ -347,6 +351,59 @@ fn more_sockets_than_a_pass_tells() -> Result<()> {
         "{:?} sockets",
         found.net_conns
     );
+    Ok(())
+}
+
+/// One thread that does a step for each byte it is given, prints its listening ports, and sleeps again.
+pub(crate) fn steps() -> ! {
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    let mut files = Vec::new();
+    let mut step = [0];
+    while std::io::stdin().read_exact(&mut step).is_ok() {
+        match step[0] {
+            b'+' => listeners.push(TcpListener::bind("127.0.0.1:0").expect("binds")),
+            b'-' => drop(listeners.pop()),
+            // Another file at the same descriptor.
+            b'f' => {
+                drop(listeners.pop());
+                files.push(fs::File::open("/dev/null").expect("opens"));
+            }
+            _ => files.clear(),
+        }
+        let ports = listeners.iter().map(|listener| {
+            let address = listener.local_addr().expect("bound");
+            address.port().to_string()
+        });
+        println!("{}", ports.collect::<Vec<_>>().join(" "));
+    }
+    std::process::exit(0)
+}
+
+/// The programs remember the files of those that sleep. More samples after each step than a memo may be used for.
+fn what_a_sleeper_opens_and_closes_is_seen() -> Result<()> {
+    const SAMPLES: usize = 12;
+    let (_capture, mut sampler) = sampler()?;
+    let mut process = child(["steps"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut input = process.stdin.take().context("piped")?;
+    let mut output = BufReader::new(process.stdout.take().context("piped")?);
+    for (number, step) in b"+f++-+++f--0+--".iter().enumerate() {
+        input.write_all(&[*step])?;
+        let mut line = String::new();
+        output.read_line(&mut line)?;
+        let ports = line.split_whitespace().map(str::parse);
+        let ports: BTreeSet<u16> = ports.collect::<Result<_, _>>()?;
+        wait_until_still(process.id())?;
+        for _ in 0..SAMPLES {
+            let sample = sampler.take()?;
+            equals_files(&sample, find(&sample, process.id())?, &ports)
+                .with_context(|| format!("after step {number}, `{}`", char::from(*step)))?;
+        }
+    }
+    drop(input);
+    process.wait()?;
     Ok(())
 }
 

@@ -63,6 +63,7 @@ offsets! {
     mm_rss_stat,
     mm_total_vm,
 
+    files_count,
     files_fdt,
     fdtable_max_fds,
     fdtable_fd,

@@ -12,6 +12,7 @@ mod bpffs;
 mod cgroup;
 mod child;
 mod exits;
+mod files;
 mod identity;
 mod ladder;
 mod lives;
@@ -42,6 +43,7 @@ fn main() {
         block::trials(),
         cgroup::trials(),
         exits::trials(),
+        files::trials(),
         identity::trials(),
         ladder::trials(),
         short_lived::trials(),

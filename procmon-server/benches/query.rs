@@ -28,6 +28,9 @@ struct Options {
     /// Requests of each kind.
     #[arg(long, default_value_t = 100)]
     requests: u32,
+    /// Only questions whose name has this in it.
+    #[arg(long, default_value = "")]
+    only: String,
     /// What cargo says to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
@@ -114,7 +117,10 @@ fn main() {
             "{:<26} {:>8} {:>8} {:>8} {:>8} {:>8} {:>9}",
             "milliseconds", "p50", "p95", "p99", "max", "CPU", "KiB"
         );
-        for query in QUERIES {
+        for query in QUERIES
+            .iter()
+            .filter(|query| query.name.contains(&options.only))
+        {
             measure(&server, &mut connection, query, options.requests).await;
         }
         server.terminate();

@@ -68,8 +68,7 @@ impl Life {
 
     /// What is known of the arguments. An upload may have left them out.
     pub fn command(&self) -> Option<&Image> {
-        let image = self.image.as_deref()?;
-        (!self.uploaded() || !image.args.is_empty()).then_some(image)
+        self.image.as_deref()?.command_of(self.id)
     }
 
     /// The arguments one by one. An uploaded command line does not tell where one ends.
@@ -79,8 +78,7 @@ impl Life {
     }
 
     fn uploaded(&self) -> bool {
-        let start = self.id.map(|id| id.start);
-        matches!(start, Some(Start::Upload { .. }))
+        is_upload(self.id)
     }
 
     pub fn username(&self) -> Option<&str> {
@@ -88,7 +86,16 @@ impl Life {
     }
 }
 
+fn is_upload(id: Option<ProcessId>) -> bool {
+    matches!(id.map(|id| id.start), Some(Start::Upload { .. }))
+}
+
 impl Image {
+    /// As [`Life::command`], of the life with this identity.
+    pub(crate) fn command_of(&self, id: Option<ProcessId>) -> Option<&Self> {
+        (!is_upload(id) || !self.args.is_empty()).then_some(self)
+    }
+
     /// The arguments one by one, empty ones too.
     pub fn arguments(&self) -> impl Iterator<Item = &[u8]> {
         let ended = self.args.strip_suffix(b"\0").unwrap_or(&self.args);

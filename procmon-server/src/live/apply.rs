@@ -87,7 +87,7 @@ impl Host {
             if *process.life != *life {
                 self.text_bytes -= process.life.text_bytes();
                 self.text_bytes += life.text_bytes();
-                process.life = self.shared.share(life).into();
+                process.life = self.shared.share(life);
             }
             process.changed = version;
             return;
@@ -97,7 +97,7 @@ impl Host {
             if *process.life != *life {
                 self.text_bytes -= process.life.text_bytes();
                 self.text_bytes += life.text_bytes();
-                process.life = self.shared.share(life).into();
+                process.life = self.shared.share(life);
                 process.changed = version;
             }
             process

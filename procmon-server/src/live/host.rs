@@ -8,7 +8,7 @@ use procmon_common::ids::ProcessId;
 use super::process::{LiveProcess, ProcessView};
 use super::shared::Shared;
 use super::table::ProcessTable;
-use super::{Agent, AgentStatus, BlockLatencies};
+use super::{Agent, BlockLatencies, Scan};
 use crate::batch::{Life, ShortLived};
 
 /// Removals remembered for clients that follow: those of so many batches, and at most so many. One that is further behind gets
@@ -163,20 +163,9 @@ impl Host {
         self.processes.contains(handle)
     }
 
-    /// All processes, in no order.
-    pub fn views(&self, now_ms: i64) -> impl Iterator<Item = ProcessView<'_>> {
-        let stale = self.agent.status(now_ms) == AgentStatus::Stale;
-        self.processes
-            .values()
-            .chain(self.previous.values())
-            .filter_map(move |process| {
-                Some(ProcessView {
-                    host: self,
-                    process,
-                    id: process.life.process_id()?,
-                    stale,
-                })
-            })
+    /// Held by whoever compares marks of this host with those of others.
+    pub fn scan(&self) -> Scan {
+        self.shared.scan()
     }
 
     pub fn version(&self) -> u64 {

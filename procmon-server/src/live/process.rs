@@ -7,8 +7,9 @@ use procmon_common::columns::Column;
 use procmon_common::ids::ProcessId;
 
 use super::Host;
+use super::marks::Marks;
 use super::row::CompactRow;
-use crate::batch::Life;
+use crate::batch::{Image, Life};
 
 #[derive(Clone, Debug)]
 pub struct LiveProcess {
@@ -37,32 +38,16 @@ impl Default for Rate {
 #[derive(Clone, Debug)]
 pub struct KeptLife {
     life: Arc<Life>,
+    image: Option<Arc<Image>>,
     known_id: Option<ProcessId>,
-    /// As far as it is short, which the kernel's names are.
-    short_name: [u8; SHORT_NAME],
-    /// [`NOT_SHORT`] for a name that is longer, or not known.
-    short_name_length: u8,
+    marks: Marks,
 }
 
-const SHORT_NAME: usize = 15;
-const NOT_SHORT: u8 = u8::MAX;
-
+/// A life that nobody shares anything with.
 impl From<Arc<Life>> for KeptLife {
     fn from(life: Arc<Life>) -> Self {
-        let mut short_name = [0; SHORT_NAME];
-        let mut short_name_length = NOT_SHORT;
-        if let Some(name) = life.name()
-            && let Some(place) = short_name.get_mut(..name.len())
-        {
-            place.copy_from_slice(name);
-            short_name_length = name.len() as u8;
-        }
-        Self {
-            known_id: life.id,
-            short_name,
-            short_name_length,
-            life,
-        }
+        let marks = Marks::absent(&life);
+        Self::new(life, marks)
     }
 }
 
@@ -75,15 +60,34 @@ impl Deref for KeptLife {
 }
 
 impl KeptLife {
+    pub(super) fn new(life: Arc<Life>, marks: Marks) -> Self {
+        Self {
+            image: life.image.clone(),
+            known_id: life.id,
+            marks,
+            life,
+        }
+    }
+
     pub(super) fn process_id(&self) -> Option<ProcessId> {
         self.known_id
     }
 
+    pub fn image(&self) -> Option<&Image> {
+        self.image.as_deref()
+    }
+
     pub fn name(&self) -> Option<&[u8]> {
-        match self.short_name.get(..usize::from(self.short_name_length)) {
-            Some(name) => Some(name),
-            None => self.life.name(),
-        }
+        self.image().map(|image| &*image.name)
+    }
+
+    /// As [`Life::command`], without a look at the life.
+    pub fn command(&self) -> Option<&Image> {
+        self.image()?.command_of(self.known_id)
+    }
+
+    pub fn marks(&self) -> &Marks {
+        &self.marks
     }
 }
 
@@ -109,12 +113,16 @@ impl Rate {
     }
 
     fn shown(self) -> Option<f64> {
+        if self.0 == 0.0 {
+            // As most are, and as it would come out.
+            return Some(0.0);
+        }
         (!self.0.is_nan()).then(|| f64::from(self.0).round())
     }
 }
 
 impl LiveProcess {
-    pub(super) fn new(life: Arc<Life>, version: u64) -> Self {
+    pub(super) fn new(life: impl Into<KeptLife>, version: u64) -> Self {
         Self {
             life: life.into(),
             row: CompactRow::default(),
@@ -137,6 +145,8 @@ pub struct ProcessView<'a> {
     pub process: &'a LiveProcess,
     pub id: ProcessId,
     pub stale: bool,
+    /// Among the rows of the host; later another process may stand there.
+    pub row: u32,
 }
 
 impl ProcessView<'_> {

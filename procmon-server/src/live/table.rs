@@ -55,6 +55,15 @@ impl ProcessTable {
         Some(process)
     }
 
+    pub(super) fn at(&self, row: usize) -> Option<&LiveProcess> {
+        self.rows.get(row).map(|(_, process)| process)
+    }
+
+    /// All of them with their handles, some at a time.
+    pub(super) fn chunks(&self, rows: usize) -> std::slice::Chunks<'_, (u32, LiveProcess)> {
+        self.rows.chunks(rows)
+    }
+
     pub(super) fn values(&self) -> impl Iterator<Item = &LiveProcess> {
         self.rows.iter().map(|(_, process)| process)
     }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::ProcessBody;
+use super::json::ProcessWriter;
 use super::rows::Rows;
 use super::sort::{Place, Sort};
 use super::table;
@@ -233,7 +233,8 @@ fn write_row(format: Format, view: &ProcessView<'_>) -> Vec<u8> {
         table::write_row(view, &mut line);
         return line;
     }
-    let mut json = serde_json::to_vec(&ProcessBody::new(view)).unwrap_or_default();
+    let mut json = Vec::new();
+    ProcessWriter::default().write(view, &mut json);
     json.push(b'\n');
     json
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use procmon_common::columns::Column;
 
 use crate::batch::Life;
-use crate::live::ProcessView;
+use crate::live::{ABSENT, Common, ProcessView};
 use crate::query::{Field, Kind, Row, Text, Value};
 
 type Get = for<'a> fn(&'a ProcessView<'a>) -> Value<'a>;
@@ -14,10 +14,24 @@ struct ProcessField {
     name: &'static str,
     kind: Kind,
     get: Get,
+    settled_by: Option<Common>,
 }
 
 const fn field(name: &'static str, kind: Kind, get: Get) -> ProcessField {
-    ProcessField { name, kind, get }
+    ProcessField {
+        name,
+        kind,
+        get,
+        settled_by: None,
+    }
+}
+
+impl ProcessField {
+    /// What processes have in common settles it.
+    const fn of(mut self, common: Common) -> Self {
+        self.settled_by = Some(common);
+        self
+    }
 }
 
 macro_rules! metric {
@@ -40,29 +54,35 @@ const FIELDS: &[ProcessField] = &[
     field("ppid", Kind::Int, |view| Value::int(view.ppid())),
     field("name", Kind::Text, |view| {
         Value::text(view.process.life.name())
-    }),
+    })
+    .of(Common::Name),
     field("exe", Kind::Text, |view| {
-        let image = view.process.life.image.as_ref();
+        let image = view.process.life.image();
         Value::text(image.map(|image| &*image.exe).filter(|exe| !exe.is_empty()))
-    }),
+    })
+    .of(Common::Image),
     field("cmdline", Kind::Text, |view| {
         let image = view.process.life.command();
         image.map_or(Value::Unknown, |image| {
             Value::Text(Text::joined(&image.args))
         })
-    }),
-    field("args", Kind::Texts, |view| arguments(&view.process.life)),
+    })
+    .of(Common::Image),
+    field("args", Kind::Texts, |view| arguments(&view.process.life)).of(Common::Image),
     field("username", Kind::Text, |view| {
         Value::text(view.process.life.username().map(str::as_bytes))
-    }),
+    })
+    .of(Common::Credentials),
     field("uid", Kind::Int, |view| {
         let known = view.process.life.credentials.as_ref();
         Value::int(known.and_then(|known| known.uid))
-    }),
+    })
+    .of(Common::Credentials),
     field("euid", Kind::Int, |view| {
         let known = view.process.life.credentials.as_ref();
         Value::int(known.and_then(|known| known.euid))
-    }),
+    })
+    .of(Common::Credentials),
     field("status", Kind::Text, |view| {
         // ASCII, as the view makes sure of.
         Value::text(view.status().map(|letter| vec![letter as u8]))
@@ -106,14 +126,23 @@ const FIELDS: &[ProcessField] = &[
         Value::time(view.process.life.started_ns)
     }),
     field("cgroup", Kind::Text, |view| {
-        Value::text(view.process.life.cgroup.as_deref().map(str::as_bytes))
-    }),
+        Value::text(shared_text(view, Common::Cgroup, |life| {
+            life.cgroup.as_deref()
+        }))
+    })
+    .of(Common::Cgroup),
     field("container_id", Kind::Text, |view| {
-        Value::text(view.process.life.container_id.as_deref().map(str::as_bytes))
-    }),
+        Value::text(shared_text(view, Common::Container, |life| {
+            life.container_id.as_deref()
+        }))
+    })
+    .of(Common::Container),
     field("systemd_unit", Kind::Text, |view| {
-        Value::text(view.process.life.systemd_unit.as_deref().map(str::as_bytes))
-    }),
+        Value::text(shared_text(view, Common::Unit, |life| {
+            life.systemd_unit.as_deref()
+        }))
+    })
+    .of(Common::Unit),
     field("pid_namespace", Kind::Int, |view| {
         Value::int(view.process.life.pid_namespace)
     }),
@@ -145,6 +174,28 @@ impl Row for ProcessView<'_> {
             .get(field)
             .map_or(Value::Unknown, |field| (field.get)(self))
     }
+
+    fn settled_by(field: usize) -> Option<usize> {
+        let common = FIELDS.get(field)?.settled_by?;
+        Some(common as usize)
+    }
+
+    fn mark(&self, kind: usize) -> u32 {
+        self.process.life.marks().of_kind(kind)
+    }
+}
+
+/// Many processes have none, and that is known without a look at them.
+fn shared_text<'a>(
+    view: &ProcessView<'a>,
+    common: Common,
+    text: impl Fn(&'a Life) -> Option<&'a str>,
+) -> Option<&'a [u8]> {
+    let life = &view.process.life;
+    if life.marks().get(common) == ABSENT {
+        return None;
+    }
+    text(life).map(str::as_bytes)
 }
 
 /// Unknown where an upload does not tell where one ends.
@@ -157,8 +208,13 @@ pub(crate) fn arguments(life: &Life) -> Value<'_> {
 }
 
 fn io_per_s(view: &ProcessView<'_>) -> Option<f64> {
-    match (view.read_bytes_per_s(), view.write_bytes_per_s()) {
+    sum(view.read_bytes_per_s(), view.write_bytes_per_s())
+}
+
+/// Of what is known.
+pub(super) fn sum(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    match (one, other) {
         (None, None) => None,
-        (read, write) => Some(read.unwrap_or(0.0) + write.unwrap_or(0.0)),
+        (one, other) => Some(one.unwrap_or(0.0) + other.unwrap_or(0.0)),
     }
 }

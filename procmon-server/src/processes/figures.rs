@@ -1,12 +1,11 @@
 //! What processes add up to.
 
-use std::sync::LazyLock;
-
+use procmon_common::columns::Column;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::fields::sum;
 use crate::live::ProcessView;
-use crate::query::{Row, Value};
 
 /// What is added up, in the order of [`Figures`].
 pub(super) const METRICS: [&str; 10] = [
@@ -45,21 +44,33 @@ pub(super) struct Tally {
     figures: [Option<(f64, f64)>; METRICS.len()],
 }
 
-/// Where the metrics are among the fields of a process.
-static FIELDS: LazyLock<[Option<usize>; METRICS.len()]> = LazyLock::new(|| {
-    let fields = ProcessView::fields();
-    METRICS.map(|metric| fields.iter().position(|field| field.name == metric))
-});
+/// The metrics of a process, in the order of [`METRICS`].
+fn metrics(view: &ProcessView<'_>) -> [Option<f64>; METRICS.len()] {
+    let (read, write) = (view.read_bytes_per_s(), view.write_bytes_per_s());
+    [
+        view.cpu_percent(),
+        view.short_lived_cpu_percent(),
+        number(view.rss_bytes()),
+        view.memory_percent(),
+        number(view.metric(Column::Threads)),
+        number(view.metric(Column::OpenFds)),
+        number(view.metric(Column::NetConns)),
+        read,
+        write,
+        sum(read, write),
+    ]
+}
+
+/// As expressions see it.
+fn number(value: Option<u64>) -> Option<f64> {
+    value.map(|value| i64::try_from(value).unwrap_or(i64::MAX) as f64)
+}
 
 impl Tally {
     pub(super) fn add(&mut self, view: &ProcessView<'_>) {
         self.count += 1;
-        for (figure, field) in self.figures.iter_mut().zip(*FIELDS) {
-            let value = match field.map(|field| view.value(field)) {
-                Some(Value::Int(value)) => value as f64,
-                Some(Value::Double(value)) => value,
-                _ => continue,
-            };
+        for (figure, value) in self.figures.iter_mut().zip(metrics(view)) {
+            let Some(value) = value else { continue };
             let (sum, max) = figure.unwrap_or((0.0, f64::NEG_INFINITY));
             *figure = Some((sum + value, max.max(value)));
         }
@@ -111,6 +122,20 @@ impl Figures {
             read_bytes_per_s: of(7),
             write_bytes_per_s: of(8),
             io_per_s: of(9),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::Row;
+
+    #[test]
+    fn metrics_are_fields() {
+        let known = ProcessView::fields();
+        for metric in METRICS {
+            assert!(known.iter().any(|field| field.name == metric), "{metric}");
         }
     }
 }

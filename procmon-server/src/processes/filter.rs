@@ -84,7 +84,8 @@ impl Parameters {
             .contains("cgroup", self.cgroup.as_deref())
             .contains_folded("cmdline", self.cmdline.as_deref())
             .also(expression)
-            .build())
+            .build()
+            .remembering::<ProcessView<'_>>())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -11,7 +12,7 @@ use super::figures::{Figures, METRICS, Tally};
 use super::rows::Rows;
 use crate::error::Problem;
 use crate::keyset::{self, Key, KeyRef};
-use crate::live::ProcessView;
+use crate::live::{Common, ProcessView, UNMARKED};
 use crate::query::{Condition, Row, Value};
 
 /// Groups of one answer, before it is cut into pages: a bound on its memory.
@@ -62,14 +63,61 @@ pub(super) struct GroupBody {
 pub(super) struct GroupBy(Vec<usize>);
 
 /// A group: the values that its processes share, as far as they are known, and what they add up to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Group {
     shared: Vec<Option<Vec<u8>>>,
     pub(super) tally: Tally,
 }
 
-/// The groups of a part of the hosts by their key, and room to write a key.
-type Parts = (HashMap<Vec<u8>, Group>, Vec<u8>);
+/// The groups of a part of the hosts.
+#[derive(Default)]
+struct Part {
+    groups: Vec<Group>,
+    by_key: HashMap<Vec<u8>, usize>,
+    /// A shorter way to them, for rows that have marks: by the only one, as 1 + index, or by all of them.
+    by_mark: Vec<u32>,
+    by_marks: HashMap<Marks, usize, foldhash::quality::RandomState>,
+    /// Room to write a key.
+    key: Vec<u8>,
+}
+
+/// A mark for each of what is grouped by.
+type Marks = [usize; BY.len()];
+
+/// The marks of a row.
+#[derive(Clone, Copy)]
+enum MarksOf {
+    One(u32),
+    All(Marks),
+}
+
+impl Part {
+    fn known(&self, marks: MarksOf) -> Option<usize> {
+        match marks {
+            MarksOf::One(mark) => {
+                let known = *self.by_mark.get(mark as usize)?;
+                known.checked_sub(1).map(|index| index as usize)
+            }
+            MarksOf::All(marks) => self.by_marks.get(&marks).copied(),
+        }
+    }
+
+    fn remember(&mut self, marks: Option<MarksOf>, index: usize) {
+        match marks {
+            Some(MarksOf::One(mark)) => {
+                let mark = mark as usize;
+                if mark >= self.by_mark.len() {
+                    self.by_mark.resize((mark + 1).next_power_of_two(), 0);
+                }
+                self.by_mark[mark] = index as u32 + 1;
+            }
+            Some(MarksOf::All(marks)) if self.by_marks.len() < MAX_GROUPS => {
+                self.by_marks.insert(marks, index);
+            }
+            _ => {}
+        }
+    }
+}
 
 #[derive(Clone, Debug)]
 pub(super) struct GroupSort {
@@ -134,41 +182,88 @@ impl GroupBy {
         rows: &Rows,
         condition: &Condition,
     ) -> Result<Vec<Group>, Problem> {
-        let parts = rows.fold(condition, Parts::default, |(groups, key), view| {
-            key.clear();
-            for field in &self.0 {
-                write_key(&view.value(*field), key);
-            }
-            if let Some(group) = groups.get_mut(key) {
-                group.tally.add(view);
-                return Ok(());
-            }
-            if groups.len() == MAX_GROUPS {
-                return Err(too_many());
-            }
-            let shared = self.0.iter().map(|field| bytes(&view.value(*field)));
-            let mut group = Group {
-                shared: shared.collect(),
-                tally: Tally::default(),
+        let parts = rows.fold(condition, &self.needed(), Part::default, |part, view| {
+            let marks = self.marks(view);
+            let known = marks.and_then(|marks| part.known(marks));
+            let index = if let Some(index) = known {
+                index
+            } else {
+                let index = self.find(part, view)?;
+                part.remember(marks, index);
+                index
             };
-            group.tally.add(view);
-            groups.insert(key.clone(), group);
+            part.groups[index].tally.add(view);
             Ok(())
         })?;
-        let mut parts = parts.into_iter().map(|(groups, _)| groups);
+        let mut parts = parts.into_iter();
         let mut all = parts.next().unwrap_or_default();
-        for (key, group) in parts.flatten() {
-            match all.entry(key) {
-                Entry::Occupied(mut known) => known.get_mut().tally.merge(&group.tally),
-                Entry::Vacant(place) => {
-                    place.insert(group);
+        for mut part in parts {
+            for (key, index) in part.by_key {
+                let group = &mut part.groups[index];
+                match all.by_key.entry(key) {
+                    Entry::Occupied(known) => {
+                        all.groups[*known.get()].tally.merge(&group.tally);
+                    }
+                    Entry::Vacant(place) => {
+                        place.insert(all.groups.len());
+                        all.groups.push(std::mem::take(group));
+                    }
                 }
             }
         }
-        if all.len() > MAX_GROUPS {
+        if all.groups.len() > MAX_GROUPS {
             return Err(too_many());
         }
-        Ok(all.into_values().collect())
+        Ok(all.groups)
+    }
+
+    /// The group of a row, which may be new.
+    fn find(&self, part: &mut Part, view: &ProcessView<'_>) -> Result<usize, Problem> {
+        part.key.clear();
+        for field in &self.0 {
+            write_key(&view.value(*field), &mut part.key);
+        }
+        if let Some(index) = part.by_key.get(&part.key) {
+            return Ok(*index);
+        }
+        if part.groups.len() == MAX_GROUPS {
+            return Err(too_many());
+        }
+        let shared = self.0.iter().map(|field| bytes(&view.value(*field)));
+        part.groups.push(Group {
+            shared: shared.collect(),
+            tally: Tally::default(),
+        });
+        let index = part.groups.len() - 1;
+        part.by_key.insert(part.key.clone(), index);
+        Ok(index)
+    }
+
+    /// Equal for rows of one group, as far as there are marks that say so.
+    fn marks(&self, view: &ProcessView<'_>) -> Option<MarksOf> {
+        if let [only] = self.0[..]
+            && let Some(kind) = ProcessView::settled_by(only)
+        {
+            let mark = view.mark(kind);
+            return (mark != UNMARKED).then_some(MarksOf::One(mark));
+        }
+        let mut marks = [0; BY.len()];
+        for (place, field) in marks.iter_mut().zip(&self.0) {
+            *place = match ProcessView::settled_by(*field) {
+                Some(kind) => view.mark(kind) as usize,
+                // Nothing but the host is without: where its name is kept tells it from all others.
+                None => Arc::as_ptr(&view.host.agent_id).addr(),
+            };
+            if *place == UNMARKED as usize {
+                return None;
+            }
+        }
+        Some(MarksOf::All(marks))
+    }
+
+    fn needed(&self) -> Vec<Common> {
+        let kinds = self.0.iter().copied().filter_map(ProcessView::settled_by);
+        Common::of_kinds(&kinds.collect::<Vec<_>>())
     }
 
     pub(super) fn show(&self, group: &Group) -> GroupBody {

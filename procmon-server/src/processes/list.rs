@@ -8,7 +8,8 @@ use super::ProcessBody;
 use super::export::{self, Format, Selection};
 use super::filter::Parameters;
 use super::groups::{GroupBody, GroupBy, GroupSort};
-use super::rows::Rows;
+use super::json::{ProcessWriter, write_value};
+use super::rows::{Page, Rows};
 use super::sort::Sort;
 use super::table;
 use crate::app::App;
@@ -94,14 +95,35 @@ pub(super) async fn answer(
     let list = app.scan(move || {
         let page = rows.page(&condition, &sort, after.as_ref(), limit)?;
         let last = page.places.last().filter(|_| page.more);
-        Ok(ProcessList {
-            total: page.total,
-            at: rfc3339_ms(rows.now_ms()),
-            next_cursor: last.map(|last| sort.to_cursor(last)),
-            processes: rows.show(&page.places, ProcessBody::new),
-        })
+        let next_cursor = last.map(|last| sort.to_cursor(last));
+        Ok(write_page(&rows, &page, next_cursor.as_deref()))
     });
-    Ok(axum::Json(list.await?).into_response())
+    Ok(Format::Json.answer(list.await?))
+}
+
+/// As [`ProcessList`] describes it.
+fn write_page(rows: &Rows, page: &Page, next_cursor: Option<&str>) -> Vec<u8> {
+    let mut writer = ProcessWriter::default();
+    let shown = rows.show(&page.places, |view| {
+        let mut row = Vec::new();
+        writer.write(view, &mut row);
+        row
+    });
+    let mut json = b"{\"processes\":[".to_vec();
+    for (index, row) in shown.iter().enumerate() {
+        if index > 0 {
+            json.push(b',');
+        }
+        json.extend_from_slice(row);
+    }
+    json.extend_from_slice(b"],\"total\":");
+    write_value(&mut json, page.total);
+    json.extend_from_slice(b",\"at\":");
+    write_value(&mut json, rfc3339_ms(rows.now_ms()));
+    json.extend_from_slice(b",\"next_cursor\":");
+    write_value(&mut json, next_cursor);
+    json.push(b'}');
+    json
 }
 
 fn export_limit(limit: Option<usize>) -> Result<Option<usize>, Problem> {

@@ -5,6 +5,7 @@ mod fields;
 mod figures;
 mod filter;
 mod groups;
+mod json;
 mod list;
 pub mod routes;
 mod rows;

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::export::Format;
 use super::filter::Parameters;
+use super::json::write_value;
 use super::list::{self, ProcessAnswer};
 use super::rows::Rows;
 use super::tree::{self, ProcessNode};
@@ -77,6 +78,9 @@ struct TreeParameters {
     at: Option<String>,
 }
 
+/// Bytes of JSON, most times.
+const ROOM_PER_PROCESS: usize = 1024;
+
 /// The processes of one host as a forest.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProcessTree {
@@ -97,7 +101,7 @@ pub struct ProcessTree {
 async fn process_tree(
     State(app): State<App>,
     Query(parameters): Query<TreeParameters>,
-) -> Result<Json<ProcessTree>, Problem> {
+) -> Result<Response, Problem> {
     let include_zombies = match parameters.include_zombies.as_deref() {
         None | Some("1" | "true") => true,
         Some("0" | "false") => false,
@@ -108,9 +112,13 @@ async fn process_tree(
     let (hosts, now_ms) = hosts(&app, Some(&entry.agent_id), at).await?;
     let host = hosts.first().unwrap_or(&entry).read();
     let views: Vec<_> = host.views(now_ms).collect();
-    Ok(Json(ProcessTree {
-        agent_id: host.agent_id.to_string(),
-        at: rfc3339_ms(now_ms),
-        roots: tree::build(&views, include_zombies),
-    }))
+    let mut json = Vec::with_capacity(views.len() * ROOM_PER_PROCESS);
+    json.extend_from_slice(b"{\"agent_id\":");
+    write_value(&mut json, &*host.agent_id);
+    json.extend_from_slice(b",\"at\":");
+    write_value(&mut json, rfc3339_ms(now_ms));
+    json.extend_from_slice(b",\"roots\":");
+    tree::write(&views, include_zombies, &mut json);
+    json.push(b'}');
+    Ok(Format::Json.answer(json))
 }

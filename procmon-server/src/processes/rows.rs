@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::sort::{Place, Sort};
 use crate::error::Problem;
-use crate::live::{Host, HostEntry, ProcessView};
-use crate::query::{Condition, Meter};
+use crate::live::{Common, Host, HostEntry, ProcessView, UNMARKED};
+use crate::query::{Condition, Meter, Row};
 
 /// Rows between two looks at the meter.
 const METER_ROWS: usize = 1024;
@@ -47,15 +47,25 @@ impl Rows {
     }
 
     /// Goes through all rows that fulfil a condition. Of many hosts each processor takes a part, with a result of its own.
+    /// `needed` is what is looked at in the rows besides what the condition looks at.
     pub(super) fn fold<T: Send>(
         &self,
         condition: &Condition,
+        needed: &[Common],
         begin: impl Fn() -> T + Sync,
         visit: impl Fn(&mut T, &ProcessView<'_>) -> Result<(), Problem> + Sync,
     ) -> Result<Vec<T>, Problem> {
+        // All live hosts share what they have in common, and hosts of the past share nothing.
+        let scan = self.hosts.first().map(|entry| entry.read().scan());
+        let mut needed = needed.to_vec();
+        needed.extend(
+            Common::ALL
+                .iter()
+                .filter(|common| condition.remembers(**common as usize)),
+        );
         let part = |hosts: &[Arc<HostEntry>]| {
             let mut result = begin();
-            each(hosts, self.now_ms, condition, |view| {
+            each(hosts, self.now_ms, condition, &needed, |view| {
                 visit(&mut result, view)
             })?;
             Ok(result)
@@ -63,10 +73,12 @@ impl Rows {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = threads.min(MAX_THREADS);
         if threads == 1 || self.hosts.len() < HOSTS_WORTH_THREADS {
-            return Ok(vec![part(&self.hosts)?]);
+            let result = part(&self.hosts)?;
+            drop(scan);
+            return Ok(vec![result]);
         }
         let size = self.hosts.len().div_ceil(threads);
-        std::thread::scope(|scope| {
+        let results = std::thread::scope(|scope| {
             let part = &part;
             let parts: Vec<_> = self
                 .hosts
@@ -80,7 +92,9 @@ impl Rows {
                     Err(panic) => std::panic::resume_unwind(panic),
                 })
                 .collect()
-        })
+        });
+        drop(scan);
+        results
     }
 
     /// The first rows after a place, in order.
@@ -93,10 +107,11 @@ impl Rows {
     ) -> Result<Page, Problem> {
         let parts = self.fold(
             condition,
+            &sort.needed(),
             || (0, Best::new(sort, limit)),
             |(total, best), view| {
                 *total += 1;
-                if after.is_none_or(|after| sort.compare_view(view, after).is_gt()) {
+                if after.is_none_or(|after| sort.compare_view(view, after).0.is_gt()) {
                     best.offer(view);
                 }
                 Ok(())
@@ -120,12 +135,11 @@ impl Rows {
     pub fn show<T>(&self, places: &[Place], mut show: impl FnMut(&ProcessView<'_>) -> T) -> Vec<T> {
         let mut shown: Vec<Option<T>> = Vec::new();
         shown.resize_with(places.len(), || None);
-        let mut wanted: BTreeMap<&str, HashMap<_, _>> = BTreeMap::new();
+        let mut wanted: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (index, place) in places.iter().enumerate() {
-            let of_host = wanted.entry(&place.agent_id).or_default();
-            of_host.insert(place.id, index);
+            wanted.entry(&place.agent_id).or_default().push(index);
         }
-        for (agent_id, places) in wanted {
+        for (agent_id, mut wanted) in wanted {
             let found = self
                 .hosts
                 .binary_search_by(|entry| (*entry.agent_id).cmp(agent_id));
@@ -133,8 +147,23 @@ impl Rows {
                 continue;
             };
             let host: &Host = &self.hosts[found].read();
+            wanted.retain(|index| {
+                let place = &places[*index];
+                let stands_there = place.row.and_then(|row| host.view_at(row, self.now_ms));
+                let view = stands_there.filter(|view| view.id == place.id);
+                shown[*index] = view.map(|view| show(&view));
+                shown[*index].is_none()
+            });
+            if wanted.is_empty() {
+                continue;
+            }
+            // They moved since.
+            let moved: HashMap<_, _> = wanted
+                .into_iter()
+                .map(|index| (places[index].id, index))
+                .collect();
             for view in host.views(self.now_ms) {
-                if let Some(index) = places.get(&view.id) {
+                if let Some(index) = moved.get(&view.id) {
                     shown[*index] = Some(show(&view));
                 }
             }
@@ -147,13 +176,14 @@ fn each(
     hosts: &[Arc<HostEntry>],
     now_ms: i64,
     condition: &Condition,
+    needed: &[Common],
     mut visit: impl FnMut(&ProcessView<'_>) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
     let meter = Meter::default();
     let mut rows = 0_usize;
     for entry in hosts {
         let host = entry.read();
-        for view in host.views(now_ms) {
+        for view in host.views_with(now_ms, needed) {
             if condition.holds(&view, &meter) {
                 visit(&view)?;
             }
@@ -177,7 +207,13 @@ struct Best<'s> {
     places: Vec<Place>,
     /// Whatever is not before it is not among them.
     bar: Option<Place>,
+    /// What the first field of the order is settled by, and marks whose rows are all behind the bar.
+    settled_by: Option<usize>,
+    behind: Vec<u32>,
 }
+
+/// Marks remembered to be behind the bar.
+const BEHIND: usize = 1 << 14;
 
 impl<'s> Best<'s> {
     fn new(sort: &'s Sort, limit: usize) -> Self {
@@ -187,15 +223,27 @@ impl<'s> Best<'s> {
             offered: 0,
             places: Vec::new(),
             bar: None,
+            settled_by: sort.settled_by(),
+            behind: Vec::new(),
         }
     }
 
     fn offer(&mut self, view: &ProcessView<'_>) {
         self.offered += 1;
-        if let Some(bar) = &self.bar
-            && self.sort.compare_view(view, bar).is_ge()
-        {
-            return;
+        if let Some(bar) = &self.bar {
+            let mark = self.settled_by.map_or(UNMARKED, |by| view.mark(by));
+            if mark != UNMARKED && self.behind.get(mark as usize % BEHIND) == Some(&mark) {
+                return;
+            }
+            let (ordering, by_first) = self.sort.compare_view(view, bar);
+            if ordering.is_ge() {
+                // The bar only ever moves to the front.
+                if by_first && mark != UNMARKED {
+                    self.behind.resize(BEHIND, UNMARKED);
+                    self.behind[mark as usize % BEHIND] = mark;
+                }
+                return;
+            }
         }
         self.places.push(self.sort.place(view));
         // Seldom enough that it costs little, and often enough that few are kept in vain.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
 use crate::keyset::{self, Key, KeyRef};
-use crate::live::ProcessView;
+use crate::live::{Common, ProcessView};
 use crate::query::{Kind, Row};
 
 const DEFAULT: &str = "-cpu_percent";
@@ -35,6 +35,8 @@ pub struct Place {
     others: Vec<Key>,
     pub(super) agent_id: Arc<str>,
     pub(super) id: ProcessId,
+    /// Where it stood; not known from a cursor.
+    pub(super) row: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,20 +74,36 @@ impl Sort {
             others: keys.collect(),
             agent_id: Arc::clone(&view.host.agent_id),
             id: view.id,
+            row: Some(view.row),
         }
     }
 
-    /// Where a row stands to a place; nothing is copied for it.
-    pub(super) fn compare_view(&self, view: &ProcessView<'_>, place: &Place) -> Ordering {
-        for (key, other) in self.keys.iter().zip(place.keys()) {
+    /// Where a row stands to a place, and whether the first field says so already; nothing is copied for it.
+    pub(super) fn compare_view(&self, view: &ProcessView<'_>, place: &Place) -> (Ordering, bool) {
+        for (index, (key, other)) in self.keys.iter().zip(place.keys()).enumerate() {
             let value = view.value(key.field);
             let ordering = KeyRef::of(&value).compare(other.as_ref(), key.descending);
             if ordering.is_ne() {
-                return ordering;
+                return (ordering, index == 0);
             }
         }
         let agent = view.host.agent_id.cmp(&place.agent_id);
-        agent.then_with(|| view.id.cmp(&place.id))
+        (agent.then_with(|| view.id.cmp(&place.id)), false)
+    }
+
+    /// The kind of marks that settles the first field.
+    pub(super) fn settled_by(&self) -> Option<usize> {
+        ProcessView::settled_by(self.keys.first()?.field)
+    }
+
+    /// What is looked at in every row.
+    pub(super) fn needed(&self) -> Vec<Common> {
+        let kinds: Vec<_> = self
+            .keys
+            .iter()
+            .filter_map(|key| ProcessView::settled_by(key.field))
+            .collect();
+        Common::of_kinds(&kinds)
     }
 
     pub(super) fn compare(&self, a: &Place, b: &Place) -> Ordering {
@@ -124,6 +142,7 @@ impl Sort {
             others: keys.collect(),
             agent_id: cursor.agent_id.into(),
             id: cursor.process_id.parse().map_err(|_| wrong())?,
+            row: None,
         })
     }
 
@@ -182,6 +201,7 @@ mod tests {
             others: keys.collect(),
             agent_id: "a".into(),
             id: ProcessId::upload(pid, 0),
+            row: None,
         }
     }
 

@@ -1,11 +1,12 @@
 //! Who started whom.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::ProcessBody;
+use super::json::ProcessWriter;
 use crate::live::ProcessView;
 
 /// Deeper processes are listed under their ancestor at this depth: readers of JSON have a limit too.
@@ -21,50 +22,48 @@ pub struct ProcessNode {
     pub children: Vec<Self>,
 }
 
-/// Builds the trees of a host. Everything is in them once, whatever the parents claim.
-pub(super) fn build(views: &[ProcessView<'_>], include_zombies: bool) -> Vec<ProcessNode> {
+/// Writes the trees of a host as a JSON list. Everything is in them once, whatever the parents claim.
+pub(super) fn write(views: &[ProcessView<'_>], include_zombies: bool, out: &mut Vec<u8>) {
     let mut order: Vec<usize> = (0..views.len()).collect();
     order.sort_unstable_by_key(|index| (views[*index].id.pid, views[*index].id));
     // Of several lives with one pid, the newest: the others have ended, and it was not seen.
-    let by_pid: HashMap<u32, usize> = order
+    let by_pid: HashMap<u32, usize, foldhash::quality::RandomState> = order
         .iter()
         .map(|index| (views[*index].id.pid, *index))
         .collect();
     let included = |index: usize| include_zombies || views[index].status() != Some('Z');
-    let parents: Vec<Option<usize>> = (0..views.len())
-        .map(|index| parent(views, &by_pid, &included, index))
-        .collect();
-    let mut children: HashMap<usize, Vec<usize>> = HashMap::new();
+    let mut children: Vec<Vec<usize>> = vec![Vec::new(); views.len()];
     let mut roots = Vec::new();
     for index in order.into_iter().filter(|index| included(*index)) {
-        match parents[index] {
-            Some(parent) => children.entry(parent).or_default().push(index),
+        match parent(views, &by_pid, &included, index) {
+            Some(parent) => children[parent].push(index),
             None => roots.push(index),
         }
     }
-    let mut builder = Builder {
+    let mut forest = Forest {
         views,
         children,
-        seen: HashSet::with_capacity(views.len()),
+        seen: vec![false; views.len()],
+        writer: ProcessWriter::default(),
+        out,
     };
-    let mut trees: Vec<_> = roots
-        .into_iter()
-        .map(|root| builder.node(root, 1))
-        .collect();
+    forest.out.push(b'[');
+    for root in roots {
+        forest.node(root, 1);
+    }
     // Parents in a circle: nothing that a kernel reports, but nothing that may hide a process either.
-    let circles: Vec<_> = (0..views.len()).filter(|index| included(*index)).collect();
-    for index in circles {
-        if !builder.seen.contains(&index) {
-            trees.push(builder.node(index, 1));
+    for index in (0..views.len()).filter(|index| included(*index)) {
+        if !forest.seen[index] {
+            forest.node(index, 1);
         }
     }
-    trees
+    forest.out.push(b']');
 }
 
 /// The nearest ancestor that is shown.
 fn parent(
     views: &[ProcessView<'_>],
-    by_pid: &HashMap<u32, usize>,
+    by_pid: &HashMap<u32, usize, foldhash::quality::RandomState>,
     included: &impl Fn(usize) -> bool,
     index: usize,
 ) -> Option<usize> {
@@ -83,39 +82,52 @@ fn parent(
     None
 }
 
-struct Builder<'a> {
+struct Forest<'a, 'o> {
     views: &'a [ProcessView<'a>],
-    children: HashMap<usize, Vec<usize>>,
-    seen: HashSet<usize>,
+    children: Vec<Vec<usize>>,
+    seen: Vec<bool>,
+    writer: ProcessWriter,
+    out: &'o mut Vec<u8>,
 }
 
-impl Builder<'_> {
-    fn node(&mut self, index: usize, depth: usize) -> ProcessNode {
-        self.seen.insert(index);
-        let process = ProcessBody::new(&self.views[index]);
-        let mut children = Vec::new();
+impl Forest<'_, '_> {
+    fn node(&mut self, index: usize, depth: usize) {
+        self.seen[index] = true;
+        self.begin(index);
         let mut below = self.take_children(index);
         if depth < MAX_DEPTH {
-            children.extend(below.into_iter().map(|child| self.node(child, depth + 1)));
-        } else {
-            // As a flat list, in order of discovery.
-            while let Some(child) = below.pop() {
-                self.seen.insert(child);
-                let deeper = self.take_children(child);
-                below.extend(deeper);
-                children.push(ProcessNode {
-                    process: ProcessBody::new(&self.views[child]),
-                    children: Vec::new(),
-                });
+            for child in below {
+                self.node(child, depth + 1);
             }
-            children.sort_by_key(|child| child.process.pid);
+        } else {
+            // As a flat list.
+            let mut deep = Vec::new();
+            while let Some(child) = below.pop() {
+                self.seen[child] = true;
+                below.extend(self.take_children(child));
+                deep.push(child);
+            }
+            deep.sort_by_key(|child| self.views[*child].id.pid);
+            for child in deep {
+                self.begin(child);
+                self.out.extend_from_slice(b"]}");
+            }
         }
-        ProcessNode { process, children }
+        self.out.extend_from_slice(b"]}");
+    }
+
+    /// Up to where its children begin.
+    fn begin(&mut self, index: usize) {
+        if self.out.last() == Some(&b'}') {
+            self.out.push(b',');
+        }
+        self.writer.write_open(&self.views[index], self.out);
+        self.out.extend_from_slice(b",\"children\":[");
     }
 
     fn take_children(&mut self, index: usize) -> Vec<usize> {
-        let mut children = self.children.remove(&index).unwrap_or_default();
-        children.retain(|child| !self.seen.contains(child));
+        let mut children = std::mem::take(&mut self.children[index]);
+        children.retain(|child| !self.seen[*child]);
         children
     }
 }

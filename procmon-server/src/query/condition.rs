@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use regex::Regex;
 
 use super::Meter;
+use super::known::Remembered;
 use super::needle::{FoldedNeedle, Needle, Search};
 use super::number::{Num, Number};
 use super::operand::{List, TextExpression};
@@ -63,6 +64,7 @@ pub(super) enum Test {
     FindFolded(TextExpression, FoldedNeedle),
     Matches(TextExpression, Regex),
     Quantified(Quantifier, List, Box<Condition>),
+    Remembered(Box<Remembered>),
 }
 
 /// What a condition is evaluated in.
@@ -121,7 +123,10 @@ impl Condition {
             | Test::Known(_)
             | Test::Compare(..) => 1,
             Test::Not(condition) | Test::KnownCondition(condition) => condition.cost(),
-            Test::KnownNumber(_) | Test::Numbers(..) | Test::AmongNumbers(..) => 2,
+            Test::KnownNumber(_)
+            | Test::Numbers(..)
+            | Test::AmongNumbers(..)
+            | Test::Remembered(_) => 2,
             Test::All(parts) | Test::Any(parts) => {
                 parts.iter().map(Self::cost).fold(0, u32::saturating_add)
             }
@@ -186,6 +191,7 @@ impl Condition {
                     value.number().and_then(|value| value.compare(wanted)) == Some(Ordering::Equal)
                 })
             }
+            Test::Remembered(remembered) => remembered.evaluate(scope),
             Test::Quantified(quantifier, list, condition) => {
                 quantifier.evaluate(*list, condition, scope)
             }

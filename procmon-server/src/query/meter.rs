@@ -2,14 +2,17 @@
 
 use std::cell::Cell;
 
+use super::known::Known;
+
 /// Steps of one request. A step is roughly a comparison of two numbers; a text costs more the longer it is. How many are
 /// needed depends on the expression and the rows alone, never on time.
 const BUDGET: u64 = 500_000_000;
 
-/// Counts the steps of one request down.
+/// Counts the steps of one request down, and keeps the answers found on the way.
 #[derive(Debug)]
 pub struct Meter {
     left: Cell<u64>,
+    pub(super) known: Known,
 }
 
 impl Default for Meter {
@@ -22,6 +25,7 @@ impl Meter {
     pub fn with_budget(steps: u64) -> Self {
         Self {
             left: Cell::new(steps),
+            known: Known::default(),
         }
     }
 

@@ -114,16 +114,22 @@ impl Needle {
 pub(super) struct FoldedNeedle {
     /// In lower case.
     text: Box<str>,
-    /// Of its first byte, both cases.
-    first: (u8, u8),
+    /// Where its rarest byte is, and both cases of that.
+    anchor_at: usize,
+    anchor: (u8, u8),
 }
 
 impl FoldedNeedle {
     pub(super) fn new(text: &str) -> Self {
         let text = text.to_lowercase();
-        let first = text.as_bytes().first().copied().unwrap_or_default();
+        let rarest = text
+            .bytes()
+            .enumerate()
+            .min_by_key(|(_, byte)| frequency(*byte));
+        let (anchor_at, anchor) = rarest.unwrap_or_default();
         Self {
-            first: (first, first.to_ascii_uppercase()),
+            anchor_at,
+            anchor: (anchor, anchor.to_ascii_uppercase()),
             text: text.into(),
         }
     }
@@ -146,11 +152,28 @@ impl FoldedNeedle {
                 .zip(wanted)
                 .all(|(byte, letter)| space(*byte).eq_ignore_ascii_case(letter))
         };
-        if self.first.0 == b' ' {
+        if self.anchor.0 == b' ' {
             return (0..=last).any(lies_at);
         }
-        let starts = memchr::memchr2_iter(self.first.0, self.first.1, &bytes[..=last]);
-        starts.into_iter().any(lies_at)
+        let places = &bytes[self.anchor_at..=self.anchor_at + last];
+        let (small, large) = self.anchor;
+        if small == large {
+            memchr::memchr_iter(small, places).any(lies_at)
+        } else {
+            memchr::memchr2_iter(small, large, places).any(lies_at)
+        }
+    }
+}
+
+/// Roughly how often a byte is in command lines.
+fn frequency(byte: u8) -> u8 {
+    match byte {
+        // May be a NUL there.
+        b' ' => 5,
+        b'-' | b'/' | b'a' | b'e' | b'i' | b'n' | b'o' | b'r' | b's' | b't' => 4,
+        b'.' | b'=' | b'c' | b'd' | b'l' | b'm' | b'p' | b'u' | b'0' | b'1' => 3,
+        b'0'..=b'9' | b'b' | b'f' | b'g' | b'h' | b'v' => 2,
+        _ => 1,
     }
 }
 

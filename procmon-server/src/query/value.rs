@@ -35,6 +35,16 @@ pub trait Row {
 
     /// The value of the field with this index, of the field's kind.
     fn value(&self, field: usize) -> Value<'_>;
+
+    /// The kind of marks that settles a field: it is equal in all rows of which that mark is equal.
+    fn settled_by(_field: usize) -> Option<usize> {
+        None
+    }
+
+    /// A mark of a kind; 0 says nothing.
+    fn mark(&self, _kind: usize) -> u32 {
+        0
+    }
 }
 
 /// What a field holds. Unknown is not zero, and not empty.

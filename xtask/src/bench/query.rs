@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// Requests of each kind.
     #[arg(long, default_value_t = 100)]
     requests: u32,
+    /// Only questions whose name has this in it.
+    #[arg(long, default_value = "")]
+    only: String,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -34,6 +37,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             processes,
             "--requests",
             requests,
+            "--only",
+            &options.only,
         ],
     )
 }

@@ -1,0 +1,235 @@
+//! Answers that rows have in common. A condition that looks at nothing but the name of a process, say, is asked once for each
+//! name and not for each process: rows say by marks what they have in common.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::condition::{Condition, Scope, Test};
+use super::number::Number;
+use super::operand::TextExpression;
+use super::value::Row;
+
+/// A condition that is settled by what marks stand for.
+#[derive(Clone, Debug)]
+pub(super) struct Remembered {
+    /// Of this condition and its copies.
+    id: u64,
+    by: usize,
+    condition: Condition,
+}
+
+/// Conditions whose answers are kept in one scan; others are asked each time. A bound on memory: an answer takes a byte.
+const CONDITIONS: usize = 4;
+
+/// The answers of one scan, by the condition and the mark. Marks are dense: there are not many more than things that rows have in common.
+#[derive(Debug, Default)]
+pub(super) struct Known(RefCell<Vec<(u64, Vec<Answer>)>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Answer {
+    #[default]
+    NotAsked,
+    False,
+    True,
+    Unknown,
+}
+
+impl Known {
+    fn get(&self, id: u64, mark: u32) -> Answer {
+        let known = self.0.borrow();
+        let answers = known.iter().find(|(of, _)| *of == id);
+        let answer = answers.and_then(|(_, answers)| answers.get(mark as usize));
+        answer.copied().unwrap_or_default()
+    }
+
+    fn put(&self, id: u64, mark: u32, answer: Option<bool>) {
+        let mut known = self.0.borrow_mut();
+        let place = known.iter().position(|(of, _)| *of == id);
+        let place = match place {
+            Some(place) => place,
+            None if known.len() == CONDITIONS => return,
+            None => {
+                known.push((id, Vec::new()));
+                known.len() - 1
+            }
+        };
+        let (_, answers) = &mut known[place];
+        let mark = mark as usize;
+        if mark >= answers.len() {
+            answers.resize((mark + 1).next_power_of_two(), Answer::NotAsked);
+        }
+        answers[mark] = match answer {
+            Some(false) => Answer::False,
+            Some(true) => Answer::True,
+            None => Answer::Unknown,
+        };
+    }
+}
+
+impl Remembered {
+    pub(super) fn evaluate<R: Row>(&self, scope: &Scope<'_, R>) -> Option<bool> {
+        let mark = scope.row.mark(self.by);
+        if mark == 0 {
+            return self.condition.evaluate(scope);
+        }
+        match scope.meter.known.get(self.id, mark) {
+            Answer::False => Some(false),
+            Answer::True => Some(true),
+            Answer::Unknown => None,
+            Answer::NotAsked => {
+                let answer = self.condition.evaluate(scope);
+                scope.meter.known.put(self.id, mark, answer);
+                answer
+            }
+        }
+    }
+}
+
+/// What settles a condition.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Settled {
+    /// It asks nothing of the row.
+    Always,
+    By(usize),
+    /// Nothing less than the whole row.
+    ByRow,
+}
+
+impl Condition {
+    /// The same condition, which is asked only once about what rows have in common.
+    #[must_use]
+    pub fn remembering<R: Row>(self) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut settled = Settled::Always;
+        self.each_field(&mut |field| {
+            settled = match (settled, R::settled_by(field)) {
+                (Settled::Always, Some(by)) => Settled::By(by),
+                (Settled::By(one), Some(by)) if one == by => settled,
+                _ => Settled::ByRow,
+            };
+        });
+        match (settled, self.0) {
+            (Settled::By(by), test) => Self(Test::Remembered(Box::new(Remembered {
+                id: NEXT.fetch_add(1, Ordering::Relaxed),
+                by,
+                condition: Self(test),
+            }))),
+            (Settled::ByRow, Test::All(parts)) => Self::all(remembering::<R>(parts)),
+            (Settled::ByRow, Test::Any(parts)) => Self::any(remembering::<R>(parts)),
+            (Settled::ByRow, Test::Not(part)) => Self(Test::Not(Box::new(part.remembering::<R>()))),
+            (Settled::ByRow, Test::If(parts)) => {
+                Self(Test::If(Box::new(parts.map(Self::remembering::<R>))))
+            }
+            (Settled::ByRow, Test::Same(parts)) => {
+                Self(Test::Same(Box::new(parts.map(Self::remembering::<R>))))
+            }
+            (Settled::Always | Settled::ByRow, test) => Self(test),
+        }
+    }
+
+    /// Whether something of it is settled by marks of a kind.
+    pub fn remembers(&self, by: usize) -> bool {
+        match &self.0 {
+            Test::Remembered(remembered) => remembered.by == by,
+            Test::All(parts) | Test::Any(parts) => parts.iter().any(|part| part.remembers(by)),
+            Test::Not(part) => part.remembers(by),
+            Test::If(parts) => parts.iter().any(|part| part.remembers(by)),
+            Test::Same(parts) => parts.iter().any(|part| part.remembers(by)),
+            _ => false,
+        }
+    }
+
+    fn each_field(&self, visit: &mut dyn FnMut(usize)) {
+        match &self.0 {
+            Test::Constant(_) | Test::Unknown => {}
+            Test::Field(field) | Test::Known(field) | Test::Compare(field, ..) => visit(*field),
+            Test::KnownNumber(number) | Test::AmongNumbers(number, _) => number.each_field(visit),
+            Test::KnownText(text)
+            | Test::Is(text, _)
+            | Test::AmongTexts(text, _)
+            | Test::Find(text, ..)
+            | Test::FindFolded(text, _)
+            | Test::Matches(text, _) => text.each_field(visit),
+            Test::Not(part) | Test::KnownCondition(part) => part.each_field(visit),
+            Test::Remembered(remembered) => remembered.condition.each_field(visit),
+            Test::All(parts) | Test::Any(parts) => each_of(parts, visit),
+            Test::If(parts) => each_of(&parts[..], visit),
+            Test::Same(parts) => each_of(&parts[..], visit),
+            Test::Numbers(_, operands) => {
+                operands.iter().for_each(|one| one.each_field(visit));
+            }
+            Test::Texts(_, operands) | Test::FindText(_, operands) => {
+                operands.iter().for_each(|one| one.each_field(visit));
+            }
+            Test::NumberInList(number, list) => {
+                visit(list.field);
+                number.each_field(visit);
+            }
+            Test::TextInList(text, list) => {
+                visit(list.field);
+                text.each_field(visit);
+            }
+            Test::Quantified(_, list, part) => {
+                visit(list.field);
+                part.each_field(visit);
+            }
+        }
+    }
+}
+
+fn remembering<R: Row>(parts: Vec<Condition>) -> Vec<Condition> {
+    parts.into_iter().map(Condition::remembering::<R>).collect()
+}
+
+fn each_of(parts: &[Condition], visit: &mut dyn FnMut(usize)) {
+    for part in parts {
+        part.each_field(visit);
+    }
+}
+
+impl Number {
+    fn each_field(&self, visit: &mut dyn FnMut(usize)) {
+        match self {
+            Self::Constant(_) | Self::Unknown | Self::Element => {}
+            Self::Field(field) => visit(*field),
+            Self::Length(list) => visit(list.field),
+            Self::At(list, index) => {
+                visit(list.field);
+                index.each_field(visit);
+            }
+            Self::TextLength(text) => text.each_field(visit),
+            Self::Negate(number) | Self::Int(number) | Self::Double(number) => {
+                number.each_field(visit);
+            }
+            Self::Calculate(_, operands) => {
+                operands.iter().for_each(|one| one.each_field(visit));
+            }
+            Self::If(parts) => {
+                let (condition, then, otherwise) = &**parts;
+                condition.each_field(visit);
+                then.each_field(visit);
+                otherwise.each_field(visit);
+            }
+        }
+    }
+}
+
+impl TextExpression {
+    fn each_field(&self, visit: &mut dyn FnMut(usize)) {
+        match self {
+            Self::Constant(_) | Self::Unknown | Self::Element => {}
+            Self::Field(field) => visit(*field),
+            Self::At(list, index) => {
+                visit(list.field);
+                index.each_field(visit);
+            }
+            Self::Lower(text) => text.each_field(visit),
+            Self::If(parts) => {
+                let (condition, then, otherwise) = &**parts;
+                condition.each_field(visit);
+                then.each_field(visit);
+                otherwise.each_field(visit);
+            }
+        }
+    }
+}

@@ -10,6 +10,7 @@ use super::Host;
 use super::marks::Marks;
 use super::row::CompactRow;
 use crate::batch::{Image, Life};
+use crate::query::signature;
 
 #[derive(Clone, Debug)]
 pub struct LiveProcess {
@@ -41,6 +42,8 @@ pub struct KeptLife {
     image: Option<Arc<Image>>,
     known_id: Option<ProcessId>,
     marks: Marks,
+    /// Of the arguments.
+    signature: u64,
 }
 
 /// A life that nobody shares anything with.
@@ -61,7 +64,9 @@ impl Deref for KeptLife {
 
 impl KeptLife {
     pub(super) fn new(life: Arc<Life>, marks: Marks) -> Self {
+        let command = life.command().map(|image| signature(&image.args));
         Self {
+            signature: command.unwrap_or(u64::MAX),
             image: life.image.clone(),
             known_id: life.id,
             marks,
@@ -84,6 +89,11 @@ impl KeptLife {
     /// As [`Life::command`], without a look at the life.
     pub fn command(&self) -> Option<&Image> {
         self.image()?.command_of(self.known_id)
+    }
+
+    /// Of the command line; all bits where there is none.
+    pub fn signature(&self) -> u64 {
+        self.signature
     }
 
     pub fn marks(&self) -> &Marks {

@@ -10,22 +10,25 @@ use super::{AgentStatus, Host, ProcessView};
 /// Rows whose pieces are asked for together: as many as a processor waits for at a time, more or less.
 const TOGETHER: usize = 32;
 
+/// Pieces of arguments that are asked for: of longer ones the processor guesses the rest.
+const LINES: usize = 4;
+
 impl Host {
     /// All processes, in no order.
     pub fn views(&self, now_ms: i64) -> impl Iterator<Item = ProcessView<'_>> {
         self.views_with(now_ms, &[])
     }
 
-    /// As [`Self::views`], for whoever looks at what some kinds of marks stand for.
+    /// As [`Self::views`], for whoever looks at what some kinds of marks stand for, in rows whose signature has some bits.
     pub fn views_with<'a>(
         &'a self,
         now_ms: i64,
-        needed: &'a [Common],
+        needed: &'a [(Common, u64)],
     ) -> impl Iterator<Item = ProcessView<'a>> {
         let stale = self.agent.status(now_ms) == AgentStatus::Stale;
         let named = self.processes.chunks(TOGETHER).flat_map(move |rows| {
-            for common in needed {
-                fetch(rows, *common);
+            for (common, signature) in needed {
+                fetch(rows, *common, *signature);
             }
             rows.iter().map(|(_, process)| process)
         });
@@ -56,12 +59,11 @@ impl Host {
 }
 
 /// Brings near what rows point at: one step of the way for all of them, then the next.
-fn fetch(rows: &[(u32, LiveProcess)], common: Common) {
+fn fetch(rows: &[(u32, LiveProcess)], common: Common, signature: u64) {
     let lives = || {
-        let present = rows
-            .iter()
-            .filter(|(_, process)| process.life.marks().get(common) != ABSENT);
-        present.map(|(_, process)| &process.life)
+        let lives = rows.iter().map(|(_, process)| &process.life);
+        lives
+            .filter(|life| life.marks().get(common) != ABSENT && signature & !life.signature() == 0)
     };
     let mut near = 0_usize;
     match common {
@@ -70,8 +72,9 @@ fn fetch(rows: &[(u32, LiveProcess)], common: Common) {
                 near ^= life.image().map_or(0, |image| image.args.len());
             }
             for image in lives().filter_map(|life| life.image()) {
-                let middle = image.args.get(image.args.len() / 2);
-                near ^= usize::from(middle.copied().unwrap_or_default());
+                for byte in image.args.iter().step_by(64).take(LINES) {
+                    near ^= usize::from(*byte);
+                }
             }
         }
         // Few, and near in any case.

@@ -225,7 +225,7 @@ mod tests {
         let shared = Shared::default();
         let (first, second) = (shared.share(&life("a")), shared.share(&life("a")));
         let other = shared.share(&life("b"));
-        assert_eq!(*first, life("a"));
+        assert_eq!(**first, life("a"));
         let image = |life: &Life| life.image.clone().expect("an image");
         assert!(Arc::ptr_eq(&image(&first), &image(&second)));
         assert!(Arc::ptr_eq(&image(&first).exe, &image(&other).exe));

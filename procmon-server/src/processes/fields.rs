@@ -180,6 +180,14 @@ impl Row for ProcessView<'_> {
         Some(common as usize)
     }
 
+    fn signed() -> Option<usize> {
+        FIELDS.iter().position(|field| field.name == "cmdline")
+    }
+
+    fn signature(&self) -> u64 {
+        self.process.life.signature()
+    }
+
     fn mark(&self, kind: usize) -> u32 {
         self.process.life.marks().of_kind(kind)
     }

@@ -146,7 +146,7 @@ mod tests {
         let image = (
             bytes(),
             bytes(),
-            proptest::collection::vec(prop_oneof![Just(0_u8), any()], 0..16),
+            proptest::collection::vec(prop_oneof![Just(0_u8), any::<u8>()], 0..16),
         );
         let known = (
             proptest::option::of(image),

@@ -57,12 +57,11 @@ impl Rows {
     ) -> Result<Vec<T>, Problem> {
         // All live hosts share what they have in common, and hosts of the past share nothing.
         let scan = self.hosts.first().map(|entry| entry.read().scan());
-        let mut needed = needed.to_vec();
-        needed.extend(
-            Common::ALL
-                .iter()
-                .filter(|common| condition.remembers(**common as usize)),
-        );
+        let mut needed: Vec<_> = needed.iter().map(|common| (*common, 0)).collect();
+        needed.extend(Common::ALL.into_iter().filter_map(|common| {
+            let signature = condition.remembers(common as usize)?;
+            Some((common, signature))
+        }));
         let part = |hosts: &[Arc<HostEntry>]| {
             let mut result = begin();
             each(hosts, self.now_ms, condition, &needed, |view| {
@@ -176,7 +175,7 @@ fn each(
     hosts: &[Arc<HostEntry>],
     now_ms: i64,
     condition: &Condition,
-    needed: &[Common],
+    needed: &[(Common, u64)],
     mut visit: impl FnMut(&ProcessView<'_>) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
     let meter = Meter::default();

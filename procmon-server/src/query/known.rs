@@ -15,6 +15,8 @@ pub(super) struct Remembered {
     /// Of this condition and its copies.
     id: u64,
     by: usize,
+    /// Where it cannot be true, as the signature of the row says.
+    signature: u64,
     condition: Condition,
 }
 
@@ -68,6 +70,9 @@ impl Known {
 
 impl Remembered {
     pub(super) fn evaluate<R: Row>(&self, scope: &Scope<'_, R>) -> Option<bool> {
+        if self.signature & !scope.row.signature() != 0 {
+            return Some(false);
+        }
         let mark = scope.row.mark(self.by);
         if mark == 0 {
             return self.condition.evaluate(scope);
@@ -112,6 +117,7 @@ impl Condition {
             (Settled::By(by), test) => Self(Test::Remembered(Box::new(Remembered {
                 id: NEXT.fetch_add(1, Ordering::Relaxed),
                 by,
+                signature: test.signature::<R>(),
                 condition: Self(test),
             }))),
             (Settled::ByRow, Test::All(parts)) => Self::all(remembering::<R>(parts)),
@@ -127,15 +133,19 @@ impl Condition {
         }
     }
 
-    /// Whether something of it is settled by marks of a kind.
-    pub fn remembers(&self, by: usize) -> bool {
+    /// Whether something of it is settled by marks of a kind; and the bits without which a row's signature settles it.
+    pub fn remembers(&self, by: usize) -> Option<u64> {
+        let all = |parts: &[Self]| {
+            let parts = parts.iter().filter_map(|part| part.remembers(by));
+            parts.reduce(|one, other| one & other)
+        };
         match &self.0 {
-            Test::Remembered(remembered) => remembered.by == by,
-            Test::All(parts) | Test::Any(parts) => parts.iter().any(|part| part.remembers(by)),
+            Test::Remembered(remembered) => (remembered.by == by).then_some(remembered.signature),
+            Test::All(parts) | Test::Any(parts) => all(parts),
             Test::Not(part) => part.remembers(by),
-            Test::If(parts) => parts.iter().any(|part| part.remembers(by)),
-            Test::Same(parts) => parts.iter().any(|part| part.remembers(by)),
-            _ => false,
+            Test::If(parts) => all(&parts[..]),
+            Test::Same(parts) => all(&parts[..]),
+            _ => None,
         }
     }
 
@@ -173,6 +183,23 @@ impl Condition {
                 visit(list.field);
                 part.each_field(visit);
             }
+        }
+    }
+}
+
+impl Test {
+    /// The bits without which it is false.
+    fn signature<R: Row>(&self) -> u64 {
+        match self {
+            Self::Find(TextExpression::Field(field), _, needle) if R::signed() == Some(*field) => {
+                needle.signature()
+            }
+            Self::FindFolded(TextExpression::Field(field), needle)
+                if R::signed() == Some(*field) =>
+            {
+                needle.signature()
+            }
+            _ => 0,
         }
     }
 }

@@ -15,6 +15,7 @@ mod number;
 mod operand;
 mod operators;
 mod parse;
+mod signature;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -23,6 +24,7 @@ mod value;
 pub use build::Builder;
 pub use condition::Condition;
 pub use meter::Meter;
+pub use signature::signature;
 pub use value::{Field, Kind, Row, Text, Value};
 
 use procmon_common::config::edit_distance;

@@ -2,6 +2,7 @@
 
 use memchr::memmem::Finder;
 
+use super::signature::signature;
 use super::value::{Text, space};
 
 /// How a needle lies in a text.
@@ -40,6 +41,14 @@ impl Needle {
 
     pub(super) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Of what contains it.
+    pub(super) fn signature(&self) -> u64 {
+        if self.needs_shown_text() {
+            return 0;
+        }
+        signature(self.text.as_bytes())
     }
 
     /// U+FFFD stands for bytes that are not UTF-8, and NUL is shown as a space: both are only found in what is shown.
@@ -132,6 +141,14 @@ impl FoldedNeedle {
             anchor: (anchor, anchor.to_ascii_uppercase()),
             text: text.into(),
         }
+    }
+
+    /// Of what contains it.
+    pub(super) fn signature(&self) -> u64 {
+        if self.text.is_ascii() && !self.text.contains('\0') {
+            return signature(self.text.as_bytes());
+        }
+        0
     }
 
     pub(super) fn is_in(&self, text: &Text<'_>) -> bool {

@@ -41,6 +41,16 @@ pub trait Row {
         None
     }
 
+    /// The field, if there is one, of which [`Self::signature`] is.
+    fn signed() -> Option<usize> {
+        None
+    }
+
+    /// What one field may contain; see [`super::signature()`]. All bits where that is not known, or the field is not.
+    fn signature(&self) -> u64 {
+        u64::MAX
+    }
+
     /// A mark of a kind; 0 says nothing.
     fn mark(&self, _kind: usize) -> u32 {
         0

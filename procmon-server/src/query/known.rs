@@ -260,3 +260,119 @@ impl TextExpression {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use proptest::prelude::*;
+
+    use super::super::signature::signature;
+    use super::super::value::{Field, Kind, Text, Value};
+    use super::super::{Meter, compile};
+    use super::*;
+
+    struct Program {
+        mark: u32,
+        command: Option<&'static str>,
+        size: Option<i64>,
+        asked: Cell<usize>,
+    }
+
+    const FIELDS: &[Field] = &[
+        Field {
+            name: "command",
+            kind: Kind::Text,
+        },
+        Field {
+            name: "size",
+            kind: Kind::Int,
+        },
+    ];
+
+    impl Row for Program {
+        fn fields() -> &'static [Field] {
+            FIELDS
+        }
+
+        fn value(&self, field: usize) -> Value<'_> {
+            if field == 1 {
+                return Value::int(self.size);
+            }
+            self.asked.set(self.asked.get() + 1);
+            let command = self.command.map(|text| Text::joined(text.as_bytes()));
+            command.map_or(Value::Unknown, Value::Text)
+        }
+
+        fn settled_by(field: usize) -> Option<usize> {
+            (field == 0).then_some(7)
+        }
+
+        fn mark(&self, kind: usize) -> u32 {
+            if kind == 7 { self.mark } else { 0 }
+        }
+
+        fn signed() -> Option<usize> {
+            Some(0)
+        }
+
+        fn signature(&self) -> u64 {
+            self.command
+                .map_or(u64::MAX, |text| signature(text.as_bytes()))
+        }
+    }
+
+    const COMMANDS: [Option<&str>; 4] = [None, Some("sh\0-c\0true"), Some("SH"), Some("")];
+
+    fn program(mark: u32, size: Option<i64>) -> Program {
+        Program {
+            mark,
+            command: COMMANDS[mark as usize % COMMANDS.len()],
+            size,
+            asked: Cell::new(0),
+        }
+    }
+
+    #[test]
+    fn equal_marks_are_asked_once() {
+        let condition = compile::<Program>("command.contains('true') && size > 1")
+            .expect("an expression")
+            .remembering::<Program>();
+        let meter = Meter::default();
+        let rows = [1, 1, 5, 2].map(|mark| program(mark, Some(2)));
+        let held = rows.each_ref().map(|row| condition.holds(row, &meter));
+        assert_eq!(held, [true, true, true, false]);
+        let asked = rows.each_ref().map(|row| row.asked.get());
+        assert_eq!(asked, [1, 0, 1, 0], "the signature of the last says no");
+    }
+
+    proptest! {
+        #[test]
+        fn to_remember_changes_no_answer(
+            marks in proptest::collection::vec((0..9_u32, proptest::option::of(0..3_i64)), 1..20),
+            which in 0..8_usize,
+        ) {
+            let source = [
+                "command == 'SH'",
+                "command.contains('sh -c')",
+                "!command.contains('true')",
+                "command != 'SH' || size > 1",
+                "!(command.startsWith('sh') && size == 1)",
+                "command == null",
+                "size > 0 ? command.contains('-c') : command == 'SH'",
+                "(command == '') == (size == 0)",
+            ][which];
+            let plain = compile::<Program>(source).expect("an expression");
+            let remembering = plain.clone().remembering::<Program>();
+            let meter = Meter::default();
+            for (mark, size) in marks {
+                let row = program(mark, size);
+                prop_assert_eq!(
+                    remembering.holds(&row, &meter),
+                    plain.holds(&row, &Meter::default()),
+                    "{} of {:?}", source, row.command
+                );
+            }
+        }
+    }
+}

@@ -78,7 +78,7 @@ impl Life {
         (!self.uploaded()).then(|| image.arguments())
     }
 
-    fn uploaded(&self) -> bool {
+    pub(super) fn uploaded(&self) -> bool {
         let start = self.id.map(|id| id.start);
         matches!(start, Some(Start::Upload { .. }))
     }

@@ -5,6 +5,7 @@ macro_rules! segment_queries {
     ($pool:ty, $connection:ty, $row:ty) => {
         use sqlx::{AssertSqlSafe, Row};
 
+        use crate::store::catalog::Extent;
         use crate::store::read::EventQuery;
         use crate::store::segment_row::{SegmentColumns, SegmentRow, read_epochs, write_epochs};
         use crate::store::{StoreError, TENANT};
@@ -55,6 +56,48 @@ macro_rules! segment_queries {
                 .execute(connection)
                 .await?;
             Ok(())
+        }
+
+        /// What the segments of all agents have together.
+        pub(in crate::store) async fn extent(
+            pool: &$pool,
+            table: &str,
+        ) -> Result<Extent, StoreError> {
+            // Neither engine can do it alike otherwise: SQLite has no aggregate of bits.
+            let kinds: Vec<_> = (0..31)
+                .map(|bit| format!("max(event_kinds & {})", 1_i64 << bit))
+                .collect();
+            let sql = format!(
+                "select min(first_ms), max(last_ms), min(first_event_ms), max(last_event_ms), {} from {table} \
+                 where tenant_id = $1",
+                kinds.join(" + ")
+            );
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(TENANT);
+            let row = query.fetch_one(pool).await?;
+            let number = |column: usize| row.try_get::<Option<i64>, _>(column);
+            Ok(Extent {
+                host_ms: (
+                    number(0)?.unwrap_or(i64::MAX),
+                    number(1)?.unwrap_or(i64::MIN),
+                ),
+                event_ms: (
+                    number(2)?.unwrap_or(i64::MAX),
+                    number(3)?.unwrap_or(i64::MIN),
+                ),
+                event_kinds: number(4)?.unwrap_or(0) as u32,
+            })
+        }
+
+        pub(in crate::store) async fn find_samples(
+            pool: &$pool,
+            table: &str,
+            agent_id: &str,
+        ) -> Result<Option<Vec<u8>>, StoreError> {
+            let sql =
+                format!("select samples from {table} where tenant_id = $1 and agent_id = $2");
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(TENANT).bind(agent_id);
+            let row = query.fetch_optional(pool).await?;
+            Ok(row.map(|row| row.try_get(0)).transpose()?)
         }
 
         /// Segments of an agent that touch a time, or of all agents.

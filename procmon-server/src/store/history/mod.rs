@@ -98,9 +98,11 @@ impl Store {
         };
         // Sources are joined in the order in which things were received: segments hold what was received before the log
         // begins.
-        let mut joined = self.segmented_samples(query, &view).await?;
-        let carried = self.carried(query, &view);
-        joined.append(log::samples(query, &view, carried).await?);
+        let (mut joined, logged) = tokio::try_join!(
+            Self::segmented_samples(query, &view),
+            log::samples(query, &view, Self::carried(query, &view)),
+        )?;
+        joined.append(logged);
         Ok(joined)
     }
 }

@@ -235,6 +235,7 @@ async fn open_one(folder: &Path, name: SegmentName) -> anyhow::Result<Segments> 
         samples: samples
             .exists()
             .then(|| Arc::new(Part::Sqlite(File::finished(samples)))),
+        extent: Arc::default(),
     })
 }
 

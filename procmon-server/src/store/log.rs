@@ -69,7 +69,10 @@ impl View {
         received_ms: i64,
     ) -> Result<Option<(u32, i64)>, StoreError> {
         // Where the clock was set back meanwhile there may be one all the same: then more is read than needed.
-        if self.compacted_until_ms().is_some_and(|until_ms| received_ms < until_ms) {
+        if self
+            .compacted_until_ms()
+            .is_some_and(|until_ms| received_ms < until_ms)
+        {
             return Ok(None);
         }
         for (number, part) in self.catalog.slices.iter().rev() {

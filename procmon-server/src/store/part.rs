@@ -23,7 +23,9 @@ const SAMPLES: &str = "segment_samples";
 macro_rules! ask {
     ($part:expr, $table:ident, $module:ident::$function:ident($($argument:expr),*)) => {
         match $part {
-            Part::Sqlite(file) => sqlite::$module::$function(&file.readers, $table, $($argument),*).await,
+            Part::Sqlite(file) => {
+                sqlite::$module::$function(&file.readers, file.table($table), $($argument),*).await
+            }
             Part::Postgres(table) => {
                 postgres::$module::$function(&table.pool, &table.name, $($argument),*).await
             }

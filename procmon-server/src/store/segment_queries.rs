@@ -11,7 +11,8 @@ macro_rules! segment_queries {
         use crate::store::{StoreError, TENANT};
 
         const COLUMNS: &str = "agent_id, first_ms, last_ms, received_first_ms, received_last_ms, epochs, \
-            event_count, event_kinds, first_event_ms, last_event_ms, samples_bytes, events_bytes";
+            event_count, event_kinds, first_event_ms, last_event_ms, samples_bytes, events_bytes, \
+            first_event_slice, first_event_batch, last_event_slice, last_event_batch";
 
         pub(in crate::store) async fn insert(
             connection: &mut $connection,
@@ -20,7 +21,8 @@ macro_rules! segment_queries {
         ) -> Result<(), StoreError> {
             let sql = format!(
                 "insert into {table} (tenant_id, {COLUMNS}, events) \
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+                 $15, $16, $17, $18)"
             );
             sqlx::query(AssertSqlSafe(sql))
                 .bind(TENANT)
@@ -36,6 +38,10 @@ macro_rules! segment_queries {
                 .bind(row.last_event_ms)
                 .bind(row.samples.len() as i64)
                 .bind(row.events.len() as i64)
+                .bind(row.event_places.map(|(first, _)| i64::from(first.0)))
+                .bind(row.event_places.map(|(first, _)| first.1))
+                .bind(row.event_places.map(|(_, last)| i64::from(last.0)))
+                .bind(row.event_places.map(|(_, last)| last.1))
                 .bind(&row.events)
                 .execute(connection)
                 .await?;
@@ -159,6 +165,10 @@ macro_rules! segment_queries {
         }
 
         fn read_head(row: &$row) -> Result<SegmentColumns, StoreError> {
+            let number = |column: usize| row.try_get::<Option<i64>, _>(column);
+            let place = |slice: Option<i64>, batch: Option<i64>| Some((slice? as u32, batch?));
+            let first = place(number(12)?, number(13)?);
+            let last = place(number(14)?, number(15)?);
             Ok(SegmentColumns {
                 agent_id: row.try_get::<&str, _>(0)?.into(),
                 first_ms: row.try_get(1)?,
@@ -172,6 +182,7 @@ macro_rules! segment_queries {
                 last_event_ms: row.try_get(9)?,
                 samples_bytes: row.try_get::<i64, _>(10)? as u64,
                 events_bytes: row.try_get::<i64, _>(11)? as u64,
+                event_places: first.zip(last),
             })
         }
     };

@@ -76,6 +76,15 @@ pub struct LifeSamples {
 }
 
 impl LifeFilter {
+    /// The only pid that it takes.
+    pub(in crate::store) fn pid(self) -> Option<u32> {
+        match self {
+            Self::All => None,
+            Self::Pid(pid) => Some(pid),
+            Self::Id(id) => Some(id.pid),
+        }
+    }
+
     pub fn takes(self, id: ProcessId) -> bool {
         match self {
             Self::All => true,

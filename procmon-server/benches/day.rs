@@ -78,7 +78,7 @@ async fn run(options: Options) {
         sent.lives,
         started.elapsed().as_secs_f64()
     );
-    settle(folder.path()).await;
+    settle(&server).await;
     let bytes = disk_bytes(folder.path());
     println!(
         "on disk: {:.1} MiB, {:.2} bytes per process row, events included",
@@ -86,8 +86,8 @@ async fn run(options: Options) {
         bytes as f64 / sent.rows as f64
     );
     println!(
-        "{:<32} {:>8} {:>8} {:>8} {:>8}",
-        "milliseconds", "p50", "p95", "p99", "max"
+        "{:<32} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        "milliseconds", "p50", "p95", "p99", "max", "CPU"
     );
     let mut connection = Connection::new(&server.address.to_string());
     for (name, range_ms, budget_ms) in SERIES_BUDGETS {
@@ -126,6 +126,14 @@ async fn run(options: Options) {
     measure(&mut connection, "the list as it was", &at, None).await;
     let failures = |_| format!("/api/v1/events?agent_id={AGENT}&type=exit&signal=9&limit=1000");
     measure(&mut connection, "exits by a signal, 24 h", &failures, None).await;
+    let named = |_| format!("/api/v1/events?agent_id={AGENT}&name=no-such-name");
+    measure(&mut connection, "a name nobody has, 24 h", &named, None).await;
+    let ids = ids_of_the_day(&mut connection, last_ms).await;
+    let life = |number: u32| {
+        let id = &ids[number as usize % ids.len()];
+        format!("/api/v1/processes/by-id/{id}?agent_id={AGENT}")
+    };
+    measure(&mut connection, "a whole life, ended", &life, None).await;
     server.stop().await;
 }
 
@@ -190,17 +198,64 @@ async fn post(connection: &mut Connection, encoder: &mut Encoder, outgoing: &Out
     serde_json::from_slice(&answer.body).expect("an acknowledgement")
 }
 
-/// Waits until nothing is written any more: what was merged has replaced what it was made of.
-async fn settle(folder: &Path) {
+/// Waits until compaction has nothing more to do: no slice waits, and for longer than it takes it to look again nothing was
+/// written. What is left is what a server has at any time: the newest slices as a log, and the slices of the last hour.
+async fn settle(server: &Server) {
+    const QUIET_FOR: Duration = Duration::from_secs(11);
     let started = Instant::now();
-    let (mut before, mut since) = (disk_bytes(folder), Instant::now());
-    while since.elapsed() < Duration::from_secs(5) && started.elapsed() < SETTLE_LIMIT {
+    let (mut before, mut since) = (String::new(), Instant::now());
+    while since.elapsed() < QUIET_FOR {
+        assert!(
+            started.elapsed() < SETTLE_LIMIT,
+            "compaction is not done after {SETTLE_LIMIT:?}:\n{before}"
+        );
         tokio::time::sleep(Duration::from_millis(250)).await;
-        let now = disk_bytes(folder);
-        if now != before {
+        let now = stored(server).await;
+        if now != before || !now.contains("procmon_store_slices_waiting 0") {
             (before, since) = (now, Instant::now());
         }
     }
+    println!("compacted: {}", before.replace('\n', ", "));
+}
+
+/// Slices and segments there are.
+async fn stored(server: &Server) -> String {
+    let metrics = server.get("/metrics").await.text().await.expect("a body");
+    let counts = metrics.lines().filter(|line| {
+        line.starts_with("procmon_store_slices") || line.starts_with("procmon_store_segments{")
+    });
+    counts.collect::<Vec<_>>().join("\n")
+}
+
+/// CPU time of this process so far, user and system, in milliseconds: the server's, and the little that asking takes.
+fn cpu_ms() -> f64 {
+    const MS_PER_TICK: f64 = 10.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("it runs");
+    let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+    // utime and stime are fields 14 and 15; the first after the name is 3.
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    ticks
+        .map(|field| field.parse::<f64>().expect("a number") * MS_PER_TICK)
+        .sum()
+}
+
+/// Processes that ended at times all over the day.
+async fn ids_of_the_day(connection: &mut Connection, last_ms: i64) -> Vec<String> {
+    let mut ids = Vec::new();
+    for hour in 0..24 {
+        let until = time(last_ms - hour * HOUR_MS);
+        let path = format!("/api/v1/events?agent_id={AGENT}&type=exit&limit=2&until={until}");
+        let answer = connection.get(&path).await.expect("an answer");
+        let body: Value = serde_json::from_slice(&answer.body).expect("JSON");
+        let events = body["events"].as_array().expect("a list");
+        ids.extend(
+            events
+                .iter()
+                .filter_map(|event| Some(event["process_id"].as_str()?.to_owned())),
+        );
+    }
+    assert!(!ids.is_empty(), "nothing ended");
+    ids
 }
 
 /// Returns the sum of what `stats=count` told.
@@ -211,7 +266,7 @@ async fn measure(
     budget_ms: Option<f64>,
 ) -> u64 {
     let mut latency = Quantiles::default();
-    let mut counted = 0;
+    let (mut counted, mut cpu_before) = (0, 0.0);
     for pid in 0..=REQUESTS {
         let path = path(pid.max(1));
         let started = Instant::now();
@@ -228,11 +283,14 @@ async fn measure(
         if pid > 0 {
             latency.add(started.elapsed());
             counted += count(&answer.body);
+        } else {
+            cpu_before = cpu_ms();
         }
     }
+    let cpu_each = (cpu_ms() - cpu_before) / f64::from(REQUESTS);
     let over = budget_ms.filter(|budget_ms| latency.at_ms(0.99) > *budget_ms);
     println!(
-        "{name:<32} {:>8.2} {:>8.2} {:>8.2} {:>8.2}{}",
+        "{name:<32} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {cpu_each:>8.2}{}",
         latency.at_ms(0.5),
         latency.at_ms(0.95),
         latency.at_ms(0.99),

@@ -77,7 +77,7 @@ impl Life {
         (!self.uploaded()).then(|| image.arguments())
     }
 
-    fn uploaded(&self) -> bool {
+    pub(super) fn uploaded(&self) -> bool {
         is_upload(self.id)
     }
 

@@ -75,6 +75,14 @@ impl Batch {
         Some((first.div_euclid(1_000_000), last.div_euclid(1_000_000)))
     }
 
+    /// Whether its frame says again what the last sample said: handles can be given anew at any time, and the values that go
+    /// with them are no sample. Samples have the totals of the host; uploads, which are all of their own, have none.
+    pub fn repeats_a_sample(&self) -> bool {
+        let uploaded = self.lives.iter().all(|(_, life)| life.uploaded());
+        let is_upload = self.key && !self.more && uploaded;
+        (self.key || self.continues) && self.totals.is_none() && !is_upload
+    }
+
     pub fn event_kinds(&self) -> KindSet {
         self.events
             .iter()

@@ -110,6 +110,7 @@ impl AgentSlice {
             event_kinds: summary.kinds,
             first_event_ms: summary.range_ms.map(|range| range.0),
             last_event_ms: summary.range_ms.map(|range| range.1),
+            event_places: summary.places,
             samples: join_parts(&self.parts),
             events,
         }

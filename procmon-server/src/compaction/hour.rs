@@ -54,6 +54,7 @@ pub(super) fn merge(lower: Vec<Lower>, name: (u32, u32)) -> Option<(SegmentRow, 
         event_kinds: summary.kinds,
         first_event_ms: summary.range_ms.map(|range| range.0),
         last_event_ms: summary.range_ms.map(|range| range.1),
+        event_places: summary.places,
         samples,
         events,
     };

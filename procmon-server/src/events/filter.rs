@@ -9,6 +9,7 @@ use crate::batch::{Event, EventKind, KIND_NAMES, KindSet};
 use crate::error::Problem;
 use crate::page::instant_ns;
 use crate::query::{Builder, Condition, Meter, compile};
+use crate::store::segment::ExitBounds;
 use crate::store::{EventQuery, StoredEvents};
 
 /// Parameters of `GET /events` and `GET /events/stream`. All that are given must hold.
@@ -50,7 +51,8 @@ pub(super) struct Parameters {
 #[derive(Clone, Debug)]
 pub(super) struct Filter {
     agent_id: Option<String>,
-    exits_only: bool,
+    name_part: Option<String>,
+    exits: ExitBounds,
     kinds: Option<KindSet>,
     min_duration_ns: Option<i64>,
     since_ns: Option<i64>,
@@ -73,15 +75,19 @@ impl Filter {
             Some(source) => Some(compile::<EventRow<'_>>(source).map_err(Problem::query)?),
             None => None,
         };
+        let min_duration_ns = min_duration
+            .transpose()?
+            .map(|duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX));
         Ok(Self {
             agent_id: parameters.agent_id.clone(),
-            exits_only: parameters.exit_code.is_some()
-                || parameters.signal.is_some()
-                || parameters.min_duration.is_some(),
+            name_part: parameters.name.clone(),
+            exits: ExitBounds {
+                code: parameters.exit_code,
+                signal: parameters.signal,
+                min_lived_ms: min_duration_ns.map(|ns| ns as u64 / 1_000_000),
+            },
             kinds: parameters.r#type.as_deref().map(kinds).transpose()?,
-            min_duration_ns: min_duration
-                .transpose()?
-                .map(|duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)),
+            min_duration_ns,
             since_ns: instant("since", parameters.since.as_ref())?,
             until_ns: instant("until", parameters.until.as_ref())?,
             condition: Builder::<EventRow<'_>>::default()
@@ -99,7 +105,7 @@ impl Filter {
     pub(super) fn query(&self) -> EventQuery {
         let exits = KindSet::of_name("exit").map_or(0, |set| set.0);
         let kinds = self.kinds.map_or(0, |set| set.0);
-        let kinds = match (self.exits_only, kinds) {
+        let kinds = match (self.exits.any(), kinds) {
             (false, kinds) => kinds,
             (true, 0) => exits,
             // Both must hold. A bit that no event has keeps an empty set from meaning all.
@@ -110,6 +116,9 @@ impl Filter {
             kinds,
             since_ms: self.since_ns.map(|ns| ns.div_euclid(1_000_000)),
             until_ms: self.until_ns.map(|ns| ns.div_euclid(1_000_000)),
+            exits: self.exits,
+            name_part: self.name_part.clone(),
+            lives: None,
         }
     }
 

@@ -8,7 +8,7 @@ use procmon_common::columns::Column;
 use procmon_common::ids::ProcessId;
 
 use super::host::PastHost;
-use super::life_events::for_each_event;
+use super::life_events::{About, for_each_event};
 use super::range::Range;
 use crate::app::App;
 use crate::batch::Life;
@@ -99,14 +99,20 @@ async fn past(
         }
     }
     // A parent that lived shorter than an interval is in no sample.
-    for_each_event(app, &host.agent_id, 0, range, |_, _, event| {
-        if let Some(life) = &event.life
-            && let Some(id) = life.id
-        {
-            add(known, id, life, None);
-        }
-        ControlFlow::Continue(())
-    })
+    for_each_event(
+        app,
+        &host.agent_id,
+        About::default(),
+        range,
+        |_, _, event| {
+            if let Some(life) = &event.life
+                && let Some(id) = life.id
+            {
+                add(known, id, life, None);
+            }
+            ControlFlow::Continue(())
+        },
+    )
     .await?;
     Ok(())
 }

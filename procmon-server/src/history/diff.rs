@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::host::PastHost;
-use super::life_events::for_each_event;
+use super::life_events::{About, for_each_event};
 use super::past::{host_at, not_known};
 use super::range::Range;
 use crate::app::App;
@@ -160,13 +160,16 @@ async fn exits(
         from_ms: range.from_ms.saturating_add(host.ahead_ms),
         to_ms: range.to_ms.saturating_add(host.ahead_ms),
     };
-    let kinds = KindSet::EMPTY.with(&EventKind::Exit(Box::default())).0;
+    let about = About {
+        kinds: KindSet::EMPTY.with(&EventKind::Exit(Box::default())).0,
+        life: None,
+    };
     let mut exits = HashMap::new();
     let mut others = 0;
     let all = for_each_event(
         app,
         &host.agent_id,
-        kinds,
+        about,
         there,
         |stored, position, event| {
             if let (EventKind::Exit(_), Some(life)) = (&event.kind, &event.life) {

@@ -127,7 +127,7 @@ impl PastHost {
             agent_id: Some(self.agent_id.to_string()),
             kinds: KindSet::EMPTY.with(&EventKind::Loss(Box::default())).0,
             since_ms: Some(range.from_ms),
-            until_ms: None,
+            ..EventQuery::default()
         };
         let mut after = Position::START;
         let mut read = 0;

@@ -8,7 +8,7 @@ use procmon_common::ids::ProcessId;
 
 use super::ancestors::ancestors;
 use super::host::PastHost;
-use super::life_events::for_each_event;
+use super::life_events::{About, for_each_event};
 use super::metric::{self, METRICS, Metric};
 use super::range::Range;
 use super::series::raw_points;
@@ -196,29 +196,39 @@ impl Traces {
             ..whole
         };
         let mut enough = true;
-        let all = for_each_event(app, &host.agent_id, 0, range, |stored, position, event| {
-            let Some(life) = event.life.as_ref().filter(|life| life.id == Some(id)) else {
-                return ControlFlow::Continue(());
-            };
-            self.last_life = Some(Arc::clone(life));
-            if self.events.len() == MAX_EVENTS {
-                // The oldest of the many is the least of the loss; the ends of a life stay.
-                self.events.remove(MAX_EVENTS / 2);
-                enough = false;
-            }
-            let body = EventBody::new(stored, position, event);
-            match event.kind {
-                EventKind::Exec => self.images.push((event.ts_ns, Arc::clone(life))),
-                EventKind::Oom(_) => self.oom = Some(body.clone()),
-                EventKind::Exit(_) => self.end = Some((event.ts_ns, body.clone())),
-                _ => {}
-            }
-            self.events.push(body);
-            match event.kind {
-                EventKind::Exit(_) => ControlFlow::Break(()),
-                _ => ControlFlow::Continue(()),
-            }
-        })
+        let about = About {
+            life: Some(id),
+            ..About::default()
+        };
+        let all = for_each_event(
+            app,
+            &host.agent_id,
+            about,
+            range,
+            |stored, position, event| {
+                let Some(life) = event.life.as_ref().filter(|life| life.id == Some(id)) else {
+                    return ControlFlow::Continue(());
+                };
+                self.last_life = Some(Arc::clone(life));
+                if self.events.len() == MAX_EVENTS {
+                    // The oldest of the many is the least of the loss; the ends of a life stay.
+                    self.events.remove(MAX_EVENTS / 2);
+                    enough = false;
+                }
+                let body = EventBody::new(stored, position, event);
+                match event.kind {
+                    EventKind::Exec => self.images.push((event.ts_ns, Arc::clone(life))),
+                    EventKind::Oom(_) => self.oom = Some(body.clone()),
+                    EventKind::Exit(_) => self.end = Some((event.ts_ns, body.clone())),
+                    _ => {}
+                }
+                self.events.push(body);
+                match event.kind {
+                    EventKind::Exit(_) => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                }
+            },
+        )
         .await?;
         self.complete = all && enough;
         Ok(())

@@ -3,10 +3,13 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use procmon_common::ids::ProcessId;
+
 use super::range::Range;
 use crate::app::App;
 use crate::batch::Event;
 use crate::error::Problem;
+use crate::store::history::LifeFilter;
 use crate::store::{EventQuery, Position, StoredEvents};
 
 /// Batches of events read at a time.
@@ -14,20 +17,31 @@ const CHUNK: u32 = 256;
 /// One answer reads events for no longer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Which events are read: for others `each` may be called, too, and need not be.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct About {
+    /// Bits of [`crate::batch::KindSet`]; 0 for all.
+    pub(super) kinds: u32,
+    /// Of one process, which the store finds without reading the others.
+    pub(super) life: Option<ProcessId>,
+}
+
 /// Calls `each(batch, position, event)` in order of arrival for the events of a host in a range of its clock, until it breaks.
 /// False when there was no time to read all of them.
 pub(super) async fn for_each_event(
     app: &App,
     agent_id: &str,
-    kinds: u32,
+    about: About,
     range: Range,
     mut each: impl FnMut(&StoredEvents, Position, &Event) -> ControlFlow<()>,
 ) -> Result<bool, Problem> {
     let query = EventQuery {
         agent_id: Some(agent_id.to_owned()),
-        kinds,
+        kinds: about.kinds,
+        lives: about.life.map(LifeFilter::Id),
         since_ms: Some(range.from_ms),
         until_ms: Some(range.to_ms.saturating_sub(1)),
+        ..EventQuery::default()
     };
     let started = Instant::now();
     let mut after = Position::START;

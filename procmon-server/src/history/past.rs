@@ -7,7 +7,7 @@ use procmon_common::columns::COLUMNS;
 
 use super::gaps::{Reason, explain};
 use super::host::PastHost;
-use super::life_events::for_each_event;
+use super::life_events::{About, for_each_event};
 use super::metric::silence_ms;
 use super::range::{Range, instant_ms};
 use crate::app::App;
@@ -140,7 +140,7 @@ async fn follow_events(
         to_ms: there_ms.saturating_add(1),
     };
     let agent_id = Arc::clone(&past.agent_id);
-    for_each_event(app, &agent_id, 0, range, |_, _, event| {
+    for_each_event(app, &agent_id, About::default(), range, |_, _, event| {
         if let Some(life) = &event.life
             && let Some(id) = life.id
         {

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::Position;
-use super::StoreError;
+use tokio::sync::OnceCell;
+
 use super::part::Part;
+use super::{EventQuery, Position, StoreError};
 
 /// Slices of the log behind the newest that are not compacted, so that the state can be brought back from the log after a
 /// restart: a span of handles is renewed every ten minutes, and processes stay listed for as long after the last batch.
@@ -33,9 +34,49 @@ pub(super) struct Segments {
     pub(super) events: Arc<Part>,
     /// `None` when they are no longer kept.
     pub(super) samples: Option<Arc<Part>>,
+    /// Read when it is first asked for; what is published never changes.
+    pub(super) extent: Arc<OnceCell<Extent>>,
+}
+
+/// What segments of any agent have, by which all of them are passed over at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// Host time of samples and events, both inclusive.
+    pub(super) host_ms: (i64, i64),
+    /// Bits of [`crate::batch::KindSet`].
+    pub(super) event_kinds: u32,
+    /// Host time of the events, both inclusive; the first is after the last where there is none.
+    pub(super) event_ms: (i64, i64),
+}
+
+impl Extent {
+    /// Whether there may be something in `from_ms..to_ms`.
+    pub(super) fn touches(&self, (from_ms, to_ms): (i64, i64)) -> bool {
+        self.host_ms.1 >= from_ms && self.host_ms.0 < to_ms
+    }
+
+    pub(super) fn may_have(&self, query: &EventQuery) -> bool {
+        (query.kinds == 0 || query.kinds & self.event_kinds != 0)
+            && self.event_ms.0 <= self.event_ms.1
+            && query.since_ms.is_none_or(|since| self.event_ms.1 >= since)
+            && query.until_ms.is_none_or(|until| self.event_ms.0 <= until)
+    }
 }
 
 impl Segments {
+    pub(super) async fn extent(&self) -> Result<Extent, StoreError> {
+        let read = || self.events.segment_extent();
+        self.extent.get_or_try_init(read).await.copied()
+    }
+
+    /// What an agent's samples are, if it has any here and they are still kept.
+    pub(super) async fn samples_of(&self, agent_id: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match &self.samples {
+            Some(part) => part.find_samples(agent_id).await,
+            None => Ok(None),
+        }
+    }
+
     pub(super) fn received_last_ms(&self) -> i64 {
         let last = self.ends.iter().map(|end| end.received_last_ms).max();
         last.unwrap_or(i64::MIN)

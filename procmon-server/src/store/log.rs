@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Segments};
 use super::segment_row::SegmentHead;
 use super::{Store, StoreError};
 
@@ -68,6 +68,13 @@ impl View {
         agent_id: &str,
         received_ms: i64,
     ) -> Result<Option<(u32, i64)>, StoreError> {
+        // Where the clock was set back meanwhile there may be one all the same: then more is read than needed.
+        if self
+            .compacted_until_ms()
+            .is_some_and(|until_ms| received_ms < until_ms)
+        {
+            return Ok(None);
+        }
         for (number, part) in self.catalog.slices.iter().rev() {
             if let Some(id) = part.span_before(agent_id, received_ms).await? {
                 return Ok(Some((*number, id)));
@@ -84,12 +91,35 @@ impl View {
         to_ms: i64,
     ) -> Result<Vec<SegmentHead>, StoreError> {
         let mut found = Vec::new();
+        let range_ms = (from_ms, to_ms);
         for file in self.catalog.segments.values() {
-            let range_ms = (from_ms, to_ms);
+            if !file.extent().await?.touches(range_ms) {
+                continue;
+            }
             let columns = file.events.segment_heads(Some(agent_id), range_ms).await?;
             found.extend(columns.into_iter().map(|columns| columns.into_head(file)));
         }
         Ok(found)
+    }
+
+    /// The segments that may have something of `from_ms..to_ms` by host time, of any agent, oldest first.
+    pub(super) async fn files_touching(
+        &self,
+        range_ms: (i64, i64),
+    ) -> Result<Vec<Arc<Segments>>, StoreError> {
+        let mut found = Vec::new();
+        for file in self.catalog.segments.values() {
+            if file.extent().await?.touches(range_ms) {
+                found.push(Arc::clone(file));
+            }
+        }
+        Ok(found)
+    }
+
+    /// When the newest batch was received that is no longer in the log.
+    pub(super) fn compacted_until_ms(&self) -> Option<i64> {
+        let files = self.catalog.segments.values();
+        files.map(|file| file.received_last_ms()).max()
     }
 
     /// The segments of all agents of one level between two slices, oldest first, by agent: what compaction merges.

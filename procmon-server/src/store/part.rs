@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::catalog::Extent;
 use super::log::{Head, LogBatch};
 use super::read::{EventPage, EventQuery, EventRow};
 use super::segment_row::SegmentColumns;
@@ -22,7 +23,9 @@ const SAMPLES: &str = "segment_samples";
 macro_rules! ask {
     ($part:expr, $table:ident, $module:ident::$function:ident($($argument:expr),*)) => {
         match $part {
-            Part::Sqlite(file) => sqlite::$module::$function(&file.readers, $table, $($argument),*).await,
+            Part::Sqlite(file) => {
+                sqlite::$module::$function(&file.readers, file.table($table), $($argument),*).await
+            }
             Part::Postgres(table) => {
                 postgres::$module::$function(&table.pool, &table.name, $($argument),*).await
             }
@@ -94,6 +97,15 @@ impl Part {
         range_ms: (i64, i64),
     ) -> Result<Vec<SegmentColumns>, StoreError> {
         ask!(self, SEGMENT, segment_queries::heads(agent_id, range_ms))
+    }
+
+    pub(super) async fn segment_extent(&self) -> Result<Extent, StoreError> {
+        ask!(self, SEGMENT, segment_queries::extent())
+    }
+
+    /// The samples of an agent, if there are any.
+    pub(super) async fn find_samples(&self, agent_id: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        ask!(self, SAMPLES, segment_queries::find_samples(agent_id))
     }
 
     pub(super) async fn event_heads(

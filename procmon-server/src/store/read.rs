@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use super::history::LifeFilter;
 use super::read_segments::{self, Edge, EventSource};
-use super::{Position, Store, StoreError, format};
-use crate::batch::Event;
+use super::segment::ExitBounds;
+use super::{Position, Store, StoreError, StoreStats, format};
+use crate::batch::{Event, Life};
 
-/// What the columns beside a body can tell about it.
+/// What batches are asked for: those with an event that has all of this, by what stands beside their bodies and in the indexes
+/// of segments. A time is that of a batch: of its first until its last event.
 #[derive(Clone, Debug, Default)]
 pub struct EventQuery {
     pub agent_id: Option<String>,
@@ -14,6 +17,39 @@ pub struct EventQuery {
     pub kinds: u32,
     pub since_ms: Option<i64>,
     pub until_ms: Option<i64>,
+    pub exits: ExitBounds,
+    /// Part of the name of the process, in any case.
+    pub name_part: Option<String>,
+    /// Whose events; those that are about no process, too, where it is none.
+    pub lives: Option<LifeFilter>,
+}
+
+impl EventQuery {
+    /// Whether an event has all that is asked for but the time.
+    pub(super) fn takes(&self, event: &Event) -> bool {
+        let life = event.life.as_deref();
+        (self.kinds == 0 || self.kinds & 1 << event.kind.number() != 0)
+            && self.exits.take(event)
+            && self.lives.is_none_or(|lives| {
+                let id = life.and_then(|life| life.id);
+                id.is_some_and(|id| lives.takes(id))
+            })
+            && self.name_part.as_deref().is_none_or(|part| {
+                let name = life.and_then(Life::name);
+                name.is_some_and(|name| has_part(name, &part.to_lowercase()))
+            })
+    }
+
+    /// Whether it asks for more than the columns beside a body can tell.
+    fn needs_events(&self) -> bool {
+        self.lives.is_some() || self.name_part.is_some() || self.exits.any()
+    }
+}
+
+/// Whether a name has a part that is given in lower case, as it is shown and in any case.
+pub(super) fn has_part(name: &[u8], part: &str) -> bool {
+    let shown = String::from_utf8_lossy(name).replace('\0', " ");
+    shown.to_lowercase().contains(part)
 }
 
 /// The events of one stored batch.
@@ -73,7 +109,8 @@ impl Store {
                 limit,
                 kept_since_ms,
             };
-            let found = select(source, query, ((0, i64::MIN), edge), page).await?;
+            let range = ((0, i64::MIN), edge);
+            let found = select(source, query, range, page, &self.stats).await?;
             if let Some(oldest) = found.last() {
                 let next = Position::before_batch(oldest.slice, oldest.batch);
                 return Ok((found, Some(next)));
@@ -108,7 +145,8 @@ impl Store {
                 limit,
                 kept_since_ms,
             };
-            let found = select(&source, query, (edge, (u32::MAX, i64::MAX)), page).await?;
+            let range = (edge, (u32::MAX, i64::MAX));
+            let found = select(&source, query, range, page, &self.stats).await?;
             if !found.is_empty() {
                 return Ok(found);
             }
@@ -131,17 +169,46 @@ async fn select(
     query: &EventQuery,
     range: (Edge, Edge),
     page: EventPage,
+    stats: &StoreStats,
 ) -> Result<Vec<StoredEvents>, StoreError> {
     match source {
         EventSource::Slice(number, part) => {
-            let rows = part.events(query, page).await?;
-            Ok(rows.into_iter().map(|row| decode(*number, row)).collect())
+            let mut page = page;
+            // Rows without anything that is asked for are no end of the slice.
+            loop {
+                let rows = part.events(query, page).await?;
+                let Some(last) = rows.last().map(|row| row.id) else {
+                    return Ok(Vec::new());
+                };
+                page.edge = if page.newest_first {
+                    last - 1
+                } else {
+                    last + 1
+                };
+                let rows = rows.into_iter().filter(|row| may_name(row, query));
+                let mut found: Vec<_> = rows.map(|row| decode(*number, row)).collect();
+                if query.needs_events() {
+                    found.retain(|stored| stored.events.iter().any(|event| query.takes(event)));
+                }
+                if !found.is_empty() {
+                    return Ok(found);
+                }
+            }
         }
         EventSource::Segments(file) => {
-            let (newest_first, kept_since_ms) = (page.newest_first, page.kept_since_ms);
-            read_segments::select(file, query, range, newest_first, page.limit, kept_since_ms).await
+            if !file.extent().await?.may_have(query) {
+                return Ok(Vec::new());
+            }
+            read_segments::select(file, query, range, page, stats).await
         }
     }
+}
+
+/// Whether a batch may have an event of the process that is asked for, by the pids in it alone. What cannot be read says so
+/// when it is decoded.
+fn may_name(row: &EventRow, query: &EventQuery) -> bool {
+    let pid = query.lives.and_then(LifeFilter::pid);
+    pid.is_none_or(|pid| format::names_pid(&row.body, pid).unwrap_or(true))
 }
 
 fn decode(slice: u32, row: EventRow) -> StoredEvents {

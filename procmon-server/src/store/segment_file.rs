@@ -97,6 +97,7 @@ impl SegmentFile {
                 ends,
                 events: Arc::new(events),
                 samples: Some(Arc::new(samples)),
+                extent: Arc::default(),
             };
             catalog.segments.insert(name.first_slice, Arc::new(file));
             replaced

@@ -5,12 +5,14 @@ macro_rules! segment_queries {
     ($pool:ty, $connection:ty, $row:ty) => {
         use sqlx::{AssertSqlSafe, Row};
 
+        use crate::store::catalog::Extent;
         use crate::store::read::EventQuery;
         use crate::store::segment_row::{SegmentColumns, SegmentRow, read_epochs, write_epochs};
         use crate::store::{StoreError, TENANT};
 
         const COLUMNS: &str = "agent_id, first_ms, last_ms, received_first_ms, received_last_ms, epochs, \
-            event_count, event_kinds, first_event_ms, last_event_ms, samples_bytes, events_bytes";
+            event_count, event_kinds, first_event_ms, last_event_ms, samples_bytes, events_bytes, \
+            first_event_slice, first_event_batch, last_event_slice, last_event_batch";
 
         pub(in crate::store) async fn insert(
             connection: &mut $connection,
@@ -19,7 +21,8 @@ macro_rules! segment_queries {
         ) -> Result<(), StoreError> {
             let sql = format!(
                 "insert into {table} (tenant_id, {COLUMNS}, events) \
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+                 $15, $16, $17, $18)"
             );
             sqlx::query(AssertSqlSafe(sql))
                 .bind(TENANT)
@@ -35,6 +38,10 @@ macro_rules! segment_queries {
                 .bind(row.last_event_ms)
                 .bind(row.samples.len() as i64)
                 .bind(row.events.len() as i64)
+                .bind(row.event_places.map(|(first, _)| i64::from(first.0)))
+                .bind(row.event_places.map(|(first, _)| first.1))
+                .bind(row.event_places.map(|(_, last)| i64::from(last.0)))
+                .bind(row.event_places.map(|(_, last)| last.1))
                 .bind(&row.events)
                 .execute(connection)
                 .await?;
@@ -55,6 +62,48 @@ macro_rules! segment_queries {
                 .execute(connection)
                 .await?;
             Ok(())
+        }
+
+        /// What the segments of all agents have together.
+        pub(in crate::store) async fn extent(
+            pool: &$pool,
+            table: &str,
+        ) -> Result<Extent, StoreError> {
+            // Neither engine can do it alike otherwise: SQLite has no aggregate of bits.
+            let kinds: Vec<_> = (0..31)
+                .map(|bit| format!("max(event_kinds & {})", 1_i64 << bit))
+                .collect();
+            let sql = format!(
+                "select min(first_ms), max(last_ms), min(first_event_ms), max(last_event_ms), {} from {table} \
+                 where tenant_id = $1",
+                kinds.join(" + ")
+            );
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(TENANT);
+            let row = query.fetch_one(pool).await?;
+            let number = |column: usize| row.try_get::<Option<i64>, _>(column);
+            Ok(Extent {
+                host_ms: (
+                    number(0)?.unwrap_or(i64::MAX),
+                    number(1)?.unwrap_or(i64::MIN),
+                ),
+                event_ms: (
+                    number(2)?.unwrap_or(i64::MAX),
+                    number(3)?.unwrap_or(i64::MIN),
+                ),
+                event_kinds: number(4)?.unwrap_or(0) as u32,
+            })
+        }
+
+        pub(in crate::store) async fn find_samples(
+            pool: &$pool,
+            table: &str,
+            agent_id: &str,
+        ) -> Result<Option<Vec<u8>>, StoreError> {
+            let sql =
+                format!("select samples from {table} where tenant_id = $1 and agent_id = $2");
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(TENANT).bind(agent_id);
+            let row = query.fetch_optional(pool).await?;
+            Ok(row.map(|row| row.try_get(0)).transpose()?)
         }
 
         /// Segments of an agent that touch a time, or of all agents.
@@ -116,6 +165,10 @@ macro_rules! segment_queries {
         }
 
         fn read_head(row: &$row) -> Result<SegmentColumns, StoreError> {
+            let number = |column: usize| row.try_get::<Option<i64>, _>(column);
+            let place = |slice: Option<i64>, batch: Option<i64>| Some((slice? as u32, batch?));
+            let first = place(number(12)?, number(13)?);
+            let last = place(number(14)?, number(15)?);
             Ok(SegmentColumns {
                 agent_id: row.try_get::<&str, _>(0)?.into(),
                 first_ms: row.try_get(1)?,
@@ -129,6 +182,7 @@ macro_rules! segment_queries {
                 last_event_ms: row.try_get(9)?,
                 samples_bytes: row.try_get::<i64, _>(10)? as u64,
                 events_bytes: row.try_get::<i64, _>(11)? as u64,
+                event_places: first.zip(last),
             })
         }
     };

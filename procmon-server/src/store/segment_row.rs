@@ -25,6 +25,8 @@ pub struct SegmentRow {
     pub event_kinds: u32,
     pub first_event_ms: Option<i64>,
     pub last_event_ms: Option<i64>,
+    /// Slice and row of the first and the last batch with events.
+    pub event_places: Option<((u32, i64), (u32, i64))>,
     /// Empty when there are none.
     pub samples: Vec<u8>,
     /// Empty when there are none.
@@ -68,6 +70,8 @@ pub(super) struct SegmentColumns {
     pub(super) last_event_ms: Option<i64>,
     pub(super) samples_bytes: u64,
     pub(super) events_bytes: u64,
+    /// Not known of segments that were written before it was noted.
+    pub(super) event_places: Option<((u32, i64), (u32, i64))>,
 }
 
 impl SegmentColumns {

@@ -23,6 +23,10 @@ pub struct StoreStats {
     pub log_bytes: AtomicU64,
     pub event_bytes: AtomicU64,
     pub sample_bytes: AtomicU64,
+    /// Segments of events that were opened for a question, and blocks of theirs: looked at, and decoded.
+    pub event_segments_opened: AtomicU64,
+    pub event_blocks_scanned: AtomicU64,
+    pub event_blocks_decoded: AtomicU64,
     pub(super) stopped: AtomicBool,
 }
 
@@ -48,6 +52,13 @@ impl StoreStats {
         ] {
             gauge.store(bytes, Ordering::Relaxed);
         }
+    }
+
+    pub(super) fn note_event_blocks(&self, scanned: u64, decoded: u64) {
+        self.event_blocks_scanned
+            .fetch_add(scanned, Ordering::Relaxed);
+        self.event_blocks_decoded
+            .fetch_add(decoded, Ordering::Relaxed);
     }
 
     pub(super) fn note_expired(&self, expired: &Expired) {

@@ -45,3 +45,30 @@ async fn minutes_say_how_far_back() {
     assert_eq!(reasons, [&json!("not_started")]);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn handles_that_are_given_anew_between_samples_make_no_point() {
+    let server = Server::start().await;
+    let mut host = SampledHost::new("a");
+    let handle = host.start(7);
+    host.sample(&server).await;
+    host.samples(&server, 3).await;
+    host.wait(&server, 2_000);
+    host.set(handle, Column::CpuCentipercent, 700);
+    host.give_handles_anew(&server).await;
+    host.wait(&server, 3_000);
+    host.sample(&server).await;
+    host.samples(&server, 1).await;
+    let body = server
+        .json("/api/v1/processes/7/history?agent_id=a&minutes=1")
+        .await;
+    let values: Vec<_> = body["points"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|point| point["cpu_percent"].as_f64())
+        .collect();
+    let (before, after) = (Some(0.0), Some(7.0));
+    assert_eq!(values, [before, before, before, before, after, after]);
+    server.stop().await;
+}

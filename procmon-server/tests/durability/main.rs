@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod compaction;
 mod database;
 mod full_disk;
 mod killed;

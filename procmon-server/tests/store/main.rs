@@ -9,6 +9,7 @@ mod compacted;
 mod compaction;
 mod engines;
 mod fixture;
+mod indexed;
 mod limits;
 mod log;
 mod migrations;
@@ -56,5 +57,8 @@ on_both! {
         an_unreadable_batch_is_left_out_and_told;
     agents: what_agents_last_said_is_kept;
     compacted: events_are_the_same_after_compaction;
+    indexed: what_the_index_rules_out_is_not_decoded,
+        a_page_of_many_agents_opens_few_segments;
+    migrations: segments_of_the_version_before_say_the_same;
     engines: one_server_at_a_time;
 }

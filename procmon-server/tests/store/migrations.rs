@@ -2,10 +2,14 @@
 //! closed: slices of an hour, one agent of either way in, 21 and 3 batches, 48 events.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use procmon_server::compaction::compact_once;
 use procmon_server::store::{EventQuery, OPEN_SLICES, Position, SLICE_MS};
+use sqlx::Connection;
 
-use crate::fixture::{Fixture, append_of};
+use crate::fixture::{Fixture, START_MS, append_of, times};
+use crate::postgres::name_of;
 use crate::segments::copy_folder;
 
 const CURSOR_OF_OLDEST: &str = "AQAAAAEAAAAAAAAAAgAAAAA";
@@ -62,4 +66,72 @@ async fn goes_on(fixture: &Fixture, received_ms: i64) {
     assert_eq!(agents, ["native-1".into(), "upload-1".into()]);
     let batches = store.slice_batches(1, "native-1", 0, 100).await;
     assert_eq!(batches.expect("it reads").len(), 21);
+}
+
+/// The rows of segments before version 2 do not say where their events lie.
+pub(crate) async fn segments_of_the_version_before_say_the_same(fixture: Fixture) {
+    let store = fixture.open().await;
+    for number in 0..i64::from(OPEN_SLICES) + 3 {
+        for agent_id in ["a", "b"] {
+            let received_ms = START_MS + number * SLICE_MS;
+            let append = append_of(agent_id, 1 + number as u64, received_ms);
+            store.append(append).await.expect("it stores");
+        }
+    }
+    let stats = Arc::default();
+    compact_once(&store, &stats).await;
+    assert!(!store.contents().segments.is_empty());
+    let before = times(&store).await;
+    store.close().await;
+    drop(store);
+    make_older(&fixture).await;
+    let store = fixture.open().await;
+    assert_eq!(times(&store).await, before);
+    let forward = store
+        .events_after(&EventQuery::default(), Position::START, 100)
+        .await;
+    assert!(!forward.expect("it reads").is_empty());
+    // They are merged with those of this version.
+    for number in 10..20 {
+        let append = append_of("a", 100 + number as u64, START_MS + number * SLICE_MS);
+        store.append(append).await.expect("it stores");
+    }
+    let newer = times(&store).await;
+    compact_once(&store, &stats).await;
+    assert!(store.contents().segments.iter().any(|it| it.0 == 2));
+    assert_eq!(times(&store).await, newer);
+    assert_eq!(newer[newer.len() - before.len()..], before);
+}
+
+/// As the version before wrote it.
+async fn make_older(fixture: &Fixture) {
+    const PLACES: [&str; 4] = [
+        "first_event_slice",
+        "first_event_batch",
+        "last_event_slice",
+        "last_event_batch",
+    ];
+    let without = PLACES.map(|column| format!("alter table segment drop column {column};"));
+    let without = without.concat();
+    match fixture {
+        Fixture::Sqlite(folder) => {
+            let segments = std::fs::read_dir(folder.path().join("segments"));
+            for entry in segments.expect("a folder") {
+                let path = entry.expect("an entry").path();
+                let name = path.to_str().expect("a name");
+                if name.ends_with(".samples.db") {
+                    continue;
+                }
+                let mut connection = sqlx::SqliteConnection::connect(name).await.expect("a file");
+                let sql = format!("{without} pragma user_version = 1;");
+                let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection);
+                done.await.expect("it is changed");
+                connection.close().await.expect("it closes");
+            }
+        }
+        Fixture::Postgres(cluster, dsn) => {
+            let sql = format!("{without} delete from _sqlx_migrations where version = 2;");
+            cluster.sql(name_of(dsn), &sql);
+        }
+    }
 }

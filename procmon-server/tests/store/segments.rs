@@ -34,6 +34,7 @@ fn row(slice: u32) -> SegmentRow {
         event_kinds: 1,
         first_event_ms: Some(received_ms),
         last_event_ms: Some(received_ms),
+        event_places: Some(((slice, 1), (slice, 1))),
         samples: format!("samples of {slice}").into_bytes(),
         events: format!("events of {slice}").into_bytes(),
     }

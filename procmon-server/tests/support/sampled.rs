@@ -171,6 +171,14 @@ impl SampledHost {
         batch
     }
 
+    /// Handles are given anew between two samples: their values go along, and are no sample.
+    pub(crate) async fn give_handles_anew(&mut self, server: &Server) {
+        self.key = true;
+        let mut batch = self.sampled();
+        batch.host = None;
+        server.send(&batch).await;
+    }
+
     /// A sample at each interval for so many of them, the first one interval from now.
     pub(crate) async fn samples(&mut self, server: &Server, count: usize) {
         for _ in 0..count {

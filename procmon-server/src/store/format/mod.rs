@@ -18,7 +18,7 @@ mod encode_kinds;
 pub(in crate::store) mod strings;
 pub(in crate::store) mod table;
 
-pub use decode::{SampleParts, decode, decode_events, decode_sample};
+pub use decode::{SampleParts, decode, decode_events, decode_sample, names_pid};
 pub use encode::encode;
 
 pub(crate) const MAGIC: &[u8; 4] = b"PMB1";

@@ -7,7 +7,7 @@ use crate::store::segment::Carried;
 use crate::store::{LogBatch, StoreError, View};
 
 /// Batches read at a time; between two such reads others have their turn.
-const CHUNK: u32 = 256;
+const CHUNK: u32 = 512;
 /// A clock may have been better or worse when the batches came than it is now.
 const CLOCK_SLACK_MS: i64 = 10_000;
 
@@ -26,15 +26,8 @@ pub(super) async fn samples(
         .saturating_sub(CLOCK_SLACK_MS);
     let start = view.span_before(&query.agent_id, before_ms).await?;
     let (first_slice, first_batch) = start.unwrap_or((0, 0));
+    let mut carried = start.is_none().then_some(carried);
     let mut replay = Replay::new(query);
-    if start.is_none() {
-        if begins_later(query, view).await? {
-            return Ok(replay.finish());
-        }
-        if let Some(carried) = carried.await? {
-            replay.seed(&carried);
-        }
-    }
     for slice in view.slices() {
         if slice < first_slice {
             continue;
@@ -50,6 +43,14 @@ pub(super) async fn samples(
                 .await?;
             let Some(last) = rows.last() else { break };
             after = last.id;
+            if let Some(carried) = carried.take() {
+                if begins_later(query, &rows) {
+                    return Ok(replay.finish());
+                }
+                if let Some(carried) = carried.await? {
+                    replay.seed(&carried);
+                }
+            }
             if take(query, &mut replay, &rows, slice) {
                 return Ok(replay.finish());
             }
@@ -63,22 +64,13 @@ pub(super) async fn samples(
 
 /// Whether the first sample that the log has of the agent is already later than what is asked for: then what a segment
 /// carries is not needed.
-async fn begins_later(query: &SampleQuery, view: &View) -> Result<bool, StoreError> {
-    const LOOK_AT: u32 = 32;
-    for slice in view.slices() {
-        let rows = view
-            .slice_batches(slice, &query.agent_id, 0, LOOK_AT)
-            .await?;
-        if rows.is_empty() {
-            continue;
-        }
-        let first = rows.iter().find_map(|row| {
-            let batch = format::decode_sample(&row.body, parts(query)).ok()?;
-            Some((row.received_ms, batch.frame?.ts_ns))
-        });
-        return Ok(first.is_some_and(|(received_ms, ts_ns)| is_later(query, received_ms, ts_ns)));
-    }
-    Ok(true)
+fn begins_later(query: &SampleQuery, rows: &[LogBatch]) -> bool {
+    const LOOK_AT: usize = 32;
+    let first = rows.iter().take(LOOK_AT).find_map(|row| {
+        let batch = format::decode_sample(&row.body, parts(query)).ok()?;
+        Some((row.received_ms, batch.frame?.ts_ns))
+    });
+    first.is_some_and(|(received_ms, ts_ns)| is_later(query, received_ms, ts_ns))
 }
 
 fn parts(query: &SampleQuery) -> SampleParts<'_> {

@@ -76,6 +76,15 @@ pub struct LifeSamples {
 }
 
 impl LifeFilter {
+    /// The only pid that it takes.
+    pub(in crate::store) fn pid(self) -> Option<u32> {
+        match self {
+            Self::All => None,
+            Self::Pid(pid) => Some(pid),
+            Self::Id(id) => Some(id.pid),
+        }
+    }
+
     pub fn takes(self, id: ProcessId) -> bool {
         match self {
             Self::All => true,
@@ -98,9 +107,11 @@ impl Store {
         };
         // Sources are joined in the order in which things were received: segments hold what was received before the log
         // begins.
-        let mut joined = self.segmented_samples(query, &view).await?;
-        let carried = self.carried(query, &view);
-        joined.append(log::samples(query, &view, carried).await?);
+        let (mut joined, logged) = tokio::try_join!(
+            Self::segmented_samples(query, &view),
+            log::samples(query, &view, Self::carried(query, &view)),
+        )?;
+        joined.append(logged);
         Ok(joined)
     }
 }

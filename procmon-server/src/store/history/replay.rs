@@ -133,7 +133,7 @@ impl<'q> Replay<'q> {
         if self.synced
             && let Some(frame) = &batch.frame
         {
-            self.frame(frame);
+            self.frame(frame, !batch.repeats_a_sample());
         }
     }
 
@@ -166,7 +166,7 @@ impl<'q> Replay<'q> {
         self.handles.insert(handle, index);
     }
 
-    fn frame(&mut self, frame: &Frame) {
+    fn frame(&mut self, frame: &Frame, is_sample: bool) {
         let key_frame = std::mem::take(&mut self.await_key_frame);
         if key_frame {
             for index in self.handles.values() {
@@ -192,9 +192,9 @@ impl<'q> Replay<'q> {
             }
         }
         self.untold |= key_frame;
-        // Outside of the time asked for nothing is told, and the next sample in it says what changed.
+        // Outside of the time asked for, and between samples, nothing is told: the next sample says what changed.
         let sampled_ms = frame.ts_ns.div_euclid(1_000_000);
-        if (self.query.from_ms..self.query.to_ms).contains(&sampled_ms) {
+        if is_sample && (self.query.from_ms..self.query.to_ms).contains(&sampled_ms) {
             self.tell(frame, sampled_ms);
         }
     }

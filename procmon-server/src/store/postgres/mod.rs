@@ -196,6 +196,7 @@ impl Postgres {
                             .unwrap_or_default(),
                         events: part,
                         samples: samples.remove(&first_slice),
+                        extent: Arc::default(),
                     };
                     catalog.segments.insert(first_slice, Arc::new(file));
                 }

@@ -101,6 +101,11 @@ pub(super) struct Sections<'a> {
 }
 
 impl<'a> Sections<'a> {
+    /// Of no bytes.
+    pub(super) fn empty() -> Self {
+        Self { found: Vec::new() }
+    }
+
     pub(super) fn open(bytes: &'a [u8], magic: Magic, version: u8) -> Result<Self, SegmentError> {
         let mut reader = Reader::new(bytes);
         if reader.take(magic.len()).ok() != Some(&magic) {

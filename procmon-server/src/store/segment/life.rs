@@ -137,6 +137,11 @@ impl LifeRow {
         })
     }
 
+    /// The number of its name, if it has one.
+    pub(super) fn name_word(&self) -> Option<u32> {
+        self.option(flag::IMAGE, self.name)
+    }
+
     pub(super) fn started_ns(&self) -> Option<i64> {
         self.has(flag::STARTED).then_some(self.started_ns)
     }

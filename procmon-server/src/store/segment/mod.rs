@@ -18,11 +18,14 @@ mod container;
 pub mod event;
 mod life;
 mod life_numbers;
+mod life_scan;
 mod replay;
 pub mod sample;
 mod strings;
 
-pub use event::{EventSegment, EventSummary, EventWriter, ExitBounds, Wanted, decode_events};
+pub use event::{
+    EventSegment, EventSummary, EventWriter, ExitBounds, FoundEvents, Wanted, decode_events,
+};
 pub use replay::Replay;
 pub use sample::{
     Carried, SampleBuilder, carried, decode_samples, join_parts, merge_samples, resume,

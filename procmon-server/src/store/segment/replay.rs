@@ -229,8 +229,12 @@ impl Replay {
     }
 }
 
-/// A frame that only names who is gone is none. The log is read by the same rule.
+/// A frame that only names who is gone is none, and neither is one that only goes with new handles: its values show in the
+/// next sample. The log is read by the same rule.
 fn is_sample(batch: &Batch, frame: &Frame) -> bool {
+    if batch.repeats_a_sample() {
+        return false;
+    }
     let between = !frame.short_lived.is_empty() || !frame.block_latency.is_empty();
     batch.totals.is_some() || batch.key || !frame.columns.is_empty() || between
 }

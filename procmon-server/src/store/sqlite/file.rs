@@ -24,6 +24,8 @@ const READER_IDLE: Duration = Duration::from_secs(30);
 pub(in crate::store) struct File {
     pub(super) path: PathBuf,
     pub(in crate::store) readers: SqlitePool,
+    /// Segments of version 1, whose rows do not say where their events lie.
+    pub(super) without_places: bool,
 }
 
 impl File {
@@ -34,7 +36,11 @@ impl File {
             .run(&readers)
             .await
             .with_context(|| format!("cannot open {} and bring it up to date", path.display()))?;
-        Ok(Self { path, readers })
+        Ok(Self {
+            path,
+            readers,
+            without_places: false,
+        })
     }
 
     /// Opens a file that nobody writes any more.
@@ -47,6 +53,18 @@ impl File {
         Self {
             readers: readers(options),
             path,
+            without_places: false,
+        }
+    }
+
+    /// What a statement names a table of this file by.
+    pub(in crate::store) fn table(&self, name: &'static str) -> &'static str {
+        match name {
+            "segment" if self.without_places => {
+                "(select *, null as first_event_slice, null as first_event_batch, null as last_event_slice, \
+                 null as last_event_batch from segment)"
+            }
+            name => name,
         }
     }
 

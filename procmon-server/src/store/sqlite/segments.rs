@@ -18,12 +18,12 @@ use crate::store::part::Part;
 use crate::store::segment_file::SegmentName;
 use crate::store::segment_row::SegmentRow;
 
-const HEADS: &str = include_str!("../../../migrations/sqlite/segment/0001_initial.sql");
+const HEADS: &str = include_str!("../../../migrations/sqlite/segment/0002_event_places.sql");
 const SAMPLES: &str = include_str!("../../../migrations/sqlite/segment_samples/0001_initial.sql");
 
 /// Version of the tables, in the file's `user_version`. A file that is written once is never migrated: each version that
 /// was ever written stays readable.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// Small pages: a row ends somewhere within one, and the rest of it is lost.
 const PAGE_BYTES: u32 = 1024;
 const UNFINISHED: &str = "unfinished";
@@ -199,20 +199,21 @@ pub(super) async fn open(folder: &Path) -> anyhow::Result<BTreeMap<u32, Arc<Segm
 async fn open_one(folder: &Path, name: SegmentName) -> anyhow::Result<Segments> {
     let path = heads_path(folder, name);
     let samples = samples_path(folder, name);
-    let file = File::finished(path.clone());
+    let mut file = File::finished(path.clone());
     let context = || format!("cannot open {}", path.display());
     let version: i64 = sqlx::query("pragma user_version")
         .fetch_one(&file.readers)
         .await
         .and_then(|row| row.try_get(0))
         .with_context(context)?;
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         bail!(
             "{} has version {version} of the tables of segments, and this server knows up to {VERSION}: it was written \
              by a newer server",
             path.display()
         );
     }
+    file.without_places = version == 1;
     let rows =
         sqlx::query("select slice, last_batch, received_last_ms from segment_slice order by slice")
             .fetch_all(&file.readers)
@@ -235,6 +236,7 @@ async fn open_one(folder: &Path, name: SegmentName) -> anyhow::Result<Segments> 
         samples: samples
             .exists()
             .then(|| Arc::new(Part::Sqlite(File::finished(samples)))),
+        extent: Arc::default(),
     })
 }
 

@@ -23,6 +23,21 @@ pub(super) fn read_lives(
         .collect()
 }
 
+/// Whether one of the lives has a pid: their pids are read, and nothing else.
+pub(super) fn has_pid(bytes: &[u8], pid: u32) -> Result<bool, FormatError> {
+    if bytes.is_empty() {
+        return Ok(false);
+    }
+    let table = Table::read(bytes, column::life::FLAGS)?;
+    let mut pids = table.column(column::life::PID);
+    for _ in 0..table.rows {
+        if pids.known_u32()? == Some(pid) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 struct LifeReader<'a> {
     columns: [ColumnReader<'a>; 21],
     start: i64,

@@ -13,7 +13,7 @@ use super::{FormatError, section};
 use crate::batch::{Batch, Event};
 use event::read_events;
 use interval::{read_block_latency, read_short_lived};
-use life::read_lives;
+use life::{has_pid, read_lives};
 use sample::{frame_has_values, read_frame, read_ports, read_span, read_totals, span_has_lives};
 
 /// All of a stored batch.
@@ -45,6 +45,12 @@ pub fn decode_events(bytes: &[u8]) -> Result<Vec<Event>, FormatError> {
     let strings = Strings::read(&dictionary)?;
     let lives = read_lives(&sections.read(section::LIVES)?, &strings)?;
     read_events(&sections, &strings, &lives)
+}
+
+/// Whether one of the lives in a stored batch has a pid.
+pub fn names_pid(bytes: &[u8], pid: u32) -> Result<bool, FormatError> {
+    let lives = Sections::open(bytes)?.read(section::LIVES)?;
+    has_pid(&lives, pid)
 }
 
 /// What to read of the sample in a stored batch.

@@ -139,6 +139,26 @@ impl ExitWriter {
     }
 }
 
+/// Whether one of the exits has a code and a signal, by their columns alone.
+pub(super) fn has_exit(
+    block: &Block<'_>,
+    code: Option<u32>,
+    signal: Option<u32>,
+) -> Result<bool, SegmentError> {
+    block.require_rows(column::FLAGS)?;
+    let (mut codes, mut signals) = (block.column(column::CODE)?, block.column(column::SIGNAL)?);
+    let is = |stored: u64, wanted: Option<u32>| {
+        wanted.is_none_or(|wanted| stored == u64::from(wanted) + 1)
+    };
+    for _ in 0..block.rows {
+        let (found_code, found_signal) = (codes.next()?, signals.next()?);
+        if is(found_code, code) && is(found_signal, signal) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 #[derive(Debug)]
 pub(super) struct ExitReader {
     flags: Values,

@@ -9,7 +9,7 @@ mod query;
 mod read;
 mod write;
 
-pub use query::{ExitBounds, Wanted, decode_events, has_events};
+pub use query::{ExitBounds, FoundEvents, Wanted, decode_events};
 pub use read::BatchEvents;
 pub use read::EventSegment;
 pub use write::{EventSummary, EventWriter};

@@ -1,16 +1,14 @@
 //! An event segment, opened: its index tells what is in each block, and a block is decompressed when it is asked for.
 
-use std::sync::Arc;
-
 use super::exit::ExitReader;
 use super::kinds::KindReader;
 use super::{MAGIC, OpenRows, VERSION, column, section, table};
-use crate::batch::{Event, EventKind, Life};
+use crate::batch::{Event, EventKind};
 use crate::store::format::bytes::Reader;
 use crate::store::segment::SegmentError;
 use crate::store::segment::block::{Block, Values};
 use crate::store::segment::container::Sections;
-use crate::store::segment::life::LifeReader;
+use crate::store::segment::life::{LifeReader, LifeRow, PRIOR};
 use crate::store::segment::strings::{Arguments, Words};
 
 /// What the index says of a block.
@@ -30,6 +28,13 @@ pub(super) struct BlockHead {
     bytes: usize,
 }
 
+/// An event segment of which nothing is read but its index.
+pub(super) struct EventIndex<'a> {
+    pub(super) blocks: Vec<BlockHead>,
+    sections: Sections<'a>,
+    frames: &'a [u8],
+}
+
 /// An event segment.
 pub struct EventSegment<'a> {
     pub(super) blocks: Vec<BlockHead>,
@@ -38,6 +43,9 @@ pub struct EventSegment<'a> {
     arguments: Arguments<'a>,
     frames: &'a [u8],
 }
+
+/// An event still without its life, and the row of that.
+type EventWithRow = (Event, Option<u32>);
 
 /// The events of one batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,33 +56,54 @@ pub struct BatchEvents {
     pub events: Vec<Event>,
 }
 
-impl<'a> EventSegment<'a> {
+impl<'a> EventIndex<'a> {
     /// No bytes are a segment without events.
-    pub fn open(bytes: &'a [u8]) -> Result<Self, SegmentError> {
-        if bytes.is_empty() {
-            return Ok(Self {
-                blocks: Vec::new(),
-                words: Words::default(),
-                names: Vec::new(),
-                arguments: Arguments::default(),
-                frames: &[],
-            });
-        }
-        let sections = Sections::open(bytes, MAGIC, VERSION)?;
-        let directory = sections.read(section::ARGUMENTS)?;
-        let names = sections.read(section::NAMES)?;
+    pub(super) fn open(bytes: &'a [u8]) -> Result<Self, SegmentError> {
+        let sections = if bytes.is_empty() {
+            Sections::empty()
+        } else {
+            Sections::open(bytes, MAGIC, VERSION)?
+        };
+        Ok(Self {
+            blocks: read_index(sections.frames(section::INDEX))?,
+            frames: sections.frames(section::BLOCKS),
+            sections,
+        })
+    }
+
+    /// The words that are names of processes, by number.
+    pub(super) fn names(&self) -> Result<(Words, Vec<u32>), SegmentError> {
+        let names = self.sections.read(section::NAMES)?;
         let mut reader = Reader::new(&names);
         let mut numbers = Vec::new();
         while reader.remaining() > 0 {
             numbers.push(reader.number()? as u32);
         }
-        Ok(Self {
-            blocks: read_index(sections.frames(section::INDEX))?,
-            words: Words::read(&sections.read(section::WORDS)?)?,
-            names: numbers,
-            arguments: Arguments::read(&directory, sections.frames(section::ARGUMENT_CHUNKS))?,
-            frames: sections.frames(section::BLOCKS),
+        Ok((Words::read(&self.sections.read(section::WORDS)?)?, numbers))
+    }
+
+    pub(super) fn tables(&self, head: &BlockHead) -> Result<Tables<'a>, SegmentError> {
+        tables_of(self.frames, head)
+    }
+
+    pub(super) fn segment(&self) -> Result<EventSegment<'a>, SegmentError> {
+        let directory = self.sections.read(section::ARGUMENTS)?;
+        let chunks = self.sections.frames(section::ARGUMENT_CHUNKS);
+        let (words, names) = self.names()?;
+        Ok(EventSegment {
+            arguments: Arguments::read(&directory, chunks)?,
+            blocks: self.blocks.clone(),
+            words,
+            names,
+            frames: self.frames,
         })
+    }
+}
+
+impl<'a> EventSegment<'a> {
+    /// No bytes are a segment without events.
+    pub fn open(bytes: &'a [u8]) -> Result<Self, SegmentError> {
+        EventIndex::open(bytes)?.segment()
     }
 
     /// Names of the processes that the events are about, each once.
@@ -89,19 +118,51 @@ impl<'a> EventSegment<'a> {
     }
 
     pub(super) fn block(&self, head: &BlockHead) -> Result<Vec<BatchEvents>, SegmentError> {
-        let end = head.at.checked_add(head.bytes);
-        let bytes = end.and_then(|end| self.frames.get(head.at..end));
-        let tables = Tables::open(bytes.ok_or(SegmentError::Truncated)?)?;
-        let events = self.events(head, &tables)?;
-        split(&tables.block(table::BATCHES)?, events)
+        self.block_where(head, |_, _| true)
     }
 
-    fn events(&self, head: &BlockHead, tables: &Tables<'_>) -> Result<Vec<Event>, SegmentError> {
+    /// The batches of a block that are wanted. The texts of the others are not read.
+    pub(super) fn block_where(
+        &self,
+        head: &BlockHead,
+        wanted: impl Fn(&BatchEvents, &[Option<LifeRow>]) -> bool,
+    ) -> Result<Vec<BatchEvents>, SegmentError> {
+        let tables = tables_of(self.frames, head)?;
+        let (events, lives) = self.events(head, &tables)?;
+        let mut shown = vec![None; lives.rows.len()];
+        let mut found = Vec::new();
+        split(&tables.block(table::BATCHES)?, events, |mut batch, rows| {
+            let row = |row: &Option<u32>| row.map(|row| lives.rows[row as usize]);
+            let rows_of: Vec<_> = rows.iter().map(row).collect();
+            if !wanted(&batch, &rows_of) {
+                return Ok(());
+            }
+            for (event, row) in batch.events.iter_mut().zip(rows) {
+                let Some(row) = row else { continue };
+                let life = &mut shown[row as usize];
+                if life.is_none() {
+                    let row = lives.rows[row as usize];
+                    *life = Some(row.life(&self.words, &self.arguments)?);
+                }
+                event.life.clone_from(life);
+            }
+            found.push(batch);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// The events of a block, still without their lives, each with the row of its life.
+    fn events(
+        &self,
+        head: &BlockHead,
+        tables: &Tables<'_>,
+    ) -> Result<(Vec<EventWithRow>, LifeReader), SegmentError> {
         use column::event as id;
         let block = tables.block(table::EVENTS)?;
         block.require_rows(id::KIND)?;
         let (mut kind, mut ts) = (block.column(id::KIND)?, block.column(id::TS_NS)?);
-        let mut lives = Lives::new(self, &tables.block(table::LIVES)?, head.arguments_known)?;
+        let mut lives = Lives::new(&tables.block(table::LIVES)?, head.arguments_known)?;
         lives.references = block.column(id::LIFE)?;
         let mut more = More::new(tables)?;
         let mut events = Vec::with_capacity(block.rows.min(1 << 16));
@@ -109,20 +170,27 @@ impl<'a> EventSegment<'a> {
         for _ in 0..block.rows {
             let kind = kind.next()?;
             ts_ns = ts_ns.wrapping_add(ts.signed()?);
-            let (life, row) = lives.next(ts_ns)?;
+            let row = lives.next(ts_ns)?;
             let known = more.next(kind & (id::SAMPLED - 1), &self.words)?;
             if let (EventKind::Exit(_), Some(row)) = (&known, row) {
                 lives.open.remove(row);
             }
-            events.push(Event {
+            let event = Event {
                 ts_ns,
-                life,
+                life: None,
                 sampled: kind & id::SAMPLED != 0,
                 kind: known,
-            });
+            };
+            events.push((event, row));
         }
-        Ok(events)
+        Ok((events, lives.reader))
     }
+}
+
+fn tables_of<'a>(frames: &'a [u8], head: &BlockHead) -> Result<Tables<'a>, SegmentError> {
+    let end = head.at.checked_add(head.bytes);
+    let bytes = end.and_then(|end| frames.get(head.at..end));
+    Tables::open(bytes.ok_or(SegmentError::Truncated)?)
 }
 
 fn read_index(bytes: &[u8]) -> Result<Vec<BlockHead>, SegmentError> {
@@ -163,7 +231,7 @@ fn read_index(bytes: &[u8]) -> Result<Vec<BlockHead>, SegmentError> {
 }
 
 /// The tables of a block; those of newer versions are passed over.
-struct Tables<'a>([&'a [u8]; table::COUNT]);
+pub(super) struct Tables<'a>([&'a [u8]; table::COUNT]);
 
 impl<'a> Tables<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self, SegmentError> {
@@ -180,53 +248,42 @@ impl<'a> Tables<'a> {
         Ok(Self(tables))
     }
 
-    fn block(&self, table: usize) -> Result<Block<'a>, SegmentError> {
+    pub(super) fn block(&self, table: usize) -> Result<Block<'a>, SegmentError> {
         Block::open(self.0[table])
     }
 }
 
 /// The lives of a block, row by row, as events refer to them.
-struct Lives<'s> {
-    segment: &'s EventSegment<'s>,
+struct Lives {
     reader: LifeReader,
-    rows: usize,
-    known: Vec<Arc<Life>>,
+    count: usize,
     prior: Values,
     open: OpenRows,
     references: Values,
 }
 
-impl<'s> Lives<'s> {
-    fn new(
-        segment: &'s EventSegment<'s>,
-        block: &Block<'_>,
-        arguments_known: u32,
-    ) -> Result<Self, SegmentError> {
+impl Lives {
+    fn new(block: &Block<'_>, arguments_known: u32) -> Result<Self, SegmentError> {
         Ok(Self {
-            segment,
             reader: LifeReader::new(block, arguments_known)?,
-            rows: block.rows,
-            known: Vec::new(),
-            prior: block.column(crate::store::segment::life::PRIOR)?,
+            count: block.rows,
+            prior: block.column(PRIOR)?,
             open: OpenRows::default(),
             references: Values::zeros(),
         })
     }
 
-    /// The life of the next event, and its row.
-    fn next(&mut self, ts_ns: i64) -> Result<(Option<Arc<Life>>, Option<u32>), SegmentError> {
+    /// The row of the life of the next event.
+    fn next(&mut self, ts_ns: i64) -> Result<Option<u32>, SegmentError> {
         let row = match self.references.next()? {
-            0 => return Ok((None, None)),
+            0 => return Ok(None),
             1 => {
-                let row = self.known.len();
-                if row >= self.rows {
+                let row = self.reader.rows.len();
+                if row >= self.count {
                     return Err(SegmentError::Reference);
                 }
                 let prior = self.prior.next()?;
                 self.reader.read(Some(ts_ns))?;
-                let known = self.reader.rows.last().ok_or(SegmentError::Reference)?;
-                let life = known.life(&self.segment.words, &self.segment.arguments)?;
-                self.known.push(life);
                 // The reader has checked that there is a prior row.
                 self.open.add(row as u32, prior as u32);
                 row as u32
@@ -236,11 +293,7 @@ impl<'s> Lives<'s> {
                 self.open.at(rank).ok_or(SegmentError::Reference)?
             }
         };
-        let life = self.known.get(row as usize);
-        Ok((
-            Some(Arc::clone(life.ok_or(SegmentError::Reference)?)),
-            Some(row),
-        ))
+        Ok(Some(row))
     }
 }
 
@@ -276,14 +329,17 @@ impl More {
     }
 }
 
-/// Events by the batches that brought them.
-fn split(block: &Block<'_>, events: Vec<Event>) -> Result<Vec<BatchEvents>, SegmentError> {
+/// Hands on the batches that brought the events, each with the rows of its lives.
+fn split(
+    block: &Block<'_>,
+    events: Vec<EventWithRow>,
+    mut each: impl FnMut(BatchEvents, Vec<Option<u32>>) -> Result<(), SegmentError>,
+) -> Result<(), SegmentError> {
     use column::batch as id;
     block.require_rows(id::EVENTS)?;
     let (mut count, mut slices) = (block.column(id::EVENTS)?, block.column(id::SLICE)?);
     let (mut ids, mut received) = (block.column(id::ID)?, block.column(id::RECEIVED_MS)?);
     let mut events = events.into_iter();
-    let mut all = Vec::with_capacity(block.rows);
     let (mut slice, mut batch, mut received_ms) = (0_u32, 0_i64, 0_i64);
     for _ in 0..block.rows {
         let count = usize::try_from(count.next()?).map_err(|_| SegmentError::Lengths)?;
@@ -297,12 +353,14 @@ fn split(block: &Block<'_>, events: Vec<Event>) -> Result<Vec<BatchEvents>, Segm
         if count > events.len() {
             return Err(SegmentError::Lengths);
         }
-        all.push(BatchEvents {
+        let (events, rows) = events.by_ref().take(count).unzip();
+        let batch = BatchEvents {
             slice,
             batch,
             received_ms,
-            events: events.by_ref().take(count).collect(),
-        });
+            events,
+        };
+        each(batch, rows)?;
     }
-    Ok(all)
+    Ok(())
 }

@@ -71,7 +71,6 @@ proptest! {
             newest_first,
             limit,
             kept_since_ms: 0,
-            exits: super::ExitBounds::default(),
         };
         let found = decode_events(&bytes, &"a".into(), &wanted).expect("just written");
         let mut expected: Vec<_> = batches.iter().filter(|batch| {
@@ -82,7 +81,7 @@ proptest! {
             expected.reverse();
         }
         expected.truncate(limit);
-        let found: Vec<_> = found.into_iter().map(|stored| (stored.slice, stored.batch, stored.received_ms, stored.events)).collect();
+        let found: Vec<_> = found.batches.into_iter().map(|stored| (stored.slice, stored.batch, stored.received_ms, stored.events)).collect();
         let expected: Vec<_> = expected.into_iter().map(|batch| (batch.slice, batch.batch, batch.received_ms, batch.events.clone())).collect();
         prop_assert_eq!(found, expected);
     }

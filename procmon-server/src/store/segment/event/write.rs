@@ -40,6 +40,7 @@ pub struct EventWriter {
     pub(super) count: u32,
     kinds: u32,
     range_ms: Option<(i64, i64)>,
+    places: Option<((u32, i64), (u32, i64))>,
 }
 
 /// What the row of a segment says of its events.
@@ -48,6 +49,8 @@ pub struct EventSummary {
     pub count: u32,
     pub kinds: u32,
     pub range_ms: Option<(i64, i64)>,
+    /// Slice and row of the first and the last batch.
+    pub places: Option<((u32, i64), (u32, i64))>,
 }
 
 /// A block that is not full.
@@ -102,6 +105,8 @@ impl EventWriter {
             id: batch,
             received_ms,
         };
+        let here = (slice, batch);
+        self.places = Some(self.places.map_or((here, here), |(first, _)| (first, here)));
         if self.open.first.is_none() {
             self.open.first = Some(place);
             self.open.arguments_before = self.arguments_known;
@@ -245,6 +250,7 @@ impl EventWriter {
             count: self.count,
             kinds: self.kinds,
             range_ms: self.range_ms,
+            places: self.places,
         };
         if self.count == 0 {
             return (Vec::new(), summary);

@@ -54,7 +54,9 @@ fn record(steps: &[Step]) -> Recorded {
         };
         let mut host = entry.write();
         host.apply(&batch, place, Vec::new());
-        if let Some(frame) = &batch.frame {
+        if let Some(frame) = &batch.frame
+            && !batch.repeats_a_sample()
+        {
             let views = host.views(1).map(|view| {
                 let values = COLUMNS.iter().filter_map(|column| {
                     let value = view.metric(*column)?;

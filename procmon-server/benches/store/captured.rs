@@ -60,6 +60,24 @@ impl Captured {
         self.rows.push((row, batch));
     }
 
+    /// The events alone.
+    pub(crate) fn without_samples(&self) -> Self {
+        let mut events = Self {
+            rows: Vec::new(),
+            lives: self.lives,
+        };
+        for (row, batch) in &self.rows {
+            if !batch.events.is_empty() {
+                let batch = Batch {
+                    events: batch.events.clone(),
+                    ..Batch::default()
+                };
+                events.rows.push((row.clone(), batch));
+            }
+        }
+        events
+    }
+
     /// Stores it for each agent, in the order of arrival.
     pub(crate) async fn write(&self, store: &Store, agent_ids: &[String]) {
         let began_ms = self.rows.first().map_or(0, |(row, _)| row.received_ms);

@@ -101,6 +101,7 @@ async fn measure(arguments: &Arguments, agent_id: &str) {
     let copies = copies.min(LIVES.div_ceil(captured.lives.max(1)));
     let copies = copies.clamp(1, MOST_AGENTS);
     let compaction = compact(&captured, copies).await;
+    let of_events = compact(&captured.without_samples(), copies).await;
     Measured {
         mix: &arguments.mix,
         agent_id,
@@ -113,6 +114,7 @@ async fn measure(arguments: &Arguments, agent_id: &str) {
         sample_bytes,
         event_bytes,
         cpu_s: compaction.cpu_s / copies as f64,
+        events_cpu_s: of_events.cpu_s / copies as f64,
         slowest_append_ms: (compaction.slowest_append_ms, compaction.slowest_alone_ms),
         copies,
         read_one_ms: read_one_ms(&store, agent_id, &after).await,

@@ -103,7 +103,7 @@ impl Agent {
     /// Whoever ends next executes something else after its last sample.
     fn late_exec(&mut self, at_ms: i64) -> Option<Append> {
         let oldest = (self.next + 1).checked_sub(7)?;
-        let is_key = self.seq % 17 == 0;
+        let is_key = self.seq.is_multiple_of(17);
         let running = self.running.get_mut(&oldest).filter(|_| !is_key)?;
         self.seq += 1;
         *running = life(oldest, 1);

@@ -85,6 +85,12 @@ async fn run(options: Options) {
         bytes as f64 / f64::from(1 << 20),
         bytes as f64 / sent.rows as f64
     );
+    let mib = |part: &str| disk_bytes(&folder.path().join(part)) as f64 / f64::from(1 << 20);
+    println!(
+        "segments {:.2} MiB, the log since {:.2} MiB",
+        mib("segments"),
+        mib("slices")
+    );
     println!(
         "{:<32} {:>8} {:>8} {:>8} {:>8} {:>8}",
         "milliseconds", "p50", "p95", "p99", "max", "CPU"

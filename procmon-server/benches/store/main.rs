@@ -4,26 +4,29 @@
 #[allow(dead_code, reason = "it is made for tests, which use more of it")]
 mod postgres;
 
+mod captured;
 mod filter;
 mod peer;
+mod report;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
-use procmon_common::columns::COLUMNS;
-use procmon_server::batch::EventKind;
+use procmon_common::columns::{COLUMNS, Column};
 use procmon_server::clock::Clock;
 use procmon_server::compaction::{CompactionStats, compact_once};
 use procmon_server::store::history::{HostSamples, LifeFilter, SampleQuery};
-use procmon_server::store::{Append, Limits, Place, SLICE_MS, Store, format};
+use procmon_server::store::{Limits, Place, Store};
 use tokio_util::sync::CancellationToken;
 
-use filter::Filter;
+use captured::Captured;
+use report::{Measured, process_cpu_s};
 
-const HOUR_MS: i64 = 3_600_000;
-/// A full hour of some day.
-const BEGIN_MS: i64 = 1_769_860_800_000;
+/// CPU time is that of a store with about so many rows or ends of lives, of as many agents as it takes, each of which told the
+/// same: what a file costs is that of all agents.
+const ROWS: usize = 1_000_000;
+const LIVES: usize = 50_000;
+const MOST_AGENTS: usize = 64;
 
 struct Arguments {
     mix: String,
@@ -82,72 +85,98 @@ async fn open(folder: &Path) -> Store {
 }
 
 async fn measure(arguments: &Arguments, agent_id: &str) {
+    let captured = Captured::read(&arguments.log, agent_id, arguments.namespace).await;
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path()).await;
-    let captured = copy(arguments, agent_id, &store).await;
-    // Whatever comes an hour later closes what was captured.
-    for slice in 0..5 {
-        let filler = filler(BEGIN_MS + HOUR_MS + slice * SLICE_MS, slice as u64);
-        store.append(filler).await.expect("it stores");
+    captured.write(&store, &[agent_id.to_owned()]).await;
+    captured::close_slices(&store).await;
+    let log_bytes = captured::bytes_of_log(folder.path());
+    let before = samples(&store, agent_id).await;
+    compact_once(&store, &Arc::new(CompactionStats::default())).await;
+    let (sample_bytes, event_bytes) = captured::bytes_of(&store, folder.path(), agent_id).await;
+    let after = samples(&store, agent_id).await;
+    assert!(before == after, "compaction changed what the samples say");
+    let (rows, changed_rows) = count_rows(&before);
+    let copies = ROWS.div_ceil(rows.max(1));
+    let copies = copies.min(LIVES.div_ceil(captured.lives.max(1)));
+    let copies = copies.clamp(1, MOST_AGENTS);
+    let compaction = compact(&captured, copies).await;
+    let of_events = compact(&captured.without_samples(), copies).await;
+    Measured {
+        mix: &arguments.mix,
+        agent_id,
+        batches: captured.rows.len(),
+        samples: before.sample_ms.len(),
+        rows,
+        changed_rows,
+        lives: captured.lives,
+        log_bytes,
+        sample_bytes,
+        event_bytes,
+        cpu_s: compaction.cpu_s / copies as f64,
+        events_cpu_s: of_events.cpu_s / copies as f64,
+        slowest_append_ms: (compaction.slowest_append_ms, compaction.slowest_alone_ms),
+        copies,
+        read_one_ms: read_one_ms(&store, agent_id, &after).await,
     }
-    let samples = samples(&store, agent_id).await;
-    let log_bytes = bytes_in(&folder.path().join("slices"), "");
-    let stats = Arc::new(CompactionStats::default());
-    let (cpu, started) = (cpu_s(), Instant::now());
-    compact_once(&store, &stats).await;
-    let (cpu, took) = (cpu_s() - cpu, started.elapsed());
-    let files = folder.path().join("segments");
-    let sample_bytes = bytes_in(&files, ".samples.db");
-    let event_bytes = bytes_in(&files, ".db") - sample_bytes;
-    let (rows, changed) = rows(&samples);
-    let millions = rows as f64 / 1e6;
-    println!(
-        "{} {agent_id}: {} batches, {} samples, {rows} process-rows ({:.1} % changed), {} lives",
-        arguments.mix,
-        captured.batches,
-        samples.sample_ms.len(),
-        changed as f64 * 100.0 / rows.max(1) as f64,
-        captured.lives,
-    );
-    println!(
-        "  samples {sample_bytes} bytes: {:.3} per row; events and heads {event_bytes} bytes: {:.1} per life; log before {log_bytes}",
-        sample_bytes as f64 / rows.max(1) as f64,
-        event_bytes as f64 / captured.lives.max(1) as f64,
-    );
-    println!(
-        "  compaction {cpu:.3} CPU s in {took:.2?}: {:.3} per million rows, {:.2} per million lives",
-        cpu / millions,
-        cpu / (captured.lives.max(1) as f64 / 1e6),
-    );
-    let query = query(agent_id, LifeFilter::All);
-    let cpu = cpu_s();
-    let after = store.samples(&query).await.expect("it reads");
-    println!("  reading all columns of all: {:.3} CPU s", cpu_s() - cpu);
-    assert_eq!(rows_of(&after), rows, "nothing is lost");
-    read_one(&store, agent_id, &after).await;
+    .print();
     if arguments.peers && rows > 0 {
-        peer::measure(&samples);
+        peer::measure(&before);
+    }
+}
+
+/// What compaction takes, and what ingest waits for meanwhile.
+struct Compaction {
+    cpu_s: f64,
+    /// The slowest of the batches that were stored while it ran, and of as many after it.
+    slowest_append_ms: f64,
+    slowest_alone_ms: f64,
+}
+
+/// Reading the log, compacting and writing, when so many agents have told the same.
+async fn compact(captured: &Captured, copies: usize) -> Compaction {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path()).await;
+    let agent_ids: Vec<_> = (0..copies).map(|copy| format!("copy-{copy}")).collect();
+    captured.write(&store, &agent_ids).await;
+    captured::close_slices(&store).await;
+    let cpu_s = process_cpu_s();
+    let compacting = tokio::spawn({
+        let store = store.clone();
+        async move { compact_once(&store, &Arc::new(CompactionStats::default())).await }
+    });
+    let during_ms = captured::append_while(&store, 1_000, |_| !compacting.is_finished()).await;
+    compacting.await.expect("it ends");
+    let cpu_s = process_cpu_s() - cpu_s;
+    // As many, so that what they take can be taken off.
+    let appends = process_cpu_s();
+    let alone_ms = captured::append_while(&store, 1_000_000, |count| count < during_ms.len()).await;
+    let cpu_s = cpu_s - (process_cpu_s() - appends);
+    let slowest = |all_ms: &[f64]| all_ms.iter().copied().fold(0.0, f64::max);
+    Compaction {
+        cpu_s,
+        slowest_append_ms: slowest(&during_ms),
+        slowest_alone_ms: slowest(&alone_ms),
     }
 }
 
 /// Readings, of which one is too short to be measured.
 const TIMES: u32 = 24;
 
-/// One column of one process, as a chart asks for it.
-async fn read_one(store: &Store, agent_id: &str, samples: &HostSamples) {
+/// CPU time of one column of one process, as a chart asks for it.
+async fn read_one_ms(store: &Store, agent_id: &str, samples: &HostSamples) -> f64 {
     let Some(id) = samples.lives.first().and_then(|life| life.life.id) else {
-        return;
+        return f64::NAN;
     };
     let mut query = query(agent_id, LifeFilter::Id(id));
-    query.columns = vec![procmon_common::columns::Column::CpuCentipercent];
+    query.columns = vec![Column::CpuCentipercent];
     query.ports = false;
     query.short_lived = false;
-    let cpu = cpu_s();
+    let cpu_s = process_cpu_s();
     for _ in 0..TIMES {
         store.samples(&query).await.expect("it reads");
     }
-    let ms = (cpu_s() - cpu) * 1000.0;
-    println!("  reading one column of one process, {TIMES} times: {ms:.2} CPU ms");
+    (process_cpu_s() - cpu_s) * 1000.0 / f64::from(TIMES)
 }
 
 fn query(agent_id: &str, lives: LifeFilter) -> SampleQuery {
@@ -168,107 +197,14 @@ async fn samples(store: &Store, agent_id: &str) -> HostSamples {
     store.samples(&query).await.expect("it reads")
 }
 
-struct Captured {
-    batches: usize,
-    lives: usize,
-}
-
-/// What the log says of the bench's own processes, into a store of its own.
-async fn copy(arguments: &Arguments, agent_id: &str, into: &Store) -> Captured {
-    let from = open(&arguments.log).await;
-    let view = from.view();
-    let mut filter = Filter::new(arguments.namespace);
-    let mut captured = Captured {
-        batches: 0,
-        lives: 0,
-    };
-    let mut begin_ms = None;
-    for slice in view.slices() {
-        let mut after = i64::MIN;
-        loop {
-            let rows = view.slice_batches(slice, agent_id, after, 256).await;
-            let rows = rows.expect("it reads");
-            let Some(last) = rows.last() else { break };
-            after = last.id;
-            for row in rows {
-                let batch = format::decode(&row.body).expect("a stored batch");
-                let batch = filter.apply(batch);
-                let began = *begin_ms.get_or_insert(row.received_ms);
-                let exits = batch.events.iter();
-                let exits = exits.filter(|event| matches!(event.kind, EventKind::Exit(_)));
-                captured.lives += exits.count();
-                captured.batches += 1;
-                let append = Append {
-                    agent_id: agent_id.into(),
-                    epoch: row.epoch,
-                    seq: row.seq,
-                    received_ms: BEGIN_MS + row.received_ms - began,
-                    key: batch.key,
-                    more: row.more,
-                    event_count: batch.events.len() as u32,
-                    event_kinds: batch.event_kinds().0,
-                    event_range_ms: batch.event_range_ms(),
-                    body: format::encode(&batch),
-                };
-                into.append(append).await.expect("it stores");
-            }
-        }
-    }
-    from.close().await;
-    captured
-}
-
-fn filler(received_ms: i64, seq: u64) -> Append {
-    Append {
-        agent_id: "filler".into(),
-        epoch: 1,
-        seq,
-        received_ms,
-        key: false,
-        more: false,
-        event_count: 0,
-        event_kinds: 0,
-        event_range_ms: None,
-        body: format::encode(&procmon_server::batch::Batch::default()),
-    }
-}
-
-fn rows_of(samples: &HostSamples) -> usize {
-    let lives = samples.lives.iter();
-    lives.map(|life| life.last - life.first + 1).sum()
-}
-
 /// Process-rows, and how many of them differ from the one before.
-fn rows(samples: &HostSamples) -> (usize, usize) {
-    let mut changed = 0;
+fn count_rows(samples: &HostSamples) -> (usize, usize) {
+    let (mut rows, mut changed) = (0, 0);
     for life in &samples.lives {
+        rows += life.last - life.first + 1;
         let of_life = life.columns.iter().flatten();
         let indices: std::collections::BTreeSet<u32> = of_life.map(|(index, _)| *index).collect();
         changed += indices.len();
     }
-    (rows_of(samples), changed)
-}
-
-/// Sizes of the files in a folder whose names end like that.
-fn bytes_in(folder: &Path, suffix: &str) -> u64 {
-    let entries = std::fs::read_dir(folder).expect("a folder");
-    let entries = entries.map(|entry| entry.expect("an entry"));
-    let named = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(suffix));
-    named
-        .map(|entry| entry.metadata().expect("its size").len())
-        .sum()
-}
-
-/// CPU time of this process.
-fn cpu_s() -> f64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the clock exists and the pointer is to a timespec of this frame.
-    #[expect(unsafe_code, reason = "the standard library has no CPU clock")]
-    unsafe {
-        libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time);
-    }
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    (rows, changed)
 }

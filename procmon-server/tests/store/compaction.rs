@@ -100,6 +100,27 @@ impl Agent {
         self.append(&batch, at_ms)
     }
 
+    /// Whoever ends next executes something else after its last sample.
+    fn late_exec(&mut self, at_ms: i64) -> Option<Append> {
+        let oldest = (self.next + 1).checked_sub(7)?;
+        let is_key = self.seq.is_multiple_of(17);
+        let running = self.running.get_mut(&oldest).filter(|_| !is_key)?;
+        self.seq += 1;
+        *running = life(oldest, 1);
+        let exec = Event {
+            ts_ns: at_ms * 1_000_000,
+            life: Some(Arc::clone(running)),
+            sampled: false,
+            kind: EventKind::Exec,
+        };
+        let batch = Batch {
+            lives: vec![(oldest, Arc::clone(running))],
+            events: vec![exec],
+            ..Batch::default()
+        };
+        Some(self.append(&batch, at_ms))
+    }
+
     fn append(&self, batch: &Batch, at_ms: i64) -> Append {
         Append {
             agent_id: Arc::clone(&self.id),
@@ -127,7 +148,13 @@ async fn fill(store: &Store, slices: i64) {
         for number in 0..BATCHES_PER_SLICE {
             let at_ms = START_MS + slice * SLICE_MS + number * SLICE_MS / BATCHES_PER_SLICE;
             for agent in &mut agents {
-                store.append(agent.batch(at_ms)).await.expect("it stores");
+                for append in agent
+                    .late_exec(at_ms - 1)
+                    .into_iter()
+                    .chain([agent.batch(at_ms)])
+                {
+                    store.append(append).await.expect("it stores");
+                }
             }
         }
     }

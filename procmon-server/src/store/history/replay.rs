@@ -211,8 +211,12 @@ impl<'q> Replay<'q> {
                 track.tell(index);
             }
         } else {
+            // Whoever ended since the sample before is not in this one.
             for touched in &self.touched {
-                self.tracks[*touched].tell(index);
+                let track = &mut self.tracks[*touched];
+                if track.end.is_none() {
+                    track.tell(index);
+                }
             }
         }
         for touched in self.touched.drain(..) {

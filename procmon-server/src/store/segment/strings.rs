@@ -8,8 +8,9 @@ use super::SegmentError;
 use super::container::{expand, shrink};
 use crate::store::format::bytes::{Reader, put};
 
-/// Plain bytes of a chunk of arguments, beyond which a new one begins.
-const CHUNK_BYTES: usize = 256 << 10;
+/// Plain bytes of a chunk of arguments, beyond which a new one begins: an hour's build fits into few, and each compiler's
+/// arguments are mostly those of another one. To show one of them, its chunk is decompressed in about a millisecond.
+const CHUNK_BYTES: usize = 1 << 20;
 /// Bytes of strings that are looked up before they are added. Beyond, the dictionary starts anew: what comes again is
 /// stored again, and memory stays bounded.
 const REMEMBERED_BYTES: usize = 32 << 20;

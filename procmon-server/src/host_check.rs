@@ -3,25 +3,21 @@
 
 use std::net::IpAddr;
 
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode, header};
 
 use crate::app::App;
 use crate::error::Problem;
 
-pub(crate) async fn host_check(State(app): State<App>, request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST);
+pub(crate) fn host_check(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
+    let host = headers.get(header::HOST);
     if app.any_host || host.is_none_or(|host| host.to_str().is_ok_and(is_loopback)) {
-        return next.run(request).await;
+        return Ok(());
     }
-    Problem::new(
+    Err(Problem::new(
         StatusCode::MISDIRECTED_REQUEST,
         "this server answers to localhost only; have a reverse proxy send `Host: localhost`, or start the server with \
          --insecure-no-auth",
-    )
-    .into_response()
+    ))
 }
 
 /// Whether a `Host` header names this machine: `localhost`, or a loopback address, with or without a port.

@@ -13,7 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, router};
+use crate::app::App;
+use crate::routing::router;
 use crate::stall::Impatient;
 
 /// Connections open at a time; more wait to be accepted. Every agent keeps one open, and so one that waits is heard of only

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Parser;
 use procmon_server::clock::Clock;
 use procmon_server::config::{Arguments, Command, Config};
-use procmon_server::{app, metrics, run};
+use procmon_server::{metrics, routing, run};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(command) = arguments.command {
         let text = match command {
-            Command::Openapi => app::openapi_json(),
+            Command::Openapi => routing::openapi_json(),
             Command::Metrics => metrics::page(),
         };
         let written = std::io::stdout().write_all(text.as_bytes());

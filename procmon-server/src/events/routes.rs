@@ -45,6 +45,7 @@ pub struct EventList {
     responses(
         (status = 200, body = EventList),
         (status = 400, description = "A parameter that is not known or not valid", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Too many requests at a time", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn list_events(
     State(app): State<App>,
@@ -56,6 +57,7 @@ async fn list_events(
         None => *app.store.newest().borrow(),
     };
     let filter = Filter::new(&parameters)?;
+    let _turn = app.past_turn().await?;
     let query = filter.query();
     let started = Instant::now();
     let mut page = Page {

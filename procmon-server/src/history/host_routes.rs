@@ -47,6 +47,7 @@ struct DiffParameters {
         (status = 200, body = DiffBody),
         (status = 400, description = "A parameter that is not known or not valid", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such agent, or nobody looked at one of the instants", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Too many requests at a time", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn agent_diff(
     State(app): State<App>,
@@ -58,6 +59,7 @@ async fn agent_diff(
         parameters.to.as_deref(),
         app.clock.now_ms(),
     )?;
+    let _turn = app.past_turn().await?;
     let host = PastHost::find(&app, Some(&agent_id))?;
     Ok(Json(diff::diff(&app, &host, range).await?))
 }
@@ -93,6 +95,7 @@ struct GroupsParameters {
         (status = 200, body = GroupSeriesBody),
         (status = 400, description = "A parameter that is missing, not known or not valid", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such agent", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Too many requests at a time", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn group_series(
     State(app): State<App>,
@@ -121,6 +124,7 @@ async fn group_series(
         metric,
         top,
     };
+    let _turn = app.past_turn().await?;
     let host = PastHost::find(&app, parameters.agent_id.as_deref())?;
     Ok(Json(groups::groups(&app, &host, &request).await?))
 }

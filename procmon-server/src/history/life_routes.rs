@@ -42,6 +42,7 @@ struct LifeParameters {
         (status = 200, body = WholeLifeBody),
         (status = 400, description = "A parameter that is missing, not known or not valid", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such agent, or nothing of this process is kept", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Too many requests at a time", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn process_by_id(
     State(app): State<App>,
@@ -58,6 +59,7 @@ async fn process_by_id(
             "process_id={process_id} is none; write it as in GET /api/v1/processes, such as 1234-567890-0f2c9f1e"
         ))
     })?;
+    let _turn = app.past_turn().await?;
     let host = PastHost::find(&app, Some(&agent_id))?;
     match life::find(&app, &host, id).await? {
         Some(found) => Ok(Json(WholeLifeBody::new(&host, found))),

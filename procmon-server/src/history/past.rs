@@ -37,6 +37,7 @@ pub(crate) async fn hosts_at(
             rfc3339_ms(now_ms)
         )));
     }
+    let _turn = app.past_turn().await?;
     let entries = app.live.hosts(agent_id);
     if entries.len() > MAX_HOSTS {
         return Err(Problem::bad_request(format!(

@@ -51,6 +51,7 @@ struct HistoryParameters {
         (status = 200, body = HistoryBody),
         (status = 400, description = "A parameter that is missing, not known or not valid", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such agent", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Too many requests at a time", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn process_history(
     State(app): State<App>,
@@ -64,6 +65,7 @@ async fn process_history(
             "minutes={minutes} must be 1 to {MAX_MINUTES}; GET /processes/{{pid}}/series takes any from and to"
         )));
     }
+    let _turn = app.past_turn().await?;
     let host = PastHost::find(&app, parameters.agent_id.as_deref())?;
     let now_ms = app.clock.now_ms();
     let range = Range {
@@ -107,6 +109,7 @@ struct SeriesParameters {
         (status = 200, body = SeriesBody),
         (status = 400, description = "A parameter that is missing, not known or not valid", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such agent", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Too many requests at a time", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn process_series(
     State(app): State<App>,
@@ -126,6 +129,7 @@ async fn process_series(
         metrics: metric::read(parameters.metric.as_deref())?,
         stats: Stat::read(parameters.stats.as_deref())?,
     };
+    let _turn = app.past_turn().await?;
     let host = PastHost::find(&app, parameters.agent_id.as_deref())?;
     Ok(Json(series::series(&app, &host, &request).await?))
 }

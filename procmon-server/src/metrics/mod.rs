@@ -33,6 +33,8 @@ use crate::app::App;
 use crate::error::Problem;
 use crate::store::Door;
 
+/// Bounded queues that turn away; each has its counter from the start.
+const REFUSING_QUEUES: [&str; 4] = ["large_uploads", "streams", "lists", "history"];
 /// Upper bounds of the buckets of request times, in seconds.
 const BUCKETS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 
@@ -91,7 +93,7 @@ impl Metrics {
             rejects: Family::default(),
             bytes: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
-            refusals: known(&["large_uploads", "streams"], |queue| QueueLabels { queue }),
+            refusals: known(&REFUSING_QUEUES, |queue| QueueLabels { queue }),
             stalled_connections: Counter::default(),
             resyncs: known(&["events", "live"], |stream| StreamLabels { stream }),
             shown: Arc::default(),

@@ -97,6 +97,7 @@ pub struct ProcessTree {
         (status = 200, body = ProcessTree),
         (status = 400, description = "A parameter that is missing, not known or not valid", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such agent", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Too many requests at a time", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn process_tree(
     State(app): State<App>,

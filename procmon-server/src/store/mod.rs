@@ -8,6 +8,7 @@ mod error;
 pub mod format;
 pub mod history;
 mod log;
+mod pace;
 mod part;
 mod position;
 mod postgres;

@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::bail;
-use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::catalog::Shelf;
 use super::engine::Engine;
+use super::pace::Pace;
 use super::part::Part;
 use super::queries::{SPAN_KEY, SPAN_MORE};
 use super::stats::StoreStats;
@@ -68,6 +68,7 @@ pub struct Writer {
     /// Batches whose commit failed, by agent: they may be stored all the same, in that slice. An agent sends one batch at a
     /// time, and that one again; so this is as long as the list of agents at most.
     unsure: HashMap<Arc<str>, (u64, u64, u32)>,
+    pace: Pace,
     /// The last commit failed.
     failing: bool,
     /// Another server has the database.
@@ -85,7 +86,7 @@ struct Open {
 /// The connection that writes the log.
 #[derive(Debug)]
 pub(super) enum Connection {
-    Sqlite(SqliteConnection),
+    Sqlite(sqlite::SliceWriter),
     Postgres(postgres::SliceWriter),
 }
 
@@ -108,6 +109,7 @@ impl Writer {
             clock,
             open: None,
             unsure: HashMap::new(),
+            pace: Pace::default(),
             failing: false,
             taken: false,
         }
@@ -125,7 +127,15 @@ impl Writer {
             };
             let Some(command) = command else { break };
             match command {
-                Command::Append(append, reply) => self.write_group(append, reply).await,
+                Command::Append(append, reply) => {
+                    if let Some(earliest) = self.pace.earliest(&append.agent_id)
+                        && self.queue.len() < GROUP_BATCHES
+                        && !shutdown.is_cancelled()
+                    {
+                        tokio::time::sleep_until(earliest).await;
+                    }
+                    self.write_group(append, reply).await;
+                }
                 Command::Probe(reply) => {
                     let outcome = self.probe().await;
                     self.note(outcome.as_ref().err());
@@ -161,6 +171,9 @@ impl Writer {
                 Ok(Command::Probe(reply)) => probes.push(reply),
                 Err(_) => break,
             }
+        }
+        if let Some(last) = group.last() {
+            self.pace.note(&last.agent_id);
         }
         let started = Instant::now();
         let outcome = self.commit(&group).await;
@@ -343,21 +356,21 @@ impl Connection {
     /// back; a failure of the commit itself leaves it open whether they are stored.
     async fn insert(&mut self, group: &[&Append]) -> Result<Vec<i64>, StoreError> {
         match self {
-            Self::Sqlite(connection) => sqlite::insert(connection, group).await,
+            Self::Sqlite(writer) => writer.insert(group).await,
             Self::Postgres(writer) => writer.insert(group).await,
         }
     }
 
     async fn probe(&mut self, now_ms: i64) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(connection) => sqlite::probe(connection, now_ms).await,
+            Self::Sqlite(writer) => writer.probe(now_ms).await,
             Self::Postgres(writer) => writer.probe(now_ms).await,
         }
     }
 
     async fn close(self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(connection) => Ok(sqlx::Connection::close(connection).await?),
+            Self::Sqlite(writer) => writer.close().await,
             Self::Postgres(_) => Ok(()),
         }
     }

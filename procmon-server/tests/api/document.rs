@@ -6,7 +6,7 @@ use crate::support::{Server, problem};
 fn the_committed_description_is_fresh() {
     let committed = include_str!("../../openapi.json");
     assert!(
-        committed == procmon_server::app::openapi_json(),
+        committed == procmon_server::routing::openapi_json(),
         "procmon-server/openapi.json is stale; write it anew: \
          cargo run -p procmon-server -- openapi > procmon-server/openapi.json"
     );

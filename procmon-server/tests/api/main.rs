@@ -16,6 +16,7 @@ mod limits;
 mod lists;
 mod live;
 mod metrics;
+mod overload;
 mod past;
 mod processes;
 mod prometheus;

@@ -1,6 +1,7 @@
 //! The real agent and the real server on this machine's own processes. Needs root and a kernel with BTF; fails without.
 
 mod history;
+mod refused;
 mod restart;
 #[path = "../support/mod.rs"]
 mod support;

@@ -16,7 +16,7 @@ use crate::{command, load, soak, web};
 
 pub(super) fn run(stage: Stage) -> Result<Tally> {
     match stage {
-        Stage::Check => check::run(&check::Options {}).map(|()| Tally::default()),
+        Stage::Check => check::run(&check::Options {}).map(|()| Tally::one()),
         Stage::Web => web(),
         Stage::Workspace => workspace(),
         Stage::Schemathesis => schemathesis::run(),
@@ -24,8 +24,8 @@ pub(super) fn run(stage: Stage) -> Result<Tally> {
         Stage::Kernel => kernel::on_this_kernel(None),
         Stage::KernelMatrix => kernel::on_other_kernels(None),
         Stage::Browser => browser(),
-        Stage::Soak => soak::run(&soak::Options::short()).map(|()| Tally::default()),
-        Stage::Load => load::run(&load::Options::short()).map(|()| Tally::default()),
+        Stage::Soak => soak::run(&soak::Options::short()).map(|()| Tally::one()),
+        Stage::Load => load::run(&load::Options::short()).map(|()| Tally::one()),
         Stage::Ebpf => ebpf(),
     }
 }
@@ -115,7 +115,7 @@ fn ebpf() -> Result<Tally> {
     match build_ebpf::verify()? {
         Verdict::SameBytes => {
             println!("the committed object is what its sources make, byte for byte");
-            Ok(Tally::default())
+            Ok(Tally::one())
         }
         Verdict::OtherToolchain { object, installed } => {
             println!(

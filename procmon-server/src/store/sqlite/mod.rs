@@ -13,11 +13,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use sqlx::SqlitePool;
-use sqlx::sqlite::SqliteConnection;
 
 pub(super) use file::File;
 pub(super) use segments::SegmentWriter;
-pub(super) use write::{insert, probe};
+pub(super) use write::SliceWriter;
 
 use super::StoreError;
 use super::catalog::Catalog;
@@ -115,9 +114,9 @@ impl Sqlite {
     }
 
     /// The connection that writes a slice.
-    pub(super) async fn connect(&self, number: u32) -> Result<SqliteConnection, StoreError> {
+    pub(super) async fn connect(&self, number: u32) -> Result<SliceWriter, StoreError> {
         let path = self.root.join("slices").join(slice_name(number));
-        Ok(file::connect(&path, self.durable).await?)
+        SliceWriter::open(file::connect(&path, self.durable).await?).await
     }
 
     pub(super) async fn save_epochs(

@@ -13,6 +13,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+/// A fleet's state is tens of millions of small pieces that come and go: the C library's allocator spent a quarter of an upload's
+/// time looking through what they leave, and held a fifth more memory.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(command) = arguments.command {

@@ -35,8 +35,10 @@ fn main() -> ExitCode {
 }
 
 fn start_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("PROCMON_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    const DEFAULT: &str = "info";
+    let filter = tracing_subscriber::EnvFilter::try_from_env("PROCMON_LOG");
+    let refused = filter.as_ref().err().map(ToString::to_string);
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(DEFAULT));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
@@ -45,6 +47,11 @@ fn start_log() {
         // Telling of a line that cannot be written goes to the same place, and panics when its reader is gone.
         .log_internal_errors(false)
         .init();
+    if let (Some(reason), Some(_)) = (refused, std::env::var_os("PROCMON_LOG")) {
+        tracing::warn!(
+            "PROCMON_LOG is not understood ({reason}), so that {DEFAULT} applies: write it like `debug` or `procmon_agent=debug,info`"
+        );
+    }
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {

@@ -31,7 +31,11 @@ const fn program(name: &'static str, package: &'static str) -> Program {
 }
 
 /// Bundled SQLite and zstd are C.
-pub(crate) const C_COMPILER: &[Program] = &[program("cc", "build-essential")];
+pub(crate) const C_COMPILER: &[Program] = &[
+    program("cc", "build-essential"),
+    // For jemalloc.
+    program("make", "build-essential"),
+];
 
 /// Metrics are scraped by a real Prometheus, and checked by its tool.
 pub(crate) const PROMETHEUS: &[Program] = &[

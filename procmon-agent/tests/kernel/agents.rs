@@ -79,8 +79,16 @@ impl Host {
             arguments.push("--pin=true".into());
         }
         let mut command = self.agent(&arguments);
+        let found = self.newest_segment()?;
         let child = command.stdin(Stdio::null()).spawn()?;
-        Ok(Agent { child })
+        Ok(Agent { child, found })
+    }
+
+    fn newest_segment(&self) -> Result<Option<PathBuf>> {
+        let mut segments = list(&self.spool())?;
+        segments.retain(|path| path.extension().is_some_and(|ext| ext == "seg"));
+        segments.sort();
+        Ok(segments.pop())
     }
 
     pub(crate) fn versions(&self) -> Result<Vec<PathBuf>> {
@@ -176,6 +184,8 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>> {
 
 pub(crate) struct Agent {
     child: Child,
+    /// The newest segment before it was started.
+    found: Option<PathBuf>,
 }
 
 impl Agent {
@@ -198,28 +208,23 @@ impl Agent {
         Ok(())
     }
 
-    /// It has written a segment of its own: from here on it is at work.
+    /// It has written a batch into a segment of its own: from here on it is at work, and what it told is there when it is
+    /// killed.
     pub(crate) fn until_spooled(&mut self, host: &Host) -> Result<()> {
-        let newest = || -> Result<Option<PathBuf>> {
-            let mut segments = list(&host.spool())?;
-            segments.retain(|path| path.extension().is_some_and(|ext| ext == "seg"));
-            segments.sort();
-            Ok(segments.pop())
-        };
-        let holder = || std::fs::read_to_string(host.spool().join("lock")).unwrap_or_default();
         let deadline = Instant::now() + PATIENCE;
-        let mut before = None;
+        let mut bytes_before = 0;
         loop {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the agent ended: {status}");
             }
-            let is_ours = holder() == self.child.id().to_string();
-            let now = newest()?;
-            if is_ours {
-                let before = before.get_or_insert_with(|| now.clone());
-                if now.is_some() && (*before != now || before.is_none()) {
+            let newest = host.newest_segment()?;
+            if let Some(segment) = newest.filter(|newest| self.found.as_ref() != Some(newest)) {
+                let bytes = std::fs::metadata(segment).map_or(0, |data| data.len());
+                // Not in the middle of writing it.
+                if bytes > 0 && bytes == bytes_before {
                     return Ok(());
                 }
+                bytes_before = bytes;
             }
             ensure!(Instant::now() < deadline, "the agent spools nothing");
             std::thread::sleep(Duration::from_millis(5));

@@ -1,17 +1,24 @@
 //! What this process uses.
 #![expect(unsafe_code, reason = "malloc_trim has no safe wrapper")]
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Resident memory; zero where `/proc` cannot be read.
+/// Resident memory; zero where `/proc` cannot be read. Four times a second: the file stays open.
 pub(crate) fn own_rss_bytes() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = statm
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse().ok())
+    static STATM: LazyLock<Option<File>> = LazyLock::new(|| File::open("/proc/self/statm").ok());
+    // Seven numbers.
+    let mut text = [0; 160];
+    let read = STATM
+        .as_ref()
+        .and_then(|statm| statm.read_at(&mut text, 0).ok());
+    let pages: u64 = std::str::from_utf8(&text[..read.unwrap_or(0)])
+        .ok()
+        .and_then(|statm| statm.split(' ').nth(1)?.parse().ok())
         .unwrap_or(0);
     pages * rustix::param::page_size() as u64
 }
@@ -48,5 +55,22 @@ pub(crate) fn give_memory_back() {
     // SAFETY: malloc_trim only returns free pages to the kernel.
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_memory_is_read_anew_each_time() {
+        let before = own_rss_bytes();
+        let more = std::hint::black_box(vec![1_u8; 32 << 20]);
+        let after = own_rss_bytes();
+        assert!(
+            before > 1 << 20 && after > before + (24 << 20),
+            "{before} {after}"
+        );
+        drop(more);
     }
 }

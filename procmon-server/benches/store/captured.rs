@@ -100,16 +100,14 @@ fn says_nothing(batch: &Batch) -> bool {
 
 fn append(agent_id: &str, row: &LogBatch, received_ms: i64, batch: &Batch) -> Append {
     Append {
-        agent_id: agent_id.into(),
-        epoch: row.epoch,
-        seq: row.seq,
-        received_ms,
-        key: batch.key,
         more: row.more,
-        event_count: batch.events.len() as u32,
-        event_kinds: batch.event_kinds().0,
-        event_range_ms: batch.event_range_ms(),
-        body: format::encode(batch),
+        ..Append::new(
+            agent_id.into(),
+            (row.epoch, row.seq),
+            received_ms,
+            batch,
+            format::encode(batch),
+        )
     }
 }
 

@@ -60,20 +60,13 @@ async fn commit(
 
 fn to_append(entry: &HostEntry, prepared: &mut Prepared, place: Place) -> Append {
     let body = std::mem::take(&mut prepared.body);
-    let batch = &prepared.batch;
-    Append {
-        agent_id: Arc::clone(&entry.agent_id),
-        epoch: place.epoch,
-        seq: place.seq,
-        received_ms: place.received_ms,
-        key: batch.key,
-        // Outside of a span the rest of a long list of new processes needs no mark.
-        more: batch.more && (batch.key || batch.continues),
-        event_count: batch.events.len() as u32,
-        event_kinds: batch.event_kinds().0,
-        event_range_ms: batch.event_range_ms(),
+    Append::new(
+        Arc::clone(&entry.agent_id),
+        (place.epoch, place.seq),
+        place.received_ms,
+        &prepared.batch,
         body,
-    }
+    )
 }
 
 fn note_agent(agent: &mut crate::live::Agent, news: prepare::AgentNews, received_ms: i64) {

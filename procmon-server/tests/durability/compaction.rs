@@ -222,18 +222,13 @@ fn append(agent: usize, seq: u64, received_ms: i64) -> Append {
         }),
         ..Batch::default()
     };
-    Append {
-        agent_id: format!("agent-{agent}").into(),
-        epoch: 1,
-        seq,
+    Append::new(
+        format!("agent-{agent}").into(),
+        (1, seq),
         received_ms,
-        key: batch.key,
-        more: false,
-        event_count: batch.events.len() as u32,
-        event_kinds: batch.event_kinds().0,
-        event_range_ms: batch.event_range_ms(),
-        body: format::encode(&batch),
-    }
+        &batch,
+        format::encode(&batch),
+    )
 }
 
 fn life(pid: u32, at_ns: i64) -> Life {

@@ -11,9 +11,9 @@ use procmon_server::batch::{
 };
 use procmon_server::compaction::{CompactionStats, compact_once};
 use procmon_server::store::history::{HostSamples, LifeFilter, SampleQuery};
-use procmon_server::store::{Append, EventQuery, Position, SLICE_MS, Store, StoredEvents, format};
+use procmon_server::store::{Append, EventQuery, Position, SLICE_MS, Store, StoredEvents};
 
-use crate::fixture::{Fixture, START_MS};
+use crate::fixture::{Fixture, START_MS, append_batch};
 
 const AGENTS: [&str; 2] = ["a", "b"];
 const BATCHES_PER_SLICE: i64 = 12;
@@ -122,18 +122,7 @@ impl Agent {
     }
 
     fn append(&self, batch: &Batch, at_ms: i64) -> Append {
-        Append {
-            agent_id: Arc::clone(&self.id),
-            epoch: 1,
-            seq: self.seq,
-            received_ms: at_ms + 20,
-            key: batch.key,
-            more: false,
-            event_count: batch.events.len() as u32,
-            event_kinds: batch.event_kinds().0,
-            event_range_ms: batch.event_range_ms(),
-            body: format::encode(batch),
-        }
+        append_batch(&self.id, self.seq, at_ms + 20, batch)
     }
 }
 

@@ -88,18 +88,13 @@ pub(crate) fn append_of(agent_id: &str, seq: u64, received_ms: i64) -> Append {
         }],
         ..Batch::default()
     };
-    Append {
-        agent_id: Arc::from(agent_id),
-        epoch: 1,
-        seq,
-        received_ms,
-        key: batch.key,
-        more: false,
-        event_count: 1,
-        event_kinds: batch.event_kinds().0,
-        event_range_ms: batch.event_range_ms(),
-        body: format::encode(&batch),
-    }
+    append_batch(agent_id, seq, received_ms, &batch)
+}
+
+/// Of the first run of an agent.
+pub(crate) fn append_batch(agent_id: &str, seq: u64, received_ms: i64, batch: &Batch) -> Append {
+    let body = format::encode(batch);
+    Append::new(agent_id.into(), (1, seq), received_ms, batch, body)
 }
 
 /// Times of all events, newest first, in milliseconds.

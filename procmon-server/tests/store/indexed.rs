@@ -9,10 +9,10 @@ use procmon_server::compaction::{CompactionStats, compact_once};
 use procmon_server::store::history::LifeFilter;
 use procmon_server::store::segment::ExitBounds;
 use procmon_server::store::{
-    Append, EventQuery, OPEN_SLICES, Position, SLICE_MS, Store, StoredEvents, format,
+    Append, EventQuery, OPEN_SLICES, Position, SLICE_MS, Store, StoredEvents,
 };
 
-use crate::fixture::{Fixture, START_MS};
+use crate::fixture::{Fixture, START_MS, append_batch};
 
 const AGENTS: [&str; 3] = ["a", "b", "c"];
 /// Slices with events, which are all compacted; those after them have none.
@@ -65,18 +65,7 @@ fn append(agent_id: &str, seq: u64, received_ms: i64, events: Vec<Event>) -> App
         events,
         ..Batch::default()
     };
-    Append {
-        agent_id: Arc::from(agent_id),
-        epoch: 1,
-        seq,
-        received_ms,
-        key: batch.key,
-        more: false,
-        event_count: batch.events.len() as u32,
-        event_kinds: batch.event_kinds().0,
-        event_range_ms: batch.event_range_ms(),
-        body: format::encode(&batch),
-    }
+    append_batch(agent_id, seq, received_ms, &batch)
 }
 
 async fn fill(store: &Store) {

@@ -2,6 +2,7 @@
 //! are compacted into, and a small table of agents; on SQLite or PostgreSQL. Nothing here knows HTTP or live state.
 
 mod agents;
+mod append;
 mod catalog;
 mod engine;
 mod error;
@@ -29,6 +30,7 @@ mod temporary;
 mod writer;
 
 pub use agents::{AgentRow, Door};
+pub use append::Append;
 pub use catalog::OPEN_SLICES;
 pub use error::StoreError;
 pub use log::{LogBatch, View};
@@ -40,7 +42,7 @@ pub use segment_file::SegmentFile;
 pub use segment_row::{SegmentHead, SegmentRow};
 pub use snapshots::MAX_SNAPSHOTS;
 pub use stats::{Contents, StoreStats};
-pub use writer::{Append, SLICE_MS, Writer};
+pub use writer::{SLICE_MS, Writer};
 
 use std::path::PathBuf;
 use std::sync::Arc;

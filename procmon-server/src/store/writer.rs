@@ -9,14 +9,13 @@ use anyhow::bail;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::append::Append;
 use super::catalog::Shelf;
 use super::engine::Engine;
 use super::pace::Pace;
 use super::part::Part;
-use super::queries::{SPAN_KEY, SPAN_MORE};
 use super::stats::StoreStats;
 use super::{Position, StoreError, postgres, sqlite};
-use crate::batch::Batch;
 use crate::clock::Clock;
 
 /// Batches, and bytes, that share a commit at most.
@@ -24,51 +23,6 @@ const GROUP_BATCHES: usize = 256;
 const GROUP_BYTES: usize = 16 << 20;
 /// Time that a slice covers at most.
 pub const SLICE_MS: i64 = 600_000;
-
-/// A batch to be stored.
-#[derive(Clone, Debug)]
-pub struct Append {
-    pub agent_id: Arc<str>,
-    pub epoch: u64,
-    pub seq: u64,
-    pub received_ms: i64,
-    pub key: bool,
-    pub more: bool,
-    pub event_count: u32,
-    pub event_kinds: u32,
-    pub event_range_ms: Option<(i64, i64)>,
-    pub body: Vec<u8>,
-}
-
-impl Append {
-    /// `body` is the batch, encoded.
-    pub fn new(
-        agent_id: Arc<str>,
-        (epoch, seq): (u64, u64),
-        received_ms: i64,
-        batch: &Batch,
-        body: Vec<u8>,
-    ) -> Self {
-        Self {
-            agent_id,
-            epoch,
-            seq,
-            received_ms,
-            key: batch.key,
-            // Outside of a span the rest of a long list of new processes needs no mark.
-            more: batch.more && (batch.key || batch.continues),
-            event_count: batch.events.len() as u32,
-            event_kinds: batch.event_kinds().0,
-            event_range_ms: batch.event_range_ms(),
-            body,
-        }
-    }
-
-    pub(super) fn span(&self) -> i64 {
-        let bit = |set: bool, bit: i64| if set { bit } else { 0 };
-        bit(self.key, SPAN_KEY) + bit(self.more, SPAN_MORE)
-    }
-}
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 

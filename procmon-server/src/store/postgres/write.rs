@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Postgres, connect};
-use crate::store::writer::Append;
+use crate::store::append::Append;
 use crate::store::{StoreError, TENANT};
 
 /// A database that does not answer a commit for so long is taken for gone.

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Arguments, Row};
 
-use crate::store::writer::Append;
+use crate::store::append::Append;
 use crate::store::{StoreError, TENANT};
 
 /// Batches in one statement. Each statement is a way to the thread of the connection and back, which costs more than the batch

@@ -8,7 +8,7 @@ use procmon_common::kernel::{ABI_VERSION, BlockRequest, Counter, Kind, LostKey, 
 use crate::emit::{count, emit_of};
 use crate::latency::add_latency;
 use crate::maps::REQUESTS;
-use crate::offsets::{Object, load_object, load_u32, load_u64, offset, setting};
+use crate::offsets::{Object, load_object, load_u32, load_u64, setting};
 use crate::task::write_comm;
 
 /// A request enters a scheduler's queue: here `current` asked for it, while the issue may be left to a kernel worker.
@@ -36,7 +36,7 @@ pub(crate) fn block_issue(ctx: BtfTracePointContext) -> i32 {
         match REQUESTS.get_ptr_mut(request as u64) {
             Some(known) => {
                 (*known).issued_boot_ns = now;
-                (*known).bytes = load_u32(request, offset!(request_data_len));
+                (*known).bytes = load_u32!(request, request_data_len);
             }
             None => remember(request, now),
         }
@@ -48,16 +48,16 @@ pub(crate) fn block_issue(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 unsafe fn remember(request: Object, issued_boot_ns: u64) {
     let task = bpf_get_current_task_btf() as Object;
-    let leader = load_object(task, offset!(task_group_leader));
-    let parent = load_object(leader, offset!(task_real_parent));
+    let leader = load_object!(task, task_group_leader);
+    let parent = load_object!(leader, task_real_parent);
     let mut noted = core::mem::MaybeUninit::<BlockRequest>::uninit();
     let note = noted.as_mut_ptr();
     (*note).issued_boot_ns = issued_boot_ns;
-    (*note).issuer_start_boot_ns = load_u64(leader, offset!(task_start_boottime));
-    (*note).issuer_pid = load_u32(task, offset!(task_tgid));
-    (*note).issuer_ppid = load_u32(parent, offset!(task_tgid));
-    (*note).issuer_flags = load_u32(task, offset!(task_flags));
-    (*note).bytes = load_u32(request, offset!(request_data_len));
+    (*note).issuer_start_boot_ns = load_u64!(leader, task_start_boottime);
+    (*note).issuer_pid = load_u32!(task, task_tgid);
+    (*note).issuer_ppid = load_u32!(parent, task_tgid);
+    (*note).issuer_flags = load_u32!(task, task_flags);
+    (*note).bytes = load_u32!(request, request_data_len);
     write_comm(&raw mut (*note).issuer_comm, leader);
     if REQUESTS.insert(request as u64, &*note, 0).is_err() {
         count(Counter::TableFull, Kind::SlowIo);
@@ -106,11 +106,11 @@ fn write_slow(
         (*header).ts_boot_ns = now;
         (*header).start_boot_ns = (*issue).issuer_start_boot_ns;
         (*record).latency_ns = latency_ns;
-        let queue = load_object(request, offset!(request_q));
-        let disk = load_object(queue, offset!(request_queue_disk));
-        (*record).device_major = load_u32(disk, offset!(gendisk_major));
-        (*record).device_minor = load_u32(disk, offset!(gendisk_first_minor));
-        (*record).command_flags = load_u32(request, offset!(request_cmd_flags));
+        let queue = load_object!(request, request_q);
+        let disk = load_object!(queue, request_queue_disk);
+        (*record).device_major = load_u32!(disk, gendisk_major);
+        (*record).device_minor = load_u32!(disk, gendisk_first_minor);
+        (*record).command_flags = load_u32!(request, request_cmd_flags);
         (*record).bytes = (*issue).bytes;
         (*record).issuer_flags = (*issue).issuer_flags;
         (*record).padding = 0;

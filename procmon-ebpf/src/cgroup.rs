@@ -9,7 +9,7 @@ use crate::offsets::{Object, load_object, load_u64, offset, probe_u64};
 /// hierarchy says more, the id there, with [`LEGACY_CGROUP`] set.
 #[inline(always)]
 pub(crate) unsafe fn cgroup_id(task: Object) -> u64 {
-    let css_set = load_object(task, offset!(task_cgroups));
+    let css_set = load_object!(task, task_cgroups);
     let legacy = offset!(legacy_controller);
     if legacy == 0 {
         return unified_id(css_set);
@@ -25,9 +25,9 @@ pub(crate) unsafe fn cgroup_id(task: Object) -> u64 {
 
 #[inline(always)]
 unsafe fn unified_id(css_set: Object) -> u64 {
-    let cgroup = load_object(css_set, offset!(css_set_dfl_cgrp));
-    let node = load_object(cgroup, offset!(cgroup_kn));
-    load_u64(node, offset!(kernfs_node_id))
+    let cgroup = load_object!(css_set, css_set_dfl_cgrp);
+    let node = load_object!(cgroup, cgroup_kn);
+    load_u64!(node, kernfs_node_id)
 }
 
 /// Id of the cgroup of one controller (its index in `css_set.subsys`), in whatever hierarchy that is. By helpers: plain loads

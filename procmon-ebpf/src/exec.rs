@@ -9,7 +9,7 @@ use procmon_common::kernel::{ARGS_MAX, Counter, EXE_MAX, ExecRecord, Kind};
 use crate::cgroup::cgroup_id;
 use crate::emit::{self, count, lose, wakeup_flags};
 use crate::maps::{EVENTS, SCRATCH, SCRATCH_BYTES};
-use crate::offsets::{Object, load_object, load_u32, load_u64, offset};
+use crate::offsets::{Object, load_object, load_u32, load_u64};
 use crate::task::{innermost_pid, write_comm, write_header};
 
 #[btf_tracepoint(function = "sched_process_exec")]
@@ -28,9 +28,9 @@ pub(crate) fn process_exec(ctx: BtfTracePointContext) -> i32 {
         let body = buffer.add(size_of::<ExecRecord>());
 
         let exe_len = read_exe(body, bprm);
-        let mm = load_object(task, offset!(task_mm));
-        let args_start = load_u64(mm, offset!(mm_arg_start));
-        let args_bytes = load_u64(mm, offset!(mm_arg_end)).wrapping_sub(args_start);
+        let mm = load_object!(task, task_mm);
+        let args_start = load_u64!(mm, mm_arg_start);
+        let args_bytes = load_u64!(mm, mm_arg_end).wrapping_sub(args_start);
         let args_len = read_args(body.add(exe_len as usize), args_start, args_bytes);
 
         let len = size_of::<ExecRecord>() as u64 + exe_len + args_len;
@@ -57,7 +57,7 @@ pub(crate) fn process_exec(ctx: BtfTracePointContext) -> i32 {
 /// The path given to exec, with its NUL; the length.
 #[inline(always)]
 unsafe fn read_exe(body: *mut u8, bprm: Object) -> u64 {
-    let filename = load_object(bprm, offset!(bprm_filename));
+    let filename = load_object!(bprm, bprm_filename);
     let read = bpf_probe_read_kernel_str(body.cast(), EXE_MAX as u32, filename.cast());
     if read < 0 {
         count(Counter::ReadFailed, Kind::Exec);
@@ -89,15 +89,15 @@ unsafe fn read_args(body: *mut u8, start: u64, bytes: u64) -> u64 {
 
 #[inline(always)]
 unsafe fn write_exec(record: *mut ExecRecord, task: Object) {
-    let cred = load_object(task, offset!(task_real_cred));
-    (*record).uid = load_u32(cred, offset!(cred_uid));
-    (*record).euid = load_u32(cred, offset!(cred_euid));
-    (*record).gid = load_u32(cred, offset!(cred_gid));
+    let cred = load_object!(task, task_real_cred);
+    (*record).uid = load_u32!(cred, cred_uid);
+    (*record).euid = load_u32!(cred, cred_euid);
+    (*record).gid = load_u32!(cred, cred_gid);
     let (namespace, pid) = innermost_pid(task, &raw mut (*record).cgroup_id);
     (*record).pid_namespace = namespace;
     (*record).namespace_pid = pid;
     (*record).cgroup_id = cgroup_id(task);
-    let signal = load_object(task, offset!(task_signal));
-    (*record).max_rss_pages_before = load_u64(signal, offset!(signal_maxrss));
+    let signal = load_object!(task, task_signal);
+    (*record).max_rss_pages_before = load_u64!(signal, signal_maxrss);
     write_comm(&raw mut (*record).comm, task);
 }

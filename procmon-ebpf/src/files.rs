@@ -51,10 +51,10 @@ pub(crate) unsafe fn walk_files(seq: SeqFile, task: Object, pid: u32) -> Files {
         open_fds: NO_FILES,
         internet_fds: 0,
     };
-    if load_u32(task, offset!(task_flags)) & PF_KTHREAD != 0 {
+    if load_u32!(task, task_flags) & PF_KTHREAD != 0 {
         return none;
     }
-    let files = load_object(task, offset!(task_files));
+    let files = load_object!(task, task_files);
     if files.is_null() {
         return none;
     }
@@ -62,14 +62,14 @@ pub(crate) unsafe fn walk_files(seq: SeqFile, task: Object, pid: u32) -> Files {
         return none;
     };
     let slept_switches = slept_switches(task, files);
-    let start_boot_ns = load_u64(task, offset!(task_start_boottime));
+    let start_boot_ns = load_u64!(task, task_start_boottime);
     if let Some(switches) = slept_switches
         && (*memo).holds_asleep(start_boot_ns, switches)
     {
         write_known_sockets(seq, memo, pid);
         return (*memo).files;
     }
-    let table = load_object(files, offset!(files_fdt));
+    let table = load_object!(files, files_fdt);
     if table.is_null() {
         return none;
     }
@@ -78,8 +78,8 @@ pub(crate) unsafe fn walk_files(seq: SeqFile, task: Object, pid: u32) -> Files {
         return none;
     };
     *walk = FileWalk {
-        open_bits: load_u64(table, offset!(fdtable_open_fds)),
-        descriptors: load_u64(table, offset!(fdtable_fd)),
+        open_bits: load_u64!(table, fdtable_open_fds),
+        descriptors: load_u64!(table, fdtable_fd),
         socket_operations: *operations,
         word: 0,
         first: 0,
@@ -89,7 +89,7 @@ pub(crate) unsafe fn walk_files(seq: SeqFile, task: Object, pid: u32) -> Files {
         written: 0,
         pid,
     };
-    let words = load_u32(table, offset!(fdtable_max_fds)).div_ceil(64);
+    let words = load_u32!(table, fdtable_max_fds).div_ceil(64);
     let mut context = LoopContext { seq, walk, memo };
     if words <= FEW_WORDS as u32 {
         walk_small(&mut context, words, start_boot_ns);
@@ -103,7 +103,7 @@ pub(crate) unsafe fn walk_files(seq: SeqFile, task: Object, pid: u32) -> Files {
         );
     }
     // An exit frees the table under the walk.
-    if load_u64(task, offset!(task_files)) != files as u64 {
+    if load_u64!(task, task_files) != files as u64 {
         return none;
     }
     let walk = read_volatile(&raw const context.walk);
@@ -118,13 +118,11 @@ pub(crate) unsafe fn walk_files(seq: SeqFile, task: Object, pid: u32) -> Files {
 /// How often a task was taken off its CPU, if it sleeps and nobody shares its files: they are the same ones until it has run.
 #[inline(always)]
 unsafe fn slept_switches(task: Object, files: Object) -> Option<u64> {
-    let signal = load_object(task, offset!(task_signal));
-    let is_alone = load_u32(files, offset!(files_count)) == 1
-        && load_u32(signal, offset!(signal_nr_threads)) == 1;
-    let sleeps = load_u32(task, offset!(task_state)) != 0;
-    (is_alone && sleeps).then(|| {
-        load_u64(task, offset!(task_nvcsw)).wrapping_add(load_u64(task, offset!(task_nivcsw)))
-    })
+    let signal = load_object!(task, task_signal);
+    let is_alone = load_u32!(files, files_count) == 1 && load_u32!(signal, signal_nr_threads) == 1;
+    let sleeps = load_u32!(task, task_state) != 0;
+    (is_alone && sleeps)
+        .then(|| load_u64!(task, task_nvcsw).wrapping_add(load_u64!(task, task_nivcsw)))
 }
 
 /// The sockets of a process that has slept since they were remembered: it holds them still, but they may have another state.

@@ -10,17 +10,17 @@ use procmon_common::kernel::{
 
 use crate::emit::count;
 use crate::maps::{EMPTY_LATENCY, LATENCIES};
-use crate::offsets::{Object, load_object, load_u32, offset};
+use crate::offsets::{Object, load_object, load_u32};
 
 const PF_KTHREAD: u32 = 0x0020_0000;
 
 #[inline(always)]
 pub(crate) unsafe fn add_latency(request: Object, issue: *const BlockRequest, latency_ns: u64) {
-    let operation = load_u32(request, offset!(request_cmd_flags)) & 0xff;
-    let queue = load_object(request, offset!(request_q));
-    let disk = load_object(queue, offset!(request_queue_disk));
-    let device = (load_u32(disk, offset!(gendisk_major)) as u64) << 32
-        | load_u32(disk, offset!(gendisk_first_minor)) as u64;
+    let operation = load_u32!(request, request_cmd_flags) & 0xff;
+    let queue = load_object!(request, request_q);
+    let disk = load_object!(queue, request_queue_disk);
+    let device =
+        (load_u32!(disk, gendisk_major) as u64) << 32 | load_u32!(disk, gendisk_first_minor) as u64;
     let bytes = (*issue).bytes as u64;
     let mut key = LatencyKey {
         scope: LatencyScope::Device as u32,

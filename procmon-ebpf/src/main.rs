@@ -2,7 +2,7 @@
 //! later because every offset is a frozen constant that the agent resolved from the running kernel's BTF (`offsets`).
 #![no_std]
 #![no_main]
-#![feature(core_intrinsics)]
+#![feature(asm_experimental_arch, core_intrinsics)]
 #![expect(
     internal_features,
     reason = "the target has no compare-and-swap, so the library offers no atomic addition, which it does have"

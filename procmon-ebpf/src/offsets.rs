@@ -29,25 +29,51 @@ pub(crate) use setting;
 /// Address of a kernel object. Loads through it are fault-safe: the verifier knows its type from BTF.
 pub(crate) type Object = *const u8;
 
-#[inline(always)]
-pub(crate) unsafe fn load_u64(object: Object, offset: usize) -> u64 {
-    read_volatile(object.add(offset).cast())
+/// Loads a field of a kernel object by one instruction, whose offset the agent writes into it before the verifier runs.
+macro_rules! load {
+    ($width:literal, $object:expr, $field:ident) => {{
+        let value: u64;
+        core::arch::asm!(
+            concat!("{value} = *(", $width, " *)({object} + {site})"),
+            value = lateout(reg) value,
+            object = in(reg) $object,
+            site = const procmon_common::kernel::offset_site(
+                core::mem::offset_of!(procmon_common::kernel::Offsets, $field)
+            ),
+            options(readonly, nostack, preserves_flags),
+        );
+        value
+    }};
 }
+pub(crate) use load;
 
-#[inline(always)]
-pub(crate) unsafe fn load_u32(object: Object, offset: usize) -> u32 {
-    read_volatile(object.add(offset).cast())
+macro_rules! load_u64 {
+    ($object:expr, $field:ident) => {
+        $crate::offsets::load!("u64", $object, $field)
+    };
 }
+pub(crate) use load_u64;
 
-#[inline(always)]
-pub(crate) unsafe fn load_u16(object: Object, offset: usize) -> u16 {
-    read_volatile(object.add(offset).cast())
+macro_rules! load_u32 {
+    ($object:expr, $field:ident) => {
+        $crate::offsets::load!("u32", $object, $field) as u32
+    };
 }
+pub(crate) use load_u32;
 
-#[inline(always)]
-pub(crate) unsafe fn load_object(object: Object, offset: usize) -> Object {
-    read_volatile(object.add(offset).cast())
+macro_rules! load_u16 {
+    ($object:expr, $field:ident) => {
+        $crate::offsets::load!("u16", $object, $field) as u16
+    };
 }
+pub(crate) use load_u16;
+
+macro_rules! load_object {
+    ($object:expr, $field:ident) => {
+        $crate::offsets::load!("u64", $object, $field) as $crate::offsets::Object
+    };
+}
+pub(crate) use load_object;
 
 /// An address as a number: the verifier lets nobody calculate with a typed pointer, but forgets the type on the way through
 /// memory (`spill`, of a map or a record).

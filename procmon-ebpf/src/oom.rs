@@ -35,18 +35,18 @@ pub(crate) fn oom_victim(ctx: BtfTracePointContext) -> i32 {
 fn write_victim(record: *mut OomRecord, task: Object) {
     // SAFETY: the record is reserved in the ring; the victim is held by its killer.
     unsafe {
-        let leader = load_object(task, offset!(task_group_leader));
+        let leader = load_object!(task, task_group_leader);
         write_header(
             &raw mut (*record).header,
             Kind::Oom,
             size_of::<OomRecord>() as u32,
             leader,
         );
-        let signal = load_object(task, offset!(task_signal));
+        let signal = load_object!(task, task_signal);
         (*record).known = 1;
-        (*record).oom_score_adj = load_u16(signal, offset!(signal_oom_score_adj)) as i16 as i32;
+        (*record).oom_score_adj = load_u16!(signal, signal_oom_score_adj) as i16 as i32;
         (*record).rss_pages = 0;
-        let mm = load_object(task, offset!(task_mm));
+        let mm = load_object!(task, task_mm);
         if !mm.is_null() {
             let mut pages = counted_pages(mm);
             if offset!(rss_is_percpu) != 0 {
@@ -56,9 +56,7 @@ fn write_victim(record: *mut OomRecord, task: Object) {
         }
         (*record).memory_cgroup_id = match offset!(memory_controller) {
             0 => 0,
-            controller => {
-                controller_cgroup_id(load_object(task, offset!(task_cgroups)), controller - 1)
-            }
+            controller => controller_cgroup_id(load_object!(task, task_cgroups), controller - 1),
         };
         write_comm(&raw mut (*record).comm, leader);
     }

@@ -17,20 +17,17 @@ const COUNTERS: usize = 4;
 /// What the shared counters say. A `u64` of the kernel's `s64`.
 #[inline(always)]
 pub(crate) unsafe fn counted_pages(mm: Object) -> i64 {
-    let stat = offset!(mm_rss_stat);
     if offset!(rss_is_percpu) == 0 {
         // An array of `atomic_long_t`, which 6.1's verifier does not let through as a plain load.
-        let Ok(pages) = bpf_probe_read_kernel((mm as usize + stat) as *const [i64; COUNTERS])
-        else {
+        let stat = mm as usize + offset!(mm_rss_stat);
+        let Ok(pages) = bpf_probe_read_kernel(stat as *const [i64; COUNTERS]) else {
             return 0;
         };
         return pages[PAGES_FILE] + pages[PAGES_ANON] + pages[PAGES_SHMEM];
     }
-    let size = offset!(percpu_counter_size);
-    let count = stat + offset!(percpu_counter_count);
-    load_u64(mm, count + PAGES_FILE * size)
-        .wrapping_add(load_u64(mm, count + PAGES_ANON * size))
-        .wrapping_add(load_u64(mm, count + PAGES_SHMEM * size)) as i64
+    load_u64!(mm, mm_file_pages)
+        .wrapping_add(load_u64!(mm, mm_anon_pages))
+        .wrapping_add(load_u64!(mm, mm_shmem_pages)) as i64
 }
 
 /// What a thread holds back before 6.2: `struct task_rss_stat`.
@@ -88,10 +85,8 @@ pub(crate) unsafe fn add_own_cpu_deltas(mm: Object, pages: &mut i64) {
 /// The per-CPU pointer of the counters, where they are one block per CPU (not in 6.2 to 6.5).
 #[inline(always)]
 unsafe fn one_block(mm: Object) -> Option<usize> {
-    let size = offset!(percpu_counter_size);
-    let counters = offset!(mm_rss_stat) + offset!(percpu_counter_counters);
-    let first = load_u64(mm, counters + PAGES_FILE * size) as usize;
-    let last = load_u64(mm, counters + PAGES_SHMEM * size) as usize;
+    let first = load_u64!(mm, mm_file_deltas) as usize;
+    let last = load_u64!(mm, mm_shmem_deltas) as usize;
     (last.wrapping_sub(first) == PAGES_SHMEM * size_of::<i32>()).then_some(first)
 }
 

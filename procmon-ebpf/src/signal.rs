@@ -29,14 +29,11 @@ pub(crate) fn signal_sent(ctx: BtfTracePointContext) -> i32 {
             return 0;
         }
         let target = *arguments.add(2).cast::<Object>();
-        let sender = load_object(
-            bpf_get_current_task_btf() as Object,
-            offset!(task_group_leader),
-        );
-        let pid = load_u32(target, offset!(task_tgid));
+        let sender = load_object!(bpf_get_current_task_btf() as Object, task_group_leader);
+        let pid = load_u32!(target, task_tgid);
         if is_sent_by_a_process(
             *arguments.add(1) as usize,
-            load_u32(sender, offset!(task_tgid)) == pid,
+            load_u32!(sender, task_tgid) == pid,
         ) {
             note(pid, signal, target, sender);
         }
@@ -56,17 +53,17 @@ unsafe fn is_sent_by_a_process(info: usize, to_itself: bool) -> bool {
 
 #[inline(always)]
 unsafe fn note(pid: u32, signal: u32, target: Object, sender: Object) {
-    let target_leader = load_object(target, offset!(task_group_leader));
-    let cred = load_object(sender, offset!(task_real_cred));
+    let target_leader = load_object!(target, task_group_leader);
+    let cred = load_object!(sender, task_real_cred);
     let mut noted = core::mem::MaybeUninit::<SentSignal>::uninit();
     let note = noted.as_mut_ptr();
-    (*note).target_start_boot_ns = load_u64(target_leader, offset!(task_start_boottime));
+    (*note).target_start_boot_ns = load_u64!(target_leader, task_start_boottime);
     (*note).signal = signal;
     (*note).padding = 0;
     let killer = &raw mut (*note).killer;
-    (*killer).start_boot_ns = load_u64(sender, offset!(task_start_boottime));
-    (*killer).pid = load_u32(sender, offset!(task_tgid));
-    (*killer).uid = load_u32(cred, offset!(cred_uid));
+    (*killer).start_boot_ns = load_u64!(sender, task_start_boottime);
+    (*killer).pid = load_u32!(sender, task_tgid);
+    (*killer).uid = load_u32!(cred, cred_uid);
     write_comm(&raw mut (*killer).comm, sender);
     // Full: the oldest goes, and its exit has no sender.
     let _ = SENT_SIGNALS.insert(pid, &*note, 0);

@@ -35,8 +35,8 @@ extern "C" fn snapshot(context: *const TaskContext) -> i32 {
         if task.is_null() {
             return 0;
         }
-        let seq = load_object(read_volatile(&raw const (*context).meta), 0);
-        if load_u32(task, offset!(task_pid)) == load_u32(task, offset!(task_tgid)) {
+        let seq = read_volatile(read_volatile(&raw const (*context).meta).cast::<Object>());
+        if load_u32!(task, task_pid) == load_u32!(task, task_tgid) {
             write_task(seq, task);
         } else {
             write_thread(seq, task);
@@ -47,24 +47,23 @@ extern "C" fn snapshot(context: *const TaskContext) -> i32 {
 
 #[inline(always)]
 unsafe fn write_task(seq: SeqFile, task: Object) {
-    let pid = load_u32(task, offset!(task_tgid));
+    let pid = load_u32!(task, task_tgid);
     let files = walk_files(seq, task, pid);
     let Some(sample) = TASK_SAMPLE.get_ptr_mut(0) else {
         return;
     };
-    let signal = load_object(task, offset!(task_signal));
-    let parent = load_object(task, offset!(task_real_parent));
-    let cred = load_object(task, offset!(task_real_cred));
+    let signal = load_object!(task, task_signal);
+    let parent = load_object!(task, task_real_parent);
+    let cred = load_object!(task, task_real_cred);
     (*sample).head = head(SampleKind::Task, size_of::<TaskSample>(), pid);
-    (*sample).ppid = load_u32(parent, offset!(task_tgid));
-    (*sample).state =
-        load_u32(task, offset!(task_state)) | load_u32(task, offset!(task_exit_state));
-    (*sample).flags = load_u32(task, offset!(task_flags));
-    (*sample).threads = load_u32(signal, offset!(signal_nr_threads));
-    (*sample).uid = load_u32(cred, offset!(cred_uid));
-    (*sample).euid = load_u32(cred, offset!(cred_euid));
-    (*sample).gid = load_u32(cred, offset!(cred_gid));
-    (*sample).start_boot_ns = load_u64(task, offset!(task_start_boottime));
+    (*sample).ppid = load_u32!(parent, task_tgid);
+    (*sample).state = load_u32!(task, task_state) | load_u32!(task, task_exit_state);
+    (*sample).flags = load_u32!(task, task_flags);
+    (*sample).threads = load_u32!(signal, signal_nr_threads);
+    (*sample).uid = load_u32!(cred, cred_uid);
+    (*sample).euid = load_u32!(cred, cred_euid);
+    (*sample).gid = load_u32!(cred, cred_gid);
+    (*sample).start_boot_ns = load_u64!(task, task_start_boottime);
     (*sample).cgroup_id = cgroup_id(task);
     write_memory(sample, task);
     let usage = &raw mut (*sample).usage;
@@ -84,11 +83,11 @@ unsafe fn write_memory(sample: *mut TaskSample, task: Object) {
     (*sample).rss_pages = 0;
     (*sample).virtual_pages = 0;
     (*sample).rss_exact = 1;
-    let mm = load_object(task, offset!(task_mm));
+    let mm = load_object!(task, task_mm);
     if mm.is_null() {
         return;
     }
-    (*sample).virtual_pages = load_u64(mm, offset!(mm_total_vm));
+    (*sample).virtual_pages = load_u64!(mm, mm_total_vm);
     let mut pages = counted_pages(mm);
     if offset!(rss_is_percpu) == 0 {
         pages += cached_pages(task);
@@ -101,10 +100,10 @@ unsafe fn write_memory(sample: *mut TaskSample, task: Object) {
 
 #[inline(always)]
 unsafe fn write_thread(seq: SeqFile, task: Object) {
-    let pid = load_u32(task, offset!(task_tgid));
-    let leader = load_object(task, offset!(task_group_leader));
+    let pid = load_u32!(task, task_tgid);
+    let leader = load_object!(task, task_group_leader);
     // A leader that exited before its threads left its files to them.
-    let shared = load_u64(task, offset!(task_files)) == load_u64(leader, offset!(task_files));
+    let shared = load_u64!(task, task_files) == load_u64!(leader, task_files);
     let mut sample = ThreadSample {
         head: head(SampleKind::Thread, size_of::<ThreadSample>(), pid),
         files: Files {
@@ -139,25 +138,23 @@ fn head(kind: SampleKind, len: usize, pid: u32) -> SampleHead {
 
 #[inline(always)]
 unsafe fn write_usage(usage: *mut Usage, task: Object) {
-    let io = offset!(task_ioac);
-    (*usage).cpu_time_ns = load_u64(task, offset!(task_sum_exec_runtime));
-    (*usage).read_bytes = load_u64(task, io + offset!(ioac_read_bytes));
-    (*usage).write_bytes = load_u64(task, io + offset!(ioac_write_bytes));
-    (*usage).voluntary_switches = load_u64(task, offset!(task_nvcsw));
-    (*usage).involuntary_switches = load_u64(task, offset!(task_nivcsw));
-    (*usage).minor_faults = load_u64(task, offset!(task_min_flt));
-    (*usage).major_faults = load_u64(task, offset!(task_maj_flt));
+    (*usage).cpu_time_ns = load_u64!(task, task_sum_exec_runtime);
+    (*usage).read_bytes = load_u64!(task, task_ioac_read_bytes);
+    (*usage).write_bytes = load_u64!(task, task_ioac_write_bytes);
+    (*usage).voluntary_switches = load_u64!(task, task_nvcsw);
+    (*usage).involuntary_switches = load_u64!(task, task_nivcsw);
+    (*usage).minor_faults = load_u64!(task, task_min_flt);
+    (*usage).major_faults = load_u64!(task, task_maj_flt);
 }
 
 /// What threads that were released left with the group.
 #[inline(always)]
 unsafe fn add_group_usage(usage: *mut Usage, signal: Object) {
-    let io = offset!(signal_ioac);
-    (*usage).cpu_time_ns += load_u64(signal, offset!(signal_sum_sched_runtime));
-    (*usage).read_bytes += load_u64(signal, io + offset!(ioac_read_bytes));
-    (*usage).write_bytes += load_u64(signal, io + offset!(ioac_write_bytes));
-    (*usage).voluntary_switches += load_u64(signal, offset!(signal_nvcsw));
-    (*usage).involuntary_switches += load_u64(signal, offset!(signal_nivcsw));
-    (*usage).minor_faults += load_u64(signal, offset!(signal_min_flt));
-    (*usage).major_faults += load_u64(signal, offset!(signal_maj_flt));
+    (*usage).cpu_time_ns += load_u64!(signal, signal_sum_sched_runtime);
+    (*usage).read_bytes += load_u64!(signal, signal_ioac_read_bytes);
+    (*usage).write_bytes += load_u64!(signal, signal_ioac_write_bytes);
+    (*usage).voluntary_switches += load_u64!(signal, signal_nvcsw);
+    (*usage).involuntary_switches += load_u64!(signal, signal_nivcsw);
+    (*usage).minor_faults += load_u64!(signal, signal_min_flt);
+    (*usage).major_faults += load_u64!(signal, signal_maj_flt);
 }

@@ -8,7 +8,7 @@ use aya_ebpf::helpers::generated::{bpf_seq_write, bpf_sock_from_file};
 use procmon_common::kernel::{SampleHead, SampleKind, SocketSample};
 
 use crate::maps::SOCKET_OPERATIONS;
-use crate::offsets::{Object, load_object, load_u32, load_u64, offset, probe_u32, probe_u64};
+use crate::offsets::{Object, load_u32, load_u64, offset, probe_u32, probe_u64};
 use crate::rss::learn_cpu_offsets;
 use crate::snapshot::SeqFile;
 
@@ -114,7 +114,7 @@ extern "C" fn learn(context: *const FileContext) -> i32 {
         } else if !bpf_sock_from_file(file.cast_mut().cast()).is_null()
             && let Some(operations) = SOCKET_OPERATIONS.get_ptr_mut(0)
         {
-            *operations = load_u64(file, offset!(file_f_op));
+            *operations = load_u64!(file, file_f_op);
         }
     }
     0
@@ -135,12 +135,12 @@ extern "C" fn sockets_of_task(context: *const FileContext) -> i32 {
         if socket.is_null() {
             return 0;
         }
-        let sock = load_u64(socket, offset!(socket_sk)) as usize;
-        let pid = load_u32(task, offset!(task_tgid));
+        let sock = load_u64!(socket, socket_sk) as usize;
+        let pid = load_u32!(task, task_tgid);
         if sock != 0
             && let Some(sample) = sample_of(read_address(sock), sock, socket_protocol(sock), pid)
         {
-            let seq = load_object(read_volatile(&raw const (*context).meta), 0);
+            let seq = read_volatile(read_volatile(&raw const (*context).meta).cast::<Object>());
             write_socket(seq, sample);
         }
     }

@@ -15,8 +15,8 @@ const INITIAL_PID_NAMESPACE: u32 = 0xEFFF_FFFC;
 #[inline(always)]
 pub(crate) unsafe fn write_header(header: *mut Header, kind: Kind, len: u32, leader: Object) {
     write_header_of_orphan(header, kind, len, leader);
-    let parent = load_object(leader, offset!(task_real_parent));
-    (*header).ppid = load_u32(parent, offset!(task_tgid));
+    let parent = load_object!(leader, task_real_parent);
+    (*header).ppid = load_u32!(parent, task_tgid);
 }
 
 /// The same without the parent, who may be gone when a task is freed.
@@ -30,27 +30,27 @@ pub(crate) unsafe fn write_header_of_orphan(
     (*header).abi = ABI_VERSION;
     (*header).kind = kind as u16;
     (*header).len = len;
-    (*header).pid = load_u32(leader, offset!(task_tgid));
+    (*header).pid = load_u32!(leader, task_tgid);
     (*header).ppid = 0;
     (*header).ts_boot_ns = bpf_ktime_get_boot_ns();
-    (*header).start_boot_ns = load_u64(leader, offset!(task_start_boottime));
+    (*header).start_boot_ns = load_u64!(leader, task_start_boottime);
 }
 
 #[inline(always)]
 pub(crate) unsafe fn write_comm(comm: *mut Comm, task: Object) {
     let words = comm.cast::<u64>();
-    *words = load_u64(task, offset!(task_comm));
-    *words.add(1) = load_u64(task, offset!(task_comm) + 8);
+    *words = load_u64!(task, task_comm);
+    *words.add(1) = load_u64!(task, task_comm_tail);
 }
 
 /// The innermost PID namespace (its inode) and the pid there. On the host itself both are known. `numbers[level]` of a
 /// deeper one is a variable offset, which only a helper may read.
 #[inline(always)]
 pub(crate) unsafe fn innermost_pid(task: Object, spill: *mut u64) -> (u32, u32) {
-    let pid = load_object(task, offset!(task_thread_pid));
-    let level = load_u32(pid, offset!(pid_level)) as usize;
+    let pid = load_object!(task, task_thread_pid);
+    let level = load_u32!(pid, pid_level) as usize;
     if level == 0 {
-        return (INITIAL_PID_NAMESPACE, load_u32(task, offset!(task_tgid)));
+        return (INITIAL_PID_NAMESPACE, load_u32!(task, task_tgid));
     }
     let upid =
         number_of(pid, spill) as usize + offset!(pid_numbers) + (level & 31) * offset!(upid_size);
@@ -87,43 +87,41 @@ pub(crate) unsafe fn zero<T>(record: *mut T) {
 /// What `signal` has collected from the threads that were released.
 #[inline(always)]
 pub(crate) unsafe fn write_signal_totals(totals: *mut Totals, signal: Object) {
-    (*totals).cpu_time_ns = load_u64(signal, offset!(signal_sum_sched_runtime));
-    (*totals).utime_ns = load_u64(signal, offset!(signal_utime));
-    (*totals).stime_ns = load_u64(signal, offset!(signal_stime));
-    (*totals).voluntary_switches = load_u64(signal, offset!(signal_nvcsw));
-    (*totals).involuntary_switches = load_u64(signal, offset!(signal_nivcsw));
-    (*totals).minor_faults = load_u64(signal, offset!(signal_min_flt));
-    (*totals).major_faults = load_u64(signal, offset!(signal_maj_flt));
+    (*totals).cpu_time_ns = load_u64!(signal, signal_sum_sched_runtime);
+    (*totals).utime_ns = load_u64!(signal, signal_utime);
+    (*totals).stime_ns = load_u64!(signal, signal_stime);
+    (*totals).voluntary_switches = load_u64!(signal, signal_nvcsw);
+    (*totals).involuntary_switches = load_u64!(signal, signal_nivcsw);
+    (*totals).minor_faults = load_u64!(signal, signal_min_flt);
+    (*totals).major_faults = load_u64!(signal, signal_maj_flt);
     let io = &raw mut (*totals).io;
-    let base = offset!(signal_ioac);
-    (*io).read_chars = load_u64(signal, base + offset!(ioac_rchar));
-    (*io).write_chars = load_u64(signal, base + offset!(ioac_wchar));
-    (*io).read_calls = load_u64(signal, base + offset!(ioac_syscr));
-    (*io).write_calls = load_u64(signal, base + offset!(ioac_syscw));
-    (*io).read_bytes = load_u64(signal, base + offset!(ioac_read_bytes));
-    (*io).write_bytes = load_u64(signal, base + offset!(ioac_write_bytes));
+    (*io).read_chars = load_u64!(signal, signal_ioac_rchar);
+    (*io).write_chars = load_u64!(signal, signal_ioac_wchar);
+    (*io).read_calls = load_u64!(signal, signal_ioac_syscr);
+    (*io).write_calls = load_u64!(signal, signal_ioac_syscw);
+    (*io).read_bytes = load_u64!(signal, signal_ioac_read_bytes);
+    (*io).write_bytes = load_u64!(signal, signal_ioac_write_bytes);
 }
 
 /// Adds a thread that is not released yet.
 #[inline(always)]
 pub(crate) unsafe fn add_thread_totals(totals: *mut Totals, task: Object) {
-    (*totals).cpu_time_ns += load_u64(task, offset!(task_sum_exec_runtime));
-    (*totals).utime_ns += load_u64(task, offset!(task_utime));
-    (*totals).stime_ns += load_u64(task, offset!(task_stime));
-    (*totals).voluntary_switches += load_u64(task, offset!(task_nvcsw));
-    (*totals).involuntary_switches += load_u64(task, offset!(task_nivcsw));
-    (*totals).minor_faults += load_u64(task, offset!(task_min_flt));
-    (*totals).major_faults += load_u64(task, offset!(task_maj_flt));
+    (*totals).cpu_time_ns += load_u64!(task, task_sum_exec_runtime);
+    (*totals).utime_ns += load_u64!(task, task_utime);
+    (*totals).stime_ns += load_u64!(task, task_stime);
+    (*totals).voluntary_switches += load_u64!(task, task_nvcsw);
+    (*totals).involuntary_switches += load_u64!(task, task_nivcsw);
+    (*totals).minor_faults += load_u64!(task, task_min_flt);
+    (*totals).major_faults += load_u64!(task, task_maj_flt);
     add_thread_io(&raw mut (*totals).io, task);
 }
 
 #[inline(always)]
 unsafe fn add_thread_io(io: *mut IoTotals, task: Object) {
-    let base = offset!(task_ioac);
-    (*io).read_chars += load_u64(task, base + offset!(ioac_rchar));
-    (*io).write_chars += load_u64(task, base + offset!(ioac_wchar));
-    (*io).read_calls += load_u64(task, base + offset!(ioac_syscr));
-    (*io).write_calls += load_u64(task, base + offset!(ioac_syscw));
-    (*io).read_bytes += load_u64(task, base + offset!(ioac_read_bytes));
-    (*io).write_bytes += load_u64(task, base + offset!(ioac_write_bytes));
+    (*io).read_chars += load_u64!(task, task_ioac_rchar);
+    (*io).write_chars += load_u64!(task, task_ioac_wchar);
+    (*io).read_calls += load_u64!(task, task_ioac_syscr);
+    (*io).write_calls += load_u64!(task, task_ioac_syscw);
+    (*io).read_bytes += load_u64!(task, task_ioac_read_bytes);
+    (*io).write_bytes += load_u64!(task, task_ioac_write_bytes);
 }

@@ -10,6 +10,7 @@ mod batch_lookup;
 pub mod btf;
 mod capture;
 mod classic;
+mod complete;
 mod connector;
 mod counters;
 mod inherited;

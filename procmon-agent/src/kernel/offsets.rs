@@ -6,6 +6,9 @@ use procmon_common::kernel::Offsets;
 use super::btf::{Btf, KIND_ARRAY};
 use crate::enrich::cgroup::legacy_hierarchy;
 
+/// `MM_FILEPAGES`, `MM_ANONPAGES` and `MM_SHMEMPAGES`, places in `rss_stat`.
+const PAGE_COUNTERS: [u32; 3] = [0, 1, 3];
+
 /// Offsets for the running kernel. An error names the first field that this kernel does not have.
 pub fn resolve(btf: &Btf) -> Result<Offsets> {
     let of = |name: &str, path: &str| {
@@ -24,7 +27,8 @@ pub fn resolve(btf: &Btf) -> Result<Offsets> {
         task_group_leader = "group_leader", task_exit_code = "exit_code", task_real_cred = "real_cred",
         task_mm = "mm", task_signal = "signal", task_thread_pid = "thread_pid",
         task_cgroups = "cgroups", task_utime = "utime", task_stime = "stime",
-        task_sum_exec_runtime = "se.sum_exec_runtime", task_comm = "comm", task_flags = "flags", task_ioac = "ioac",
+        task_sum_exec_runtime = "se.sum_exec_runtime", task_comm = "comm", task_flags = "flags",
+        task_ioac_rchar = "ioac.rchar", task_ioac_wchar = "ioac.wchar", task_ioac_syscr = "ioac.syscr", task_ioac_syscw = "ioac.syscw", task_ioac_read_bytes = "ioac.read_bytes", task_ioac_write_bytes = "ioac.write_bytes",
         task_nvcsw = "nvcsw", task_nivcsw = "nivcsw", task_min_flt = "min_flt", task_maj_flt = "maj_flt",
         task_files = "files", task_exit_state = "exit_state");
     // Renamed in 5.14.
@@ -36,7 +40,7 @@ pub fn resolve(btf: &Btf) -> Result<Offsets> {
         of("task_struct", "start_boottime").or_else(|_| of("task_struct", "real_start_time"))?;
     fields!("signal_struct": signal_live = "live.counter", signal_flags = "flags",
         signal_group_exit_code = "group_exit_code", signal_maxrss = "maxrss", signal_utime = "utime",
-        signal_stime = "stime", signal_sum_sched_runtime = "sum_sched_runtime", signal_ioac = "ioac",
+        signal_stime = "stime", signal_sum_sched_runtime = "sum_sched_runtime", signal_ioac_rchar = "ioac.rchar", signal_ioac_wchar = "ioac.wchar", signal_ioac_syscr = "ioac.syscr", signal_ioac_syscw = "ioac.syscw", signal_ioac_read_bytes = "ioac.read_bytes", signal_ioac_write_bytes = "ioac.write_bytes",
         signal_nvcsw = "nvcsw", signal_nivcsw = "nivcsw", signal_min_flt = "min_flt", signal_maj_flt = "maj_flt",
         signal_nr_threads = "nr_threads", signal_oom_score_adj = "oom_score_adj");
     fields!("mm_struct": mm_arg_start = "arg_start", mm_arg_end = "arg_end", mm_hiwater_rss = "hiwater_rss",
@@ -60,17 +64,25 @@ pub fn resolve(btf: &Btf) -> Result<Offsets> {
     fields!("upid": upid_nr = "nr", upid_ns = "ns");
     offsets.upid_size = size("upid")?;
     fields!("pid_namespace": pid_namespace_inum = "ns.inum");
-    fields!("task_io_accounting": ioac_rchar = "rchar", ioac_wchar = "wchar", ioac_syscr = "syscr",
-        ioac_syscw = "syscw", ioac_read_bytes = "read_bytes", ioac_write_bytes = "write_bytes");
     fields!("linux_binprm": bprm_filename = "filename");
     fields!("request": request_q = "q", request_cmd_flags = "cmd_flags", request_data_len = "__data_len");
     fields!("request_queue": request_queue_disk = "disk");
     fields!("gendisk": gendisk_major = "major", gendisk_first_minor = "first_minor");
-    fields!("percpu_counter": percpu_counter_count = "count", percpu_counter_counters = "counters");
     fields!("bpf_array": bpf_array_pptrs = "pptrs");
-    offsets.percpu_counter_size = size("percpu_counter")?;
+    offsets.task_comm_tail = offsets.task_comm + 8;
     // A struct before 6.2, an array of per-CPU counters since.
-    offsets.rss_is_percpu = u32::from(btf.member_kind("mm_struct", "rss_stat") == Some(KIND_ARRAY));
+    if btf.member_kind("mm_struct", "rss_stat") == Some(KIND_ARRAY) {
+        let (count, counters) = (
+            of("percpu_counter", "count")?,
+            of("percpu_counter", "counters")?,
+        );
+        let counter = size("percpu_counter")?;
+        let [file, anon, shmem] = PAGE_COUNTERS.map(|index| offsets.mm_rss_stat + index * counter);
+        offsets.rss_is_percpu = 1;
+        (offsets.mm_file_pages, offsets.mm_anon_pages) = (file + count, anon + count);
+        offsets.mm_shmem_pages = shmem + count;
+        (offsets.mm_file_deltas, offsets.mm_shmem_deltas) = (file + counters, shmem + counters);
+    }
     offsets.exit_has_group_dead =
         u32::from(btf.tracepoint_arguments("sched_process_exit") == Some(2));
     // A pid before 6.9, the task and its user since.

@@ -10,6 +10,7 @@ use aya::programs::{BtfTracePoint, ProgramError, ProgramFd};
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader};
 use procmon_common::kernel::{Kind, Offsets, Settings};
 
+use super::complete::complete;
 use super::iterator::TaskIterator;
 use super::pin;
 use super::undisturbed::undisturbed;
@@ -83,7 +84,7 @@ pub(super) fn load_object(
         loader.map_pin_path(name, path.as_path());
     }
     loader
-        .load(object)
+        .load(&complete(object, &frozen.offsets)?)
         .context("the kernel did not accept the eBPF object")
 }
 

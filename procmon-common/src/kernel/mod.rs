@@ -21,7 +21,7 @@ pub use exit::{ExitRecord, FreeRecord, IoTotals, Killer, SentSignal, Totals};
 pub use fork::ForkRecord;
 pub use io::{BlockRequest, LATENCY_BUCKETS, Latency, LatencyKey, LatencyScope, SlowIoRecord};
 pub use loss::{LOST_BY_ENTRIES, LostKey, TOLD_SLOTS};
-pub use offsets::Offsets;
+pub use offsets::{OFFSET_SITES, Offsets, offset_site};
 pub use oom::OomRecord;
 pub use sample::{
     Files, MAX_SOCKETS, NO_FILES, SampleHead, SampleKind, SocketSample, TaskSample, ThreadSample,

@@ -3,6 +3,16 @@
 
 use bytemuck::{Pod, Zeroable};
 
+/// Where the offsets of the loads that the agent completes begin: no other load of the programs has one as large.
+pub const OFFSET_SITES: i16 = 0x6000;
+
+/// What a load has for an offset until the agent puts that of the field in its place. `place`: where the field's offset is in
+/// [`Offsets`], in bytes.
+#[must_use]
+pub const fn offset_site(place: usize) -> i16 {
+    OFFSET_SITES + (place / size_of::<u32>()) as i16
+}
+
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Byte offsets, unless a field says otherwise.
@@ -30,8 +40,15 @@ offsets! {
     task_stime,
     task_sum_exec_runtime,
     task_comm,
+    /// The second half of `comm`.
+    task_comm_tail,
     task_flags,
-    task_ioac,
+    task_ioac_rchar,
+    task_ioac_wchar,
+    task_ioac_syscr,
+    task_ioac_syscw,
+    task_ioac_read_bytes,
+    task_ioac_write_bytes,
     task_nvcsw,
     task_nivcsw,
     task_min_flt,
@@ -49,7 +66,12 @@ offsets! {
     signal_utime,
     signal_stime,
     signal_sum_sched_runtime,
-    signal_ioac,
+    signal_ioac_rchar,
+    signal_ioac_wchar,
+    signal_ioac_syscr,
+    signal_ioac_syscw,
+    signal_ioac_read_bytes,
+    signal_ioac_write_bytes,
     signal_nvcsw,
     signal_nivcsw,
     signal_min_flt,
@@ -61,6 +83,12 @@ offsets! {
     mm_arg_end,
     mm_hiwater_rss,
     mm_rss_stat,
+    /// Shared counts of `rss_stat` and, of two of them, what the CPUs hold back; 0 before 6.2.
+    mm_file_pages,
+    mm_anon_pages,
+    mm_shmem_pages,
+    mm_file_deltas,
+    mm_shmem_deltas,
     mm_total_vm,
 
     files_count,
@@ -97,13 +125,6 @@ offsets! {
     upid_size,
     pid_namespace_inum,
 
-    ioac_rchar,
-    ioac_wchar,
-    ioac_syscr,
-    ioac_syscw,
-    ioac_read_bytes,
-    ioac_write_bytes,
-
     bprm_filename,
 
     request_q,
@@ -113,10 +134,6 @@ offsets! {
     gendisk_major,
     gendisk_first_minor,
 
-    percpu_counter_count,
-    percpu_counter_counters,
-    /// Size of `struct percpu_counter`.
-    percpu_counter_size,
     bpf_array_pptrs,
 
     siginfo_code,

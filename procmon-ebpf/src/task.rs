@@ -32,8 +32,13 @@ pub(crate) unsafe fn write_header_of_orphan(
     (*header).len = len;
     (*header).pid = load_u32!(leader, task_tgid);
     (*header).ppid = 0;
-    (*header).ts_boot_ns = bpf_ktime_get_boot_ns();
     (*header).start_boot_ns = load_u64!(leader, task_start_boottime);
+    (*header).ts_boot_ns = if matches!(kind, Kind::Fork) {
+        // The kernel has just read the clock for it.
+        (*header).start_boot_ns
+    } else {
+        bpf_ktime_get_boot_ns()
+    };
 }
 
 #[inline(always)]

@@ -50,7 +50,7 @@ impl Table {
                 self.read_anew(sampled.pid);
             }
         }
-        self.missed_ends(sample);
+        self.missed_ends(sample, grace);
     }
 
     /// Takes over what changes in a life without an event: user, cgroup, name, title.
@@ -141,10 +141,18 @@ impl Table {
         });
     }
 
-    fn missed_ends(&mut self, sample: &Sample) {
+    /// Ends what is not there any more. Where records come, what is absent for the first time may have its exit on the way:
+    /// the ring shows nothing that is behind a record whose writer was preempted.
+    fn missed_ends(&mut self, sample: &Sample, grace: Duration) {
         let sampled_at = procmon_common::ids::start_ticks(sample.ts_boot_ns);
+        let seen_in = self.samples - u64::from(!grace.is_zero());
         let absent = |process: &&Process| {
-            process.seen_in != self.samples
+            process.seen_in
+                < if process.exit_sent {
+                    self.samples
+                } else {
+                    seen_in
+                }
                 && process.life.start_ticks < sampled_at
                 && !self.pending.contains(process.life)
         };

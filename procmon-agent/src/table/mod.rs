@@ -274,6 +274,7 @@ impl Table {
 
     /// Adds a process and announces it. One with the same pid that is still here has ended unseen.
     fn insert(&mut self, mut process: Process) {
+        process.seen_in = self.samples;
         process.image.cut_args(self.budget.args_max_bytes());
         self.changes.args_bytes += process.image.args.len();
         self.changes.processes.push(process.to_wire());

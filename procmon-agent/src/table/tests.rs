@@ -256,6 +256,30 @@ fn a_sample_finds_the_end_that_was_missed() {
 }
 
 #[test]
+fn an_exit_that_comes_after_the_sample_that_misses_its_process_is_told_as_it_was() {
+    let grace = std::time::Duration::from_millis(1);
+    let mut table = Table::new(false, true);
+    fork(&mut table, PARENT, 50);
+    fork(&mut table, CHILD, 100);
+    table.merge(&sample(&[PARENT, CHILD]), None, grace);
+    table.take_changes();
+    table.merge(&sample(&[PARENT]), None, grace);
+    assert!(
+        table.take_changes().events.is_empty(),
+        "its exit may be on the way"
+    );
+    exit(&mut table, CHILD, 100);
+    free(&mut table, CHILD, 100);
+    assert!(!table.take_changes().events[0].sampled);
+
+    table.merge(&sample(&[]), None, grace);
+    table.merge(&sample(&[]), None, grace);
+    let changes = table.take_changes();
+    assert_eq!((exits(&changes).len(), table.len()), (1, 0));
+    assert!(changes.events[0].sampled, "missed twice, it was lost");
+}
+
+#[test]
 fn this_host_s_missed_start_is_found_by_a_sample() {
     let mut table = Table::new(false, true);
     let mut own = sample(&[std::process::id()]);

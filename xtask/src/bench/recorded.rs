@@ -12,20 +12,33 @@ use crate::http;
 /// How long the last events of a storm may take to appear in the API.
 const ARRIVAL_LIMIT: Duration = Duration::from_secs(30);
 
+const DESCRIBED_LIVES: usize = 3;
+
 /// Asks rarely until the newest event is old enough to be the last: counting costs the server, not the agent.
-pub(crate) fn wait_for_exits(url: &str, command: &str, marker: &str, expected: u64) -> Result<u64> {
+pub(crate) fn wait_for_exits(
+    url: &str,
+    command: &str,
+    marker: &str,
+    expected: u64,
+) -> Result<BTreeSet<String>> {
     let deadline = Instant::now() + ARRIVAL_LIMIT;
     loop {
-        let exits = count_events(url, "exit", command, marker)?;
-        if exits >= expected || Instant::now() >= deadline {
+        let exits = lives_with(url, "exit", command, marker)?;
+        if exits.len() as u64 >= expected || Instant::now() >= deadline {
             return Ok(exits);
         }
         thread::sleep(Duration::from_secs(1));
     }
 }
 
-/// Lives of this command in the API whose second argument is the marker, each counted once; an exit must say code 0.
-pub(crate) fn count_events(url: &str, kind: &str, command: &str, marker: &str) -> Result<u64> {
+/// Lives of this command, by `process_id`, that have such an event in the API and the marker as their second argument; an
+/// exit must say code 0.
+pub(crate) fn lives_with(
+    url: &str,
+    kind: &str,
+    command: &str,
+    marker: &str,
+) -> Result<BTreeSet<String>> {
     let mut lives = BTreeSet::new();
     let mut cursor = String::new();
     loop {
@@ -45,9 +58,22 @@ pub(crate) fn count_events(url: &str, kind: &str, command: &str, marker: &str) -
         let past = found > 0 && lives.len() == found && !events.is_empty();
         match page["next_cursor"].as_str() {
             Some(next) if !past => cursor = format!("&cursor={next}"),
-            _ => return Ok(lives.len() as u64),
+            _ => return Ok(lives),
         }
     }
+}
+
+/// Says of the first few lives that started what the API has of them in place of an end.
+pub(crate) fn describe_unended(
+    url: &str,
+    starts: &BTreeSet<String>,
+    exits: &BTreeSet<String>,
+) -> Result<()> {
+    for life in starts.difference(exits).take(DESCRIBED_LIVES) {
+        let whole = http::get(url, &format!("/api/v1/processes/by-id/{life}"))?;
+        println!("no end with code 0: {whole}");
+    }
+    Ok(())
 }
 
 /// Records lost, by every agent and for every reason.

@@ -147,7 +147,8 @@ fn soak(options: &Options, pair: &mut Pair, setup: &Setup, out: &Path) -> Result
     }
     let spawned = load.stop()?;
     let exits = recorded::wait_for_exits(&pair.url, "true", &marker, spawned)?;
-    let starts = recorded::count_events(&pair.url, "exec", "true", &marker)?;
+    let starts = recorded::lives_with(&pair.url, "exec", "true", &marker)?;
+    recorded::describe_unended(&pair.url, &starts, &exits)?;
     plot::write(&readings, &out.join("soak.svg"))?;
     println!(
         "soak: readings in {0}/soak.csv, drawn in {0}/soak.svg",
@@ -157,8 +158,8 @@ fn soak(options: &Options, pair: &mut Pair, setup: &Setup, out: &Path) -> Result
         &readings,
         &verdict::Lives {
             spawned,
-            starts,
-            exits,
+            starts: starts.len() as u64,
+            exits: exits.len() as u64,
         },
     )
 }

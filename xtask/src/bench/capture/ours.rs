@@ -97,9 +97,11 @@ fn round(storm: Storm, pair: &Pair, others: &BTreeSet<u32>, marker: &str) -> Res
     let kernel_ns: f64 = lifecycle
         .map(|hook| hook.ns_per_run * hook.runs as f64)
         .sum();
+    let starts = recorded::lives_with(&pair.url, "exec", command, marker)?;
+    recorded::describe_unended(&pair.url, &starts, &exits)?;
     Ok(Round {
-        starts: recorded::count_events(&pair.url, "exec", command, marker)?,
-        exits,
+        starts: starts.len() as u64,
+        exits: exits.len() as u64,
         processes_per_s: lives / wall.as_secs_f64(),
         agent_us_per_life: busy_s * 1e6 / lives,
         agent_user_share: user_share,

@@ -2,7 +2,6 @@
 
 mod daemon;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use procmon_agent::redact::Redactor;
 use procmon_agent::source::Source;
 use procmon_agent::top::{self, TopOptions};
 use procmon_agent::{check, events, privileges, resume};
+use procmon_common::log::start_log;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -24,33 +24,13 @@ const TOP_INTERVAL: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_log();
+    start_log("procmon_agent", "info");
     match run(&cli) {
         Ok(code) => code,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
-    }
-}
-
-fn start_log() {
-    const DEFAULT: &str = "info";
-    let filter = tracing_subscriber::EnvFilter::try_from_env("PROCMON_LOG");
-    let refused = filter.as_ref().err().map(ToString::to_string);
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(DEFAULT));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        // Telling of a line that cannot be written goes to the same place, and panics when its reader is gone.
-        .log_internal_errors(false)
-        .init();
-    if let (Some(reason), Some(_)) = (refused, std::env::var_os("PROCMON_LOG")) {
-        tracing::warn!(
-            "PROCMON_LOG is not understood ({reason}), so that {DEFAULT} applies: write it like `debug` or `procmon_agent=debug,info`"
-        );
     }
 }
 

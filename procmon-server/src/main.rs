@@ -1,17 +1,17 @@
 //! The procmon server.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use procmon_common::log::start_log;
 use procmon_server::clock::Clock;
 use procmon_server::config::{Arguments, Command, Config};
 use procmon_server::{metrics, routing, run};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 /// A fleet's state is tens of millions of small pieces that come and go: the C library's allocator spent a quarter of an upload's
 /// time looking through what they leave, and held a fifth more memory.
@@ -32,33 +32,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         };
     }
-    start_log();
+    start_log("procmon_server", "info,sqlx=warn");
     match serve(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
-    }
-}
-
-fn start_log() {
-    const DEFAULT: &str = "info,sqlx=warn";
-    let filter = EnvFilter::try_from_env("PROCMON_LOG");
-    let refused = filter.as_ref().err().map(ToString::to_string);
-    let filter = filter.unwrap_or_else(|_| EnvFilter::new(DEFAULT));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        // Telling of a line that cannot be written goes to the same place, and panics when its reader is gone.
-        .log_internal_errors(false)
-        .init();
-    if let (Some(reason), Some(_)) = (refused, std::env::var_os("PROCMON_LOG")) {
-        tracing::warn!(
-            "PROCMON_LOG is not understood ({reason}), so that {DEFAULT} applies: write it like `debug` or `procmon_server=debug,info`"
-        );
     }
 }
 

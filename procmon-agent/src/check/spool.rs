@@ -1,7 +1,8 @@
 //! Whether batches can wait on disk. Nothing is created that was not there, but for a moment.
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
+
+use procmon_common::folder_lock::folder_holder;
 
 use super::Finding;
 use crate::config::AgentConfig;
@@ -18,7 +19,7 @@ pub(super) fn findings(config: &AgentConfig) -> Vec<Finding> {
         return vec![cannot_write(folder, &reason)];
     }
     let mut findings = vec![room(config, existing)];
-    findings.extend(holder(folder).map(|pid| {
+    findings.extend(folder_holder(folder).map(|pid| {
         Finding::warn(
             WHAT,
             format!("{} is in use by the procmon-agent with pid {pid}", folder.display()),
@@ -72,17 +73,4 @@ fn room(config: &AgentConfig, existing: &Path) -> Finding {
         );
     }
     Finding::ok(WHAT, text)
-}
-
-/// The agent that has the spool open now.
-fn holder(folder: &Path) -> Option<String> {
-    let path = folder.join("lock");
-    let file: File = OpenOptions::new().read(true).write(true).open(&path).ok()?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => {
-            let pid = std::fs::read_to_string(path).unwrap_or_default();
-            Some(pid.trim().to_owned())
-        }
-        _ => None,
-    }
 }

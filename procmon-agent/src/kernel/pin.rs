@@ -7,9 +7,10 @@
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use procmon_common::folder_lock::lock_patiently;
 use procmon_common::kernel::ABI_VERSION;
 
 use crate::enrich::clock::boot_ns;
@@ -20,6 +21,7 @@ const BPFFS: &str = "/sys/fs/bpf";
 const BPFFS_VARIABLE: &str = "PROCMON_BPFFS";
 /// `BPF_FS_MAGIC`.
 const MAGIC: u64 = 0xcafe_4a11;
+/// An agent that is just ending may hold it a moment longer than its spool.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 /// What is not complete yet: its programs were never read from.
 const UNFINISHED: &str = "unfinished";
@@ -80,7 +82,7 @@ impl PinFolder {
 
     fn lock(path: PathBuf) -> Result<Self> {
         let lock = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        match lock_patiently(&lock) {
+        match lock_patiently(&lock, LOCK_PATIENCE) {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(TryLockError::WouldBlock) => bail!(
                 "{} is in use by another procmon-agent; stop that one first",
@@ -140,19 +142,6 @@ impl PinFolder {
         fs::remove_dir(&self.path)
             .with_context(|| format!("cannot remove {}", self.path.display()))?;
         Ok(versions.len())
-    }
-}
-
-/// An agent that is just ending may hold it a moment longer than its spool.
-fn lock_patiently(folder: &File) -> Result<(), TryLockError> {
-    let deadline = Instant::now() + LOCK_PATIENCE;
-    loop {
-        match folder.try_lock() {
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            result => return result,
-        }
     }
 }
 

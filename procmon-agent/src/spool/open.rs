@@ -1,13 +1,14 @@
 //! Finding what the run before left, whole or not.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, BufReader, Seek, SeekFrom};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
+use procmon_common::folder_lock::{FolderLockError, lock_folder};
 use tokio::sync::Notify;
 
 use super::reader::stored_position;
@@ -18,6 +19,7 @@ use super::{Shared, SpoolLoss, SpoolOptions, SpoolReader, SpoolStats, SpoolWrite
 /// Damaged parts kept for inspection; each is at most about a segment.
 const MAX_CORRUPT_FILES: usize = 4;
 
+/// An agent that is just being replaced may hold the folder a moment longer.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Opens the spool of a folder, which is created when missing. One agent at a time.
@@ -49,54 +51,18 @@ pub fn open(folder: &Path, options: SpoolOptions) -> anyhow::Result<(SpoolWriter
     Ok((writer, SpoolReader::new(shared)))
 }
 
-/// An agent that is just being replaced may hold it a moment longer.
-fn lock_patiently(file: &File) -> Result<(), TryLockError> {
-    let deadline = Instant::now() + LOCK_PATIENCE;
-    loop {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            result => return result,
-        }
-    }
-}
-
 fn lock(folder: &Path) -> anyhow::Result<File> {
-    let path = folder.join("lock");
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .with_context(|| {
-            format!(
-                "cannot write in the spool folder {}; check its owner, or choose another with --spool-dir",
-                folder.display()
-            )
-        })?;
-    match lock_patiently(&file) {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let _ = file.read_to_string(&mut holder);
-            bail!(
-                "the spool folder {} is in use by another procmon-agent (pid {}); stop that one, or give this one its \
-                 own --spool-dir and --agent-id",
-                folder.display(),
-                holder.trim()
-            );
-        }
-        Err(TryLockError::Error(error)) => {
-            return Err(error).with_context(|| format!("cannot lock {}", path.display()));
-        }
-    }
-    // Only for the message above; a disk that is full does not keep the agent from starting.
-    let _ = file
-        .set_len(0)
-        .and_then(|()| file.write_all(std::process::id().to_string().as_bytes()));
-    Ok(file)
+    let shown = folder.display();
+    lock_folder(folder, LOCK_PATIENCE).map_err(|error| match error {
+        FolderLockError::Unwritable(error) => anyhow::Error::from(error).context(format!(
+            "cannot write in the spool folder {shown}; check its owner, or choose another with --spool-dir"
+        )),
+        FolderLockError::Held(pid) => anyhow!(
+            "the spool folder {shown} is in use by another procmon-agent (pid {pid}); stop that one, or give this one its \
+             own --spool-dir and --agent-id"
+        ),
+        FolderLockError::Failed(error) => anyhow!("cannot lock the spool folder {shown}: {error}"),
+    })
 }
 
 /// A file with a greater number is not ours.

@@ -45,6 +45,8 @@ pub(super) enum Answer {
 pub(super) struct Client {
     http: reqwest::Client,
     base: String,
+    /// Where batches of the agent id that is configured go, put together once.
+    own: (String, Url),
     authorization: Option<HeaderValue>,
     /// Dictionaries that this server said to have. None, until it has said so: an older one never does.
     dictionaries: Mutex<Vec<u32>>,
@@ -53,9 +55,14 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(target: &ShipTarget) -> anyhow::Result<Self> {
         let url = base_url(&target.server_url).map_err(|error| anyhow!("server_url {error}"))?;
+        let base = url.as_str().trim_end_matches('/').to_owned();
         Ok(Self {
             http: http_client(&url, &target.timing)?,
-            base: url.as_str().trim_end_matches('/').to_owned(),
+            own: (
+                target.agent_id.clone(),
+                batches_url(&base, &target.agent_id)?,
+            ),
+            base,
             authorization: target.token.as_ref().map(bearer).transpose()?,
             dictionaries: Mutex::default(),
         })
@@ -89,9 +96,17 @@ impl Client {
     }
 
     async fn post(&self, agent_id: &str, payload: Bytes) -> Answer {
+        let url = if self.own.0 == agent_id {
+            self.own.1.clone()
+        } else {
+            match batches_url(&self.base, agent_id) {
+                Ok(url) => url,
+                Err(error) => return Answer::Refused(error.to_string()),
+            }
+        };
         let mut request = self
             .http
-            .post(format!("{}/api/v1/agents/{agent_id}/batches", self.base))
+            .post(url)
             .header(CONTENT_TYPE, wire::CONTENT_TYPE)
             .header(CONTENT_ENCODING, wire::CONTENT_ENCODING)
             .header(ACCEPT, "application/json")
@@ -137,6 +152,11 @@ impl Client {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn batches_url(base: &str, agent_id: &str) -> anyhow::Result<Url> {
+    let address = format!("{base}/api/v1/agents/{agent_id}/batches");
+    Url::parse(&address).with_context(|| format!("{address} is not an address"))
 }
 
 /// The server's address, checked. The error completes the sentence "the address …", without repeating what may be secret.

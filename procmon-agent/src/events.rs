@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Write};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use procmon_common::ids::{BootId, ProcessId};
@@ -15,7 +16,9 @@ use crate::redact::Redactor;
 use crate::source::Source;
 use crate::table::{Changes, Table};
 
-const TICK: std::time::Duration = std::time::Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(50);
+/// Asking the kernel what was lost costs more than a look into the ring.
+const COUNTED_EVERY: Duration = Duration::from_secs(1);
 /// Printed before more are taken.
 const MAX_EVENTS: usize = 1024;
 
@@ -31,15 +34,17 @@ pub fn run(
     table.set_redactor(redactor);
     table.baseline()?;
     let mut printer = Printer::new(procfs::boot_id()?);
-    let mut lost = 0;
+    let (mut lost, mut counted) = (0, Instant::now());
     loop {
         let stopping = shutdown.is_cancelled();
-        let goes_on = source.drain(
+        let goes_on = source.catch_up(
             &mut table,
             |table| table.pending_events() >= MAX_EVENTS,
             |error| tracing::error!("a record of the kernel programs cannot be read: {error}"),
         )?;
-        source.expire(&mut table, stopping);
+        if stopping {
+            source.stop_waiting(&mut table);
+        }
         for event in printer.events(table.take_changes()) {
             if let Err(error) = writeln!(out, "{event}") {
                 return unless_unread(error);
@@ -49,20 +54,29 @@ pub fn run(
             return unless_unread(error);
         }
         if stopping {
+            tell_losses(&source, lost)?;
             return Ok(());
         }
-        let now_lost = source.counters()?.lost().map(|(.., count)| count).sum();
-        if now_lost > lost {
-            eprintln!(
-                "{} events were lost: they come faster than this output is read",
-                now_lost - lost
-            );
-            lost = now_lost;
+        if counted.elapsed() >= COUNTED_EVERY {
+            counted = Instant::now();
+            lost = tell_losses(&source, lost)?;
         }
         if !goes_on {
             source.wait(TICK);
         }
     }
+}
+
+/// Says what was lost since `before` were; how many that are now.
+fn tell_losses(source: &Source, before: u64) -> Result<u64> {
+    let lost = source.counters()?.lost().map(|(.., count)| count).sum();
+    if lost > before {
+        eprintln!(
+            "{} events were lost: they come faster than this output is read",
+            lost - before
+        );
+    }
+    Ok(lost)
 }
 
 /// A reader that has gone has read enough; a full disk is an error.

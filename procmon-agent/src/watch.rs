@@ -28,8 +28,11 @@ use crate::table::Table;
 use crate::vitals::Vitals;
 use upkeep::Upkeep;
 
-/// An event waits this long at most before it is sent on its way.
+/// How often the ring is looked into. An event leaves within 200 ms of happening.
 const TICK: Duration = Duration::from_millis(100);
+/// The same where nothing has happened for so long: each look wakes a processor.
+const QUIET_TICK: Duration = Duration::from_millis(170);
+const QUIET_AFTER: Duration = Duration::from_secs(2);
 /// While exits wait for their totals.
 const SHORT_TICK: Duration = Duration::from_millis(40);
 /// Between two batches of events alone. A request costs as much as a hundred events, and an event leaves within 200 ms.
@@ -63,6 +66,8 @@ pub struct Watch {
     spool_max_bytes: u64,
     redactor: Redactor,
     resync: Arc<AtomicBool>,
+    /// When something happened last.
+    moved: Instant,
     last_sample: Option<Instant>,
     sample_cost: Duration,
     losses: LossMeter,
@@ -115,6 +120,7 @@ impl Watch {
             spool_max_bytes: options.spool_max_bytes,
             redactor: options.redactor,
             resync: options.resync,
+            moved: Instant::now(),
             last_sample: None,
             sample_cost: Duration::ZERO,
             losses,
@@ -145,8 +151,7 @@ impl Watch {
             let next_sample = sample_due.min(Instant::now() + self.interval());
             sample_due = next_sample;
             self.source.wait(self.tick(next_sample, next_send));
-            self.drain()?;
-            self.source.expire(&mut self.table, false);
+            self.catch_up()?;
             // Some levels wake this loop at each event: it is read at once, and sent with those that follow it.
             let is_due = Instant::now() >= next_send;
             if self.builder.health_is_urgent() {
@@ -160,8 +165,8 @@ impl Watch {
                 next_send = Instant::now() + SEND_SPACING;
             }
         }
-        self.drain()?;
-        self.source.expire(&mut self.table, true);
+        self.catch_up()?;
+        self.source.stop_waiting(&mut self.table);
         let counters = self.source.counters()?;
         let closing = Content {
             losses: self.losses(counters),
@@ -178,18 +183,26 @@ impl Watch {
             next_send.saturating_duration_since(now)
         } else if self.table.awaits_totals() {
             SHORT_TICK
-        } else {
+        } else if now.duration_since(self.moved) < QUIET_AFTER {
             TICK
+        } else {
+            QUIET_TICK
         };
         tick.min(next_sample.saturating_duration_since(now))
     }
 
     /// Applies all pending events; closes a batch whenever one is full.
-    fn drain(&mut self) -> Result<()> {
+    fn catch_up(&mut self) -> Result<()> {
         loop {
             let losses = &mut self.losses;
             let undecodable = |error| losses.undecodable(error);
-            if !self.source.drain(&mut self.table, is_full, undecodable)? {
+            let goes_on = self
+                .source
+                .catch_up(&mut self.table, is_full, undecodable)?;
+            if self.table.has_changes() || self.table.awaits_totals() {
+                self.moved = Instant::now();
+            }
+            if !goes_on {
                 return Ok(());
             }
             self.send(Content::default())?;
@@ -209,9 +222,9 @@ impl Watch {
     }
 
     fn take_sample(&mut self, started: Instant) -> Result<()> {
-        self.drain()?;
-        let sample = self.sampler.take()?;
-        self.drain()?;
+        self.catch_up()?;
+        let mut sample = self.sampler.take()?;
+        self.catch_up()?;
         let grace = if self.source.has_events() {
             RECORD_GRACE
         } else {
@@ -222,14 +235,16 @@ impl Watch {
             self.table.drop_replaced();
         }
         let losses = self.losses(counters);
-        self.table.merge(&sample, self.last_sample, grace);
+        let (taken, ts_unix_ns) = (sample.taken, sample.ts_unix_ns);
+        let host = Some(std::mem::take(&mut sample.host));
+        self.table.merge(sample, self.last_sample, grace);
         // The server counts on it that no exit waits longer than it must when a batch is built.
-        self.source.expire(&mut self.table, false);
-        self.last_sample = Some(sample.taken);
+        self.catch_up()?;
+        self.last_sample = Some(taken);
         self.sample_cost = started.elapsed();
         self.spool.retry();
         let frame = wire::Frame {
-            ts_unix_ns: sample.ts_unix_ns,
+            ts_unix_ns,
             short_lived: self.table.take_short_lived(),
             block_latency: self.block_latency()?,
             ..wire::Frame::default()
@@ -241,7 +256,7 @@ impl Watch {
         };
         self.send(Content {
             frame: Some(frame),
-            host: Some(sample.host),
+            host,
             losses,
             health,
             ..Content::default()
@@ -289,8 +304,7 @@ impl Watch {
             content.health = Some(self.health()?);
         }
         if let Some(frame) = &mut content.frame {
-            frame.columns = self.table.encode_frame();
-            frame.ports = self.table.take_ports();
+            (frame.columns, frame.ports) = self.table.take_frame();
             frame.gone.clone_from(&changes.gone);
         } else if !changes.gone.is_empty() {
             content.frame = Some(wire::Frame {

@@ -20,6 +20,7 @@ use super::pin::{self, PinFolder};
 use super::place::{Drained, OWN_RING, Place, RingMark};
 use super::programs::{self, Frozen, PROGRAMS, ProgramRow};
 use super::ring::Ring;
+use super::wake::Wake;
 use crate::enrich::clock::boot_ns;
 
 /// Space is given back to the programs after so much was read.
@@ -27,6 +28,7 @@ const RELEASE_BYTES: u64 = 64 << 10;
 /// Programs that are attached, and the consumer's end of their ring.
 pub struct Capture {
     ring: Ring,
+    wake: Wake,
     iterator: Option<TaskIterator>,
     counters: Counters,
     latencies: LatencyTable,
@@ -129,8 +131,10 @@ impl Capture {
         let latencies = ebpf
             .take_map("LATENCIES")
             .context("the object has no map LATENCIES")?;
+        let ring = Ring::open(ring)?;
         Ok(Self {
-            ring: Ring::open(ring)?,
+            wake: Wake::new(&ring)?,
+            ring,
             iterator: None,
             latencies: LatencyTable::new(latencies)?,
             counters: Counters::of(&mut ebpf, descriptors)?,
@@ -199,7 +203,7 @@ impl Capture {
             std::thread::sleep(timeout);
             return;
         }
-        super::wait_readable([self.ring()], timeout);
+        self.wake.wait(timeout);
     }
 
     /// Readable when the programs call for the reader.

@@ -28,6 +28,7 @@ mod programs;
 mod ring;
 mod tracefs;
 mod undisturbed;
+mod wake;
 
 pub use capture::Capture;
 pub use classic::Classic;

@@ -19,7 +19,7 @@ use portable::ProcScanner;
 use tasks::TaskReader;
 
 /// One process as a sample sees it. `None` is unknown.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sampled {
     pub pid: u32,
     pub ppid: Option<u32>,
@@ -64,7 +64,7 @@ pub struct Faults {
     pub major: u64,
 }
 
-/// All processes at one instant.
+/// All processes at one instant, in the order of their pids.
 #[derive(Debug)]
 pub struct Sample {
     pub taken: Instant,

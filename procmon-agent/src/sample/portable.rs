@@ -35,6 +35,7 @@ impl ProcScanner {
         sample
             .processes
             .extend(processes.map(|process| self.sampled(process)));
+        sample.processes.sort_unstable_by_key(|sampled| sampled.pid);
         self.add_sockets(sample);
     }
 

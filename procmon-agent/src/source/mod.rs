@@ -81,7 +81,33 @@ impl Source {
         }
     }
 
-    /// Applies what is pending, until there is no more or `is_full`; whether it is.
+    /// Applies what is pending, then sends on what waited long enough for the rest of it; or stops when `is_full`. Whether
+    /// it is.
+    pub fn catch_up(
+        &mut self,
+        table: &mut Table,
+        is_full: impl Fn(&Table) -> bool,
+        mut undecodable: impl FnMut(DecodeError),
+    ) -> Result<bool> {
+        if self.drain(table, &is_full, &mut undecodable)? {
+            return Ok(true);
+        }
+        let now_boot_ns = boot_ns();
+        // On a busy host this thread may have lost its processor since it looked: what the kernel has said by now is not
+        // missing.
+        if table.awaits_totals() && self.drain(table, &is_full, &mut undecodable)? {
+            return Ok(true);
+        }
+        self.expire(table, now_boot_ns);
+        Ok(false)
+    }
+
+    /// At the end nothing waits any longer.
+    pub fn stop_waiting(&mut self, table: &mut Table) {
+        self.expire(table, u64::MAX);
+    }
+
+    /// Applies what is pending, until there is no more or `is_full`; whether it is. What waits goes on waiting.
     pub fn drain(
         &mut self,
         table: &mut Table,
@@ -115,9 +141,7 @@ impl Source {
         Ok(is_full(table))
     }
 
-    /// Sends on what waited long enough for the rest of it; at the end, all that waits.
-    pub fn expire(&mut self, table: &mut Table, at_the_end: bool) {
-        let now_boot_ns = if at_the_end { u64::MAX } else { boot_ns() };
+    fn expire(&mut self, table: &mut Table, now_boot_ns: u64) {
         if let Self::Tracepoint {
             statuses: Some(statuses),
             ..

@@ -7,6 +7,7 @@ use procmon_common::wire;
 use prost::bytes::Bytes;
 
 use super::Table;
+use super::last_sample::LastSample;
 use super::process::Process;
 use crate::decode::trim_comm;
 use crate::enrich::procfs;
@@ -17,52 +18,85 @@ use crate::sample::{Sample, Sampled};
 const TITLE_AFTER_NS: u64 = 1_000_000_000;
 
 impl Table {
-    /// Takes over a sample. The records that were pending when it ended must be applied before this, so that a process
-    /// unknown here was missed and is not just late. `previous` is when the sample before was taken; a process younger
-    /// than `grace` is left to the next sample: its record may still be on its way.
-    pub fn merge(&mut self, sample: &Sample, previous: Option<Instant>, grace: Duration) {
-        let settled_boot_ns = sample.ts_boot_ns.saturating_sub(grace.as_nanos() as u64);
+    /// Takes over a sample, which is in the order of pids. The records that were pending when it ended must be applied
+    /// before this, so that a process unknown here was missed and is not just late. `previous` is when the sample before
+    /// was taken; a process younger than `grace` is left to the next sample: its record may still be on its way.
+    pub fn merge(&mut self, sample: Sample, previous: Option<Instant>, grace: Duration) {
         let interval_ns =
             previous.map(|previous| sample.taken.duration_since(previous).as_nanos() as u64);
+        let look = Look {
+            sample: &sample,
+            settled_boot_ns: sample.ts_boot_ns.saturating_sub(grace.as_nanos() as u64),
+            interval_ns,
+        };
         self.samples += 1;
+        self.unsent.begin();
+        let before = std::mem::take(&mut self.last_sample);
+        let mut at = 0;
+        let mut settled = Vec::with_capacity(sample.processes.len());
         for sampled in &sample.processes {
-            let known = self.live.get(&sampled.pid);
-            if known.is_none_or(|process| is_replaced(process, sampled)) {
-                self.missed_start(sampled.pid, settled_boot_ns);
-            }
-            let Some(process) = self.live.get_mut(&sampled.pid) else {
-                continue;
-            };
-            if is_replaced(process, sampled) {
-                continue;
-            }
-            process.seen_in = self.samples;
-            measure(process, sampled, interval_ns, self.knows_totals);
-            if let Some(ports) = sample.ports_of(sampled)
-                && *process.ports != *ports
-            {
-                process.ports = ports.into();
-                process.ports_changed = true;
-            }
-            if sampled.identity.is_some() {
-                self.refresh_identity(sampled, sample.ts_boot_ns);
-            } else {
-                self.read_anew(sampled.pid);
-            }
+            at = self.note_absent(&before, at, sampled.pid);
+            let is_idle = interval_ns.is_some() && before.is_idle(at, &sample, sampled);
+            settled.push(is_idle || self.take_over(&look, sampled));
+            at += usize::from(before.pid(at) == Some(sampled.pid));
         }
-        self.missed_ends(sample, grace);
+        self.note_absent(&before, at, u32::MAX);
+        self.missed_ends(sample.ts_boot_ns, grace);
+        self.last_sample = LastSample::new(sample, settled);
     }
 
-    /// Takes over what changes in a life without an event: user, cgroup, name, title.
-    fn refresh_identity(&mut self, sampled: &Sampled, now_boot_ns: u64) {
+    /// Notes who is before `pid` in the last sample and was not met in this one; where that one goes on.
+    fn note_absent(&mut self, before: &LastSample, mut at: usize, pid: u32) -> usize {
+        while let Some(absent) = before.pid(at).filter(|known| *known < pid) {
+            if self.live.contains_key(&absent) {
+                self.unsampled.entry(absent).or_insert(self.samples - 1);
+            }
+            at += 1;
+        }
+        at
+    }
+
+    /// Takes over one process. Whether the next sample need not be looked at if it shows the same of it.
+    fn take_over(&mut self, look: &Look<'_>, sampled: &Sampled) -> bool {
+        let pid = sampled.pid;
+        let known = self.live.get(&pid);
+        if known.is_none_or(|process| is_replaced(process, sampled)) {
+            self.missed_start(pid, look.settled_boot_ns);
+        }
+        let Some(process) = self.live.get_mut(&pid) else {
+            return false;
+        };
+        if is_replaced(process, sampled) {
+            self.unsampled.entry(pid).or_insert(self.samples - 1);
+            return false;
+        }
+        self.unsampled.remove(&pid);
+        let is_idle = measure(process, sampled, look.interval_ns, self.knows_totals);
+        if let Some(ports) = look.sample.ports_of(sampled)
+            && *process.ports != *ports
+        {
+            process.ports = ports.into();
+            process.ports_changed = true;
+        }
+        self.unsent.add(process);
+        if sampled.identity.is_some() {
+            self.refresh_identity(sampled, look.sample.ts_boot_ns) && is_idle
+        } else {
+            self.read_anew(pid);
+            false
+        }
+    }
+
+    /// Takes over what changes in a life without an event: user, cgroup, name, title. Whether there is no more to look up.
+    fn refresh_identity(&mut self, sampled: &Sampled, now_boot_ns: u64) -> bool {
         let (Some(identity), Some(process)) = (&sampled.identity, self.live.get_mut(&sampled.pid))
         else {
-            return;
+            return false;
         };
         let young = now_boot_ns.saturating_sub(identity.start_boot_ns) < TITLE_AFTER_NS;
         let titled = process.title_read || process.image.seq > 0 || young;
         if process.sampled_identity == Some(*identity) && titled {
-            return;
+            return process.title_read || process.image.seq > 0;
         }
         let mut changed = false;
         let name = trim_comm(&identity.comm);
@@ -96,6 +130,7 @@ impl Table {
         if changed {
             self.changes.processes.push(process.to_wire());
         }
+        process.title_read || process.image.seq > 0
     }
 
     /// Detects reuse of pids where no records come: the start tells lives apart.
@@ -143,26 +178,21 @@ impl Table {
 
     /// Ends what is not there any more. Where records come, what is absent for the first time may have its exit on the way:
     /// the ring shows nothing that is behind a record whose writer was preempted.
-    fn missed_ends(&mut self, sample: &Sample, grace: Duration) {
-        let sampled_at = procmon_common::ids::start_ticks(sample.ts_boot_ns);
-        let seen_in = self.samples - u64::from(!grace.is_zero());
-        let absent = |process: &&Process| {
-            process.seen_in
-                < if process.exit_sent {
-                    self.samples
-                } else {
-                    seen_in
-                }
-                && process.life.start_ticks < sampled_at
-                && !self.pending.contains(process.life)
-        };
+    fn missed_ends(&mut self, sampled_boot_ns: u64, grace: Duration) {
+        let sampled_at = procmon_common::ids::start_ticks(sampled_boot_ns);
+        let patience = self.samples - u64::from(!grace.is_zero());
+        let live = &self.live;
+        self.unsampled.retain(|pid, _| live.contains_key(pid));
         // Absent from the list, and really gone: a list is not atomic.
         let ended: Vec<u32> = self
-            .live
-            .values()
-            .filter(absent)
-            .filter(|process| !process.life.exists())
-            .map(|process| process.life.pid)
+            .unsampled
+            .iter()
+            .filter_map(|(pid, seen_in)| Some((self.live.get(pid)?, *seen_in)))
+            .filter(|(process, seen_in)| process.exit_sent || *seen_in < patience)
+            .map(|(process, _)| process.life)
+            .filter(|life| life.start_ticks < sampled_at && !self.pending.contains(*life))
+            .filter(|life| !life.exists())
+            .map(|life| life.pid)
             .collect();
         for pid in ended {
             if let Some(process) = self.live.remove(&pid) {
@@ -170,6 +200,15 @@ impl Table {
             }
         }
     }
+}
+
+/// What all processes of a sample have in common.
+struct Look<'a> {
+    sample: &'a Sample,
+    /// Who began later may have a record that is on its way.
+    settled_boot_ns: u64,
+    /// Since the last sample.
+    interval_ns: Option<u64>,
 }
 
 /// Whether the pid is another life's now.
@@ -194,7 +233,13 @@ fn read_title(process: &mut Process, redactor: &Redactor) -> bool {
     true
 }
 
-fn measure(process: &mut Process, sampled: &Sampled, interval_ns: Option<u64>, knows_totals: bool) {
+/// Whether it did nothing in this interval, so that its row is the same while it does nothing.
+fn measure(
+    process: &mut Process,
+    sampled: &Sampled,
+    interval_ns: Option<u64>,
+    knows_totals: bool,
+) -> bool {
     // Threads may exit in the middle of a pass over all tasks: a sum never falls.
     let cpu_ns = sampled.cpu_time_ns.max(process.sampled_cpu_ns.unwrap_or(0));
     // A process that began since the last sample used all of its time in this interval.
@@ -248,4 +293,5 @@ fn measure(process: &mut Process, sampled: &Sampled, interval_ns: Option<u64>, k
         short_lived.filter(|_| knows_totals),
     );
     process.now = row;
+    (cpu, short_lived) == (Some(0), Some(0))
 }

@@ -5,6 +5,8 @@
 mod block_latency;
 mod budget;
 mod ends;
+mod frame;
+mod last_sample;
 mod merge;
 mod notices;
 mod pending;
@@ -32,6 +34,8 @@ use crate::redact::Redactor;
 use crate::resume::KnownProcess;
 use budget::Budget;
 use ends::Leaderless;
+use frame::Unsent;
+use last_sample::LastSample;
 use pending::PendingExits;
 use short_lived::ShortLives;
 
@@ -72,6 +76,11 @@ pub struct Table {
     fork_events: bool,
     short_lives: ShortLives,
     samples: u64,
+    last_sample: LastSample,
+    /// Those in `live` that the last sample did not show, by pid, with the number of the sample that did, or after which
+    /// they began; and, until the next one, some that have ended since.
+    unsampled: HashMap<u32, u64, RandomState>,
+    unsent: Unsent,
     /// Whether exits tell what was used: then what no sample shows is known too.
     knows_totals: bool,
     /// Whether programs that are executed are told; else a sample finds another one.
@@ -97,6 +106,9 @@ impl Table {
             fork_events,
             short_lives: ShortLives::default(),
             samples: 0,
+            last_sample: LastSample::default(),
+            unsampled: HashMap::default(),
+            unsent: Unsent::default(),
             knows_totals,
             hears_execs: true,
             redactor: Redactor::default(),
@@ -110,6 +122,7 @@ impl Table {
         let is_roomy = self.live.capacity() > 4 * self.live.len().max(1024);
         if is_roomy {
             self.live.shrink_to(2 * self.live.len());
+            self.unsampled.shrink_to(2 * self.unsampled.len());
         }
         is_roomy
     }
@@ -208,41 +221,8 @@ impl Table {
         let mut all: Vec<&Process> = self.live.values().chain(&changes.ended).collect();
         all.sort_unstable_by_key(|process| process.handle);
         changes.processes = all.into_iter().map(Process::to_wire).collect();
-        for process in self.live.values_mut() {
-            process.sent = procmon_common::columns::Row::default();
-            process.ports_changed = !process.ports.is_empty();
-        }
+        self.forget_sent();
         changes
-    }
-
-    /// The columns that changed since they were last encoded. After `take_key`: all of them.
-    pub fn encode_frame(&mut self) -> Vec<wire::Column> {
-        let mut changed: Vec<&mut Process> = self
-            .live
-            .values_mut()
-            .filter(|process| process.sent != process.now)
-            .collect();
-        changed.sort_unstable_by_key(|process| process.handle);
-        let mut encoder = procmon_common::frame::FrameEncoder::default();
-        for process in changed {
-            encoder.push(process.handle, &process.sent, &process.now);
-            process.sent = process.now;
-        }
-        encoder.finish()
-    }
-
-    /// Ports of the processes whose ports changed since they were last taken. After `take_key`: all that have any.
-    pub fn take_ports(&mut self) -> Vec<wire::Ports> {
-        let mut changed = Vec::new();
-        for process in self.live.values_mut() {
-            if std::mem::take(&mut process.ports_changed) {
-                changed.push(wire::Ports {
-                    handle: process.handle,
-                    ports: process.ports.iter().copied().map(u32::from).collect(),
-                });
-            }
-        }
-        changed
     }
 
     fn renumber(&mut self) {
@@ -274,10 +254,10 @@ impl Table {
 
     /// Adds a process and announces it. One with the same pid that is still here has ended unseen.
     fn insert(&mut self, mut process: Process) {
-        process.seen_in = self.samples;
         process.image.cut_args(self.budget.args_max_bytes());
         self.changes.args_bytes += process.image.args.len();
         self.changes.processes.push(process.to_wire());
+        self.unsampled.insert(process.life.pid, self.samples);
         if let Some(previous) = self.live.insert(process.life.pid, process) {
             self.end_unseen(previous);
         }

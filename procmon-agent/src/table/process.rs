@@ -58,8 +58,6 @@ pub struct Process {
     /// Listening and bound ports.
     pub ports: Box<[u16]>,
     pub ports_changed: bool,
-    /// Number of the last sample that saw it.
-    pub seen_in: u64,
     pub sampled_identity: Option<SampledIdentity>,
     /// Its title was read since it forked.
     pub title_read: bool,

@@ -196,6 +196,7 @@ impl Table {
         let Some(mut process) = self.live.remove(&life.pid) else {
             return;
         };
+        self.unsampled.remove(&life.pid);
         if let Some(exit) = self.pending.take(life) {
             let exit = exit.with_final(&record.totals);
             self.charge(&mut process, exit.totals());

@@ -51,11 +51,18 @@ impl Table {
             Some(Unsampled::of(process, exit, cpu_total))
         };
         process.sampled_cpu_ns = Some(cpu_total);
+        if sampled_before {
+            // A zombie is in the next sample, with all that it used.
+            self.last_sample.unsettle(process.life.pid);
+        }
         let Some(unsampled) = unsampled else {
             return;
         };
         let passed_on = unsampled.cpu_ns + std::mem::take(&mut process.short_lived_cpu_ns);
         if let Some(parent) = self.live.get_mut(&process.ppid) {
+            if parent.short_lived_cpu_ns == 0 {
+                self.last_sample.unsettle(process.ppid);
+            }
             parent.short_lived_cpu_ns += passed_on;
         }
         self.short_lives.add(process, !sampled_before, unsampled);

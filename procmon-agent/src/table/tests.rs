@@ -11,6 +11,8 @@ use super::*;
 use crate::decode::Record;
 use crate::sample::{Sample, Sampled};
 
+mod asleep;
+
 const PARENT: u32 = 5_000_000;
 const CHILD: u32 = 5_000_001;
 
@@ -147,7 +149,7 @@ fn a_zombie_whose_end_was_not_told_goes_with_the_next_sample() {
     exit(&mut table, CHILD, 100);
     table.expire(u64::MAX, |_| true);
     table.take_changes();
-    table.merge(&sample(&[]), None, std::time::Duration::ZERO);
+    table.merge(sample(&[]), None, std::time::Duration::ZERO);
     let changes = table.take_changes();
     assert_eq!((exits(&changes).len(), changes.gone.len()), (0, 1));
 }
@@ -244,11 +246,11 @@ fn a_sample_finds_the_end_that_was_missed() {
     let mut table = Table::new(false, true);
     fork(&mut table, PARENT, 50);
     fork(&mut table, CHILD, 100);
-    table.merge(&sample(&[PARENT, CHILD]), None, std::time::Duration::ZERO);
+    table.merge(sample(&[PARENT, CHILD]), None, std::time::Duration::ZERO);
     table.take_changes();
-    assert!(!table.encode_frame().is_empty());
-    assert!(table.encode_frame().is_empty(), "nothing changed since");
-    table.merge(&sample(&[PARENT]), None, std::time::Duration::ZERO);
+    assert!(!table.take_frame().0.is_empty());
+    assert!(table.take_frame().0.is_empty(), "nothing changed since");
+    table.merge(sample(&[PARENT]), None, std::time::Duration::ZERO);
     let changes = table.take_changes();
     assert_eq!((exits(&changes).len(), changes.gone.len()), (1, 1));
     assert!(changes.events[0].sampled);
@@ -261,9 +263,9 @@ fn an_exit_that_comes_after_the_sample_that_misses_its_process_is_told_as_it_was
     let mut table = Table::new(false, true);
     fork(&mut table, PARENT, 50);
     fork(&mut table, CHILD, 100);
-    table.merge(&sample(&[PARENT, CHILD]), None, grace);
+    table.merge(sample(&[PARENT, CHILD]), None, grace);
     table.take_changes();
-    table.merge(&sample(&[PARENT]), None, grace);
+    table.merge(sample(&[PARENT]), None, grace);
     assert!(
         table.take_changes().events.is_empty(),
         "its exit may be on the way"
@@ -272,8 +274,8 @@ fn an_exit_that_comes_after_the_sample_that_misses_its_process_is_told_as_it_was
     free(&mut table, CHILD, 100);
     assert!(!table.take_changes().events[0].sampled);
 
-    table.merge(&sample(&[]), None, grace);
-    table.merge(&sample(&[]), None, grace);
+    table.merge(sample(&[]), None, grace);
+    table.merge(sample(&[]), None, grace);
     let changes = table.take_changes();
     assert_eq!((exits(&changes).len(), table.len()), (1, 0));
     assert!(changes.events[0].sampled, "missed twice, it was lost");
@@ -282,14 +284,16 @@ fn an_exit_that_comes_after_the_sample_that_misses_its_process_is_told_as_it_was
 #[test]
 fn this_host_s_missed_start_is_found_by_a_sample() {
     let mut table = Table::new(false, true);
-    let mut own = sample(&[std::process::id()]);
-    own.ts_boot_ns = crate::enrich::clock::boot_ns();
-    table.merge(&own, None, std::time::Duration::from_hours(24 * 365 * 100));
+    let own = || Sample {
+        ts_boot_ns: crate::enrich::clock::boot_ns(),
+        ..sample(&[std::process::id()])
+    };
+    table.merge(own(), None, std::time::Duration::from_hours(24 * 365 * 100));
     assert!(
         table.is_empty(),
         "younger than the grace: its record may be on its way"
     );
-    table.merge(&own, None, std::time::Duration::ZERO);
+    table.merge(own(), None, std::time::Duration::ZERO);
     let changes = table.take_changes();
     assert!(matches!(
         changes.events[..],

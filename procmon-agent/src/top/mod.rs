@@ -9,11 +9,12 @@ use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use procmon_common::wire;
 use tokio_util::sync::CancellationToken;
 
 use crate::kernel::Capture;
 use crate::redact::Redactor;
-use crate::sample::{Sample, Sampler};
+use crate::sample::Sampler;
 use crate::source::Source;
 use crate::table::Table;
 pub use rows::Sort;
@@ -55,6 +56,12 @@ pub fn run(
         }
         result => result,
     }
+}
+
+/// A sample that the table has taken over: what is left to show of it.
+struct Taken {
+    taken: Instant,
+    host: wire::HostTotals,
 }
 
 struct Top {
@@ -135,19 +142,18 @@ impl Top {
         // What cannot be read is the daemon's to report.
         while self
             .source
-            .drain(&mut self.table, |table| table.pending_events() > 0, |_| {})?
+            .catch_up(&mut self.table, |table| table.pending_events() > 0, |_| {})?
         {
             // Nobody is told.
             drop(self.table.take_changes());
         }
-        self.source.expire(&mut self.table, false);
         drop(self.table.take_changes());
         Ok(())
     }
 
-    fn sample(&mut self) -> Result<Sample> {
+    fn sample(&mut self) -> Result<Taken> {
         self.drain()?;
-        let sample = self.sampler.take()?;
+        let mut sample = self.sampler.take()?;
         self.drain()?;
         if !self.source.has_events() {
             self.table.drop_replaced();
@@ -157,13 +163,14 @@ impl Top {
         } else {
             Duration::ZERO
         };
-        self.table.merge(&sample, self.last_sample, grace);
-        self.last_sample = Some(sample.taken);
-        Ok(sample)
+        let (taken, host) = (sample.taken, std::mem::take(&mut sample.host));
+        self.table.merge(sample, self.last_sample, grace);
+        self.last_sample = Some(taken);
+        Ok(Taken { taken, host })
     }
 
     /// The next sample. One that follows too soon on the last (a key was pressed) would divide by next to nothing.
-    fn compare(&mut self, last: Sample) -> Result<Sample> {
+    fn compare(&mut self, last: Taken) -> Result<Taken> {
         if last.taken.elapsed() < TICK {
             return Ok(last);
         }

@@ -84,7 +84,10 @@ impl Watch {
 
     /// Gives up what is too much, and publishes how it is doing.
     pub(super) fn look_after_itself(&mut self) -> Result<()> {
-        self.upkeep.measure(&mut self.limits, &mut self.table);
+        // Where nothing happens memory does not grow.
+        if self.moved >= self.upkeep.measured || self.upkeep.measured.elapsed() >= TOLD_EVERY {
+            self.upkeep.measure(&mut self.limits, &mut self.table);
+        }
         self.apply_limits();
         if self.upkeep.told.elapsed() < TOLD_EVERY {
             return Ok(());

@@ -24,7 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn exit_code() -> Result<()> {
-    let mut watcher = Watcher::start()?;
+    let mut watcher = Watcher::start_patiently()?;
     for code in [0_u32, 7, 255] {
         let mut process = child(["exit", &code.to_string()]).spawn()?;
         let pid = process.id();

@@ -45,13 +45,13 @@ fn equal_cpu_time(exit: &wire::Exit, usage: &libc::rusage) -> Result<()> {
 }
 
 fn cpu_time_of_threads_equals_wait4() -> Result<()> {
-    let mut watcher = Watcher::start()?;
+    let mut watcher = Watcher::start_patiently()?;
     let (pid, usage) = wait4(child(["threads", "4", "40"]))?;
     equal_cpu_time(watcher.life_of(pid)?.exit(), &usage)
 }
 
 fn cpu_time_and_memory_of_64_mb_equal_wait4() -> Result<()> {
-    let mut watcher = Watcher::start()?;
+    let mut watcher = Watcher::start_patiently()?;
     let (pid, usage) = wait4(child(["memory", "67108864"]))?;
     let life = watcher.life_of(pid)?;
     equal_cpu_time(life.exit(), &usage)?;

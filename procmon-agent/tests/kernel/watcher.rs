@@ -28,6 +28,7 @@ pub(crate) struct Watcher {
     pub(crate) slow: Vec<(u32, wire::SlowIo)>,
     sampler: Sampler,
     sampled: Option<Instant>,
+    waits_for_totals: bool,
     /// The same by identity, for tests in which pids come round.
     pub(crate) told: Lives,
 }
@@ -49,6 +50,15 @@ impl Watcher {
         })
     }
 
+    /// Waits for the totals of an exit until they come. The agent sends an exit on without them in time; the kernel tells
+    /// them when it frees the task, which on a host that is overloaded is later than that.
+    pub(crate) fn start_patiently() -> Result<Self> {
+        Ok(Self {
+            waits_for_totals: true,
+            ..Self::start()?
+        })
+    }
+
     pub(crate) fn with(options: CaptureOptions) -> Result<Self> {
         let (_, _, source) = probe::choose(Probe::Ebpf, options, None)
             .context("this test needs root and a kernel with BTF")?;
@@ -63,6 +73,7 @@ impl Watcher {
         let mut watcher = Self {
             sampler,
             sampled: None,
+            waits_for_totals: false,
             source,
             table,
             lives: HashMap::new(),
@@ -77,15 +88,15 @@ impl Watcher {
     /// Applies what is pending.
     pub(crate) fn poll(&mut self) -> Result<()> {
         let mut undecodable = None;
-        self.source.drain(
-            &mut self.table,
-            |_| false,
-            |error| undecodable = Some(error),
-        )?;
+        let note = |error| undecodable = Some(error);
+        if self.waits_for_totals {
+            self.source.drain(&mut self.table, |_| false, note)?;
+        } else {
+            self.source.catch_up(&mut self.table, |_| false, note)?;
+        }
         if let Some(error) = undecodable {
             bail!("a record cannot be decoded: {error}");
         }
-        self.source.expire(&mut self.table, false);
         self.take_changes()
     }
 
@@ -116,8 +127,9 @@ impl Watcher {
         self.poll()?;
         let sample = self.sampler.take()?;
         self.poll()?;
-        self.table.merge(&sample, self.sampled, Duration::ZERO);
-        self.sampled = Some(sample.taken);
+        let taken = sample.taken;
+        self.table.merge(sample, self.sampled, Duration::ZERO);
+        self.sampled = Some(taken);
         self.take_changes()
     }
 
@@ -167,9 +179,10 @@ impl Watcher {
         self.poll()?;
         let sample = self.sampler.take()?;
         self.poll()?;
+        let taken = sample.taken;
         self.table
-            .merge(&sample, self.sampled, Duration::from_millis(100));
-        self.sampled = Some(sample.taken);
+            .merge(sample, self.sampled, Duration::from_millis(100));
+        self.sampled = Some(taken);
         Ok(self.table.take_short_lived())
     }
 

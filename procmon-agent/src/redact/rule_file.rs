@@ -51,6 +51,9 @@ pub(super) struct Tool {
     /// Words that are no options can be user, separator, secret.
     #[serde(default)]
     pub(super) user_words: bool,
+    /// Of the words that are no options, after the command or the word of `after`, this one is a secret: the first is 1.
+    #[serde(default)]
+    pub(super) secret_word: Option<u32>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -238,6 +241,11 @@ impl Tool {
                 "commands: `{command}` is not the name of a command; write it without its folder, as in `mysql`"
             );
         }
+        ensure!(
+            self.secret_word
+                .is_none_or(|place| (1..=16).contains(&place)),
+            "secret_word: the place of a word after the command, from 1 to 16"
+        );
         let options = [&self.options, &self.attached, &self.user_options];
         for option in options.into_iter().flatten() {
             ensure!(

@@ -51,6 +51,7 @@ pub(super) struct Tool {
     pub(super) user_options: Vec<String>,
     pub(super) user_separator: u8,
     pub(super) user_words: bool,
+    pub(super) secret_word: Option<u32>,
 }
 
 type Words = HashSet<Vec<u8>, RandomState>;
@@ -154,6 +155,7 @@ impl From<rule_file::Tool> for Tool {
                 .user_separator
                 .map_or(b':', |separator| separator as u8),
             user_words: tool.user_words,
+            secret_word: tool.secret_word,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::harmless::is_harmless;
+use super::name::is_name_byte;
 use super::rules::{Rules, Tool};
 use super::word::{Arguments, ends_command, is_space, skip_spaces, unquoted, word_end};
 
@@ -51,8 +52,8 @@ fn walk_script(
 #[derive(Default)]
 struct Command {
     tools: Vec<usize>,
-    /// Rules of `tools` whose `after` was met.
-    active: Vec<usize>,
+    /// Rules of `tools` whose `after` was met, with the words since that were no options.
+    active: Vec<(usize, u32)>,
     next: Option<Expected>,
 }
 
@@ -85,10 +86,16 @@ impl Command {
             return;
         }
         let tools = rules.tools_of(text.rsplit(|byte| *byte == b'/').next().unwrap_or(text));
-        if !tools.is_empty() {
+        // A file may have the name of the command.
+        if !tools.is_empty() && self.tools != tools {
             self.tools = tools.to_vec();
             let always = |index: &usize| rules.tools[*index].after.is_empty();
-            self.active = tools.iter().copied().filter(always).collect();
+            let active = tools.iter().copied().filter(always);
+            self.active = active.map(|index| (index, 0)).collect();
+            return;
+        }
+        if self.is_secret_word(rules, text) && !is_harmless(text) {
+            report(word);
             return;
         }
         for index in &self.tools {
@@ -97,18 +104,43 @@ impl Command {
                 .iter()
                 .any(|after| after.as_bytes() == text)
             {
-                self.active.push(*index);
+                self.active.push((*index, 0));
             }
         }
-        for index in &self.active {
+        for (index, _) in &self.active {
             let (secret, next) = option(&rules.tools[*index], args, &word);
             if let Some(secret) = secret.filter(|secret| !is_harmless(&args[secret.clone()])) {
                 report(secret);
                 return;
             }
-            self.next = self.next.or(next);
+            // Where two rules speak of the next word, all of it is a secret for one of them.
+            self.next = match (self.next, next) {
+                (Some(Expected::Secret), _) | (_, None) => self.next,
+                (_, next) => next,
+            };
         }
     }
+
+    /// Whether this is the word that is a secret by its place. Counts it, unless it is an option or an assignment.
+    fn is_secret_word(&mut self, rules: &Rules, text: &[u8]) -> bool {
+        if text.starts_with(b"-") || is_assignment(text) {
+            return false;
+        }
+        let mut is_secret = false;
+        for (index, words) in &mut self.active {
+            *words += 1;
+            is_secret |= rules.tools[*index].secret_word == Some(*words);
+        }
+        is_secret
+    }
+}
+
+/// `name=value`: what that is, its name tells.
+fn is_assignment(text: &[u8]) -> bool {
+    let name = text.iter().take_while(|byte| is_name_byte(**byte)).count();
+    name > 0
+        && text.get(name) == Some(&b'=')
+        && text.get(name + 1).is_some_and(|byte| *byte != b'=')
 }
 
 /// The secret in a word, and what the word says of the next one.

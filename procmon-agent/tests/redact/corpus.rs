@@ -25,7 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
             secrets: Vec::new(),
         };
         for argument in text.split(" | ") {
-            case.argument(argument, !title);
+            case.argument(&argument.replace("\\|", "|"), !title);
         }
         cases.push(case);
     }

@@ -154,6 +154,9 @@ impl AgentConfig {
     ) -> anyhow::Result<Self> {
         let state_folder = state_folder(&environment, host);
         let layers = Layers::read(&KEYS, flags.values(), environment, flags.config.as_deref())?;
+        for text in layers.misspelt() {
+            tracing::warn!("{text}");
+        }
         let spool_dir = match layers.get("spool_dir")? {
             Some(folder) => folder,
             None => state_folder

@@ -220,3 +220,29 @@ fn a_value_out_of_range_says_why() {
         "--interval: \"200ms\" is too short; the shortest is 1s"
     );
 }
+
+#[test]
+fn a_variable_that_is_nearly_a_key_is_told_and_others_are_left_alone() {
+    let layers = layers(
+        &[],
+        &[
+            ("PROCMON_TOKKEN", "secret"),
+            ("PROCMON_SPOOL_MAXBYTE", "1"),
+            ("PROCMON_TOKEN", "x"),
+            ("PROCMON_CONFIG", ""),
+            ("PROCMON_LOG", "debug"),
+            ("PROCMON_DB_DSN", "x"),
+            ("TOKKEN", "x"),
+        ],
+        None,
+    )
+    .expect("reads");
+    let [token, bytes] = layers.misspelt() else {
+        panic!("{:?}", layers.misspelt())
+    };
+    assert!(
+        token.contains("PROCMON_TOKKEN is not") && token.contains("did you mean PROCMON_TOKEN?")
+    );
+    assert!(bytes.contains("did you mean PROCMON_SPOOL_MAX_BYTES?"));
+    assert!(!token.contains("secret"));
+}

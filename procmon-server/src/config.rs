@@ -134,6 +134,9 @@ impl Config {
             std::env::vars_os(),
             arguments.config.as_deref(),
         )?;
+        for text in layers.misspelt() {
+            tracing::warn!("{text}");
+        }
         Self::from_layers(&layers)
     }
 

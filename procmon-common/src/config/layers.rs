@@ -31,6 +31,7 @@ pub struct Layers {
     environment: BTreeMap<&'static str, Value>,
     file: BTreeMap<String, Value>,
     path: Option<PathBuf>,
+    misspelt: Vec<String>,
 }
 
 impl Layers {
@@ -42,6 +43,11 @@ impl Layers {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         path: Option<&Path>,
     ) -> Result<Self, ConfigError> {
+        let environment: Vec<_> = environment.into_iter().collect();
+        let misspelt = environment
+            .iter()
+            .filter_map(|(name, _)| misspelt(keys, name.to_str()?))
+            .collect();
         let mut from_environment = None;
         let environment = read_environment(keys, environment, &mut from_environment)?;
         let path = path.map(Path::to_path_buf).or(from_environment);
@@ -54,7 +60,13 @@ impl Layers {
             environment,
             file,
             path,
+            misspelt,
         })
+    }
+
+    /// What to say of variables that nearly are keys. They cannot be errors: another program's may begin the same.
+    pub fn misspelt(&self) -> &[String] {
+        &self.misspelt
     }
 
     /// The value of a key from the highest layer that has it; `None` leaves the default to the caller.
@@ -140,6 +152,20 @@ fn read_environment(
         }
     }
     Ok(values)
+}
+
+/// A variable whose name is a letter or two from that of a key, and that of none.
+fn misspelt(keys: &KeySet, name: &str) -> Option<String> {
+    let key = name.strip_prefix(ENVIRONMENT_PREFIX)?.to_lowercase();
+    if name == "PROCMON_CONFIG" || keys.supported.iter().any(|known| variable(known) == name) {
+        return None;
+    }
+    let is_near = |known: &&&str| edit_distance(&key, known) <= 1 + usize::from(known.len() > 6);
+    let near = keys.supported.iter().find(is_near)?;
+    let meant = variable(near);
+    Some(format!(
+        "{name} is not the name of a key, and is ignored; did you mean {meant}?"
+    ))
 }
 
 fn unsupported(place: &str) -> ConfigError {

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use procmon_common::config::{ByteSize, ConfigError, Entries, KeySet, Layers, Secret, Value};
 
 use crate::ingest::limits::IngestLimits;
-use crate::store::{Limits, MAX_SNAPSHOTS, Place};
+use crate::store::{ARGV_BYTES, Limits, MAX_SNAPSHOTS, Place};
 
 const KEYS: KeySet = KeySet {
     supported: &[
@@ -25,6 +25,7 @@ const KEYS: KeySet = KeySet {
         "insecure_no_auth",
         "max_sample_bytes",
         "max_event_bytes",
+        "argv_bytes",
         "ingest_limits",
         "metrics_groups",
     ],
@@ -40,6 +41,7 @@ const KEYS: KeySet = KeySet {
 
 /// Below this a cap would drop the log while it is written.
 const MIN_CAP_BYTES: u64 = 16 << 20;
+const MIN_ARGV_BYTES: u64 = 64;
 const DEFAULT_GROUPS: usize = 10;
 const MOST_GROUPS: u64 = 1_000;
 const DAY: Duration = Duration::from_hours(24);
@@ -81,6 +83,9 @@ pub struct Arguments {
     /// How much of the disk events may take, for example 20GB [default: no limit]
     #[arg(long, value_name = "SIZE")]
     max_event_bytes: Option<String>,
+    /// How much of each argv events keep once their hour is compacted, for example 4096 [default: 256]
+    #[arg(long, value_name = "SIZE")]
+    argv_bytes: Option<String>,
     /// How long events are kept [default: 7d]
     #[arg(long, value_name = "DURATION")]
     event_retention: Option<String>,
@@ -118,6 +123,8 @@ pub struct Config {
     pub event_retention: Duration,
     pub max_sample_bytes: Option<u64>,
     pub max_event_bytes: Option<u64>,
+    /// Of each argv, in events of an hour that is compacted.
+    pub argv_bytes: usize,
     /// Without persistence alone.
     pub max_snapshots: Option<u64>,
     pub ingest_limits: IngestLimits,
@@ -168,6 +175,7 @@ impl Config {
             }),
             max_sample_bytes: size(layers, "max_sample_bytes")?,
             max_event_bytes: size(layers, "max_event_bytes")?,
+            argv_bytes: argv_bytes(layers)?,
             max_snapshots: snapshots(persistence, layers)?,
             ingest_limits: ingest_limits(layers)?,
             metrics_groups: metrics_groups(layers)?,
@@ -182,6 +190,7 @@ impl Config {
             sample_bytes: self.max_sample_bytes,
             event_bytes: self.max_event_bytes,
             snapshots: self.max_snapshots,
+            argv_bytes: Some(self.argv_bytes),
         }
     }
 
@@ -208,6 +217,7 @@ impl Arguments {
             ("max_snapshots", &self.max_snapshots),
             ("max_sample_bytes", &self.max_sample_bytes),
             ("max_event_bytes", &self.max_event_bytes),
+            ("argv_bytes", &self.argv_bytes),
             ("ingest_limits", &self.ingest_limits),
             ("metrics_groups", &self.metrics_groups),
         ];
@@ -313,6 +323,14 @@ fn size(layers: &Layers, key: &'static str) -> Result<Option<u64>, ConfigError> 
     Ok(size.map(|size| size.0))
 }
 
+fn argv_bytes(layers: &Layers) -> Result<usize, ConfigError> {
+    let kept = layers.get_checked("argv_bytes", |size: &ByteSize| match size.0 {
+        0..MIN_ARGV_BYTES => Err(format!("must be at least {MIN_ARGV_BYTES}")),
+        _ => Ok(()),
+    })?;
+    Ok(kept.map_or(ARGV_BYTES, |size| size.0 as usize))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,16 +379,13 @@ mod tests {
         let config = read(&[("max_snapshots", "7200")]).expect("not used");
         assert_eq!(config.max_snapshots, None);
         let config = read(&[("max_event_bytes", "2GB")]).expect("a size");
-        assert!(
-            config
-                .limits()
-                .event_bytes
-                .is_some_and(|bytes| bytes >= 2_000_000_000)
-        );
+        let bytes = config.limits().event_bytes;
+        assert!(bytes.is_some_and(|bytes| bytes >= 2_000_000_000));
         for (key, value, wanted) in [
             ("max_snapshots", "0", "1 to"),
             ("max_sample_bytes", "1KB", "at least"),
             ("max_event_bytes", "many", "--max-event-bytes"),
+            ("argv_bytes", "10", "at least 64"),
         ] {
             let error = read(&[memory, (key, value)]).expect_err(value).to_string();
             assert!(error.contains(wanted), "{error}");

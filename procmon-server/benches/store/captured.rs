@@ -21,7 +21,7 @@ pub(crate) struct Captured {
 
 impl Captured {
     pub(crate) async fn read(log: &Path, agent_id: &str, namespace: u32) -> Self {
-        let from = crate::open(log).await;
+        let from = crate::open(log, usize::MAX).await;
         let view = from.view();
         let mut filter = Filter::new(namespace);
         let mut found = Self {

@@ -16,11 +16,15 @@ use procmon_common::columns::{COLUMNS, Column};
 use procmon_server::clock::Clock;
 use procmon_server::compaction::{CompactionStats, compact_once};
 use procmon_server::store::history::{HostSamples, LifeFilter, SampleQuery};
-use procmon_server::store::{Limits, Place, Store};
+use procmon_server::store::{ARGV_BYTES, Limits, Place, Store};
 use tokio_util::sync::CancellationToken;
 
 use captured::Captured;
 use report::{Measured, process_cpu_s};
+
+/// What the server itself has.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// CPU time is that of a store with about so many rows or ends of lives, of as many agents as it takes, each of which told the
 /// same: what a file costs is that of all agents.
@@ -34,6 +38,7 @@ struct Arguments {
     log: PathBuf,
     agents: Vec<String>,
     peers: bool,
+    argv_bytes: usize,
 }
 
 /// What `cargo xtask bench store` gives; `cargo bench` adds an argument of its own. None when started by anybody else.
@@ -44,6 +49,7 @@ fn arguments() -> Option<Arguments> {
         log: PathBuf::new(),
         agents: Vec::new(),
         peers: true,
+        argv_bytes: ARGV_BYTES,
     };
     let mut all = std::env::args().skip(1);
     while let Some(name) = all.next() {
@@ -53,6 +59,7 @@ fn arguments() -> Option<Arguments> {
             "--log" => found.log = all.next()?.into(),
             "--agent" => found.agents.push(all.next()?),
             "--no-peers" => found.peers = false,
+            "--argv-bytes" => found.argv_bytes = all.next()?.parse().ok()?,
             _ => {}
         }
     }
@@ -76,9 +83,13 @@ fn main() {
     });
 }
 
-async fn open(folder: &Path) -> Store {
+async fn open(folder: &Path, argv_bytes: usize) -> Store {
     let place = Place::Directory(folder.to_owned());
-    let opened = Store::open_within(place, Clock::System, Limits::default()).await;
+    let limits = Limits {
+        argv_bytes: Some(argv_bytes),
+        ..Limits::default()
+    };
+    let opened = Store::open_within(place, Clock::System, limits).await;
     let (store, writer) = opened.expect("a store");
     tokio::spawn(writer.run(CancellationToken::new()));
     store
@@ -87,7 +98,7 @@ async fn open(folder: &Path) -> Store {
 async fn measure(arguments: &Arguments, agent_id: &str) {
     let captured = Captured::read(&arguments.log, agent_id, arguments.namespace).await;
     let folder = tempfile::tempdir().expect("a folder");
-    let store = open(folder.path()).await;
+    let store = open(folder.path(), arguments.argv_bytes).await;
     captured.write(&store, &[agent_id.to_owned()]).await;
     captured::close_slices(&store).await;
     let log_bytes = captured::bytes_of_log(folder.path());
@@ -100,8 +111,8 @@ async fn measure(arguments: &Arguments, agent_id: &str) {
     let copies = ROWS.div_ceil(rows.max(1));
     let copies = copies.min(LIVES.div_ceil(captured.lives.max(1)));
     let copies = copies.clamp(1, MOST_AGENTS);
-    let compaction = compact(&captured, copies).await;
-    let of_events = compact(&captured.without_samples(), copies).await;
+    let compaction = compact(&captured, copies, arguments.argv_bytes).await;
+    let of_events = compact(&captured.without_samples(), copies, arguments.argv_bytes).await;
     Measured {
         mix: &arguments.mix,
         agent_id,
@@ -134,9 +145,9 @@ struct Compaction {
 }
 
 /// Reading the log, compacting and writing, when so many agents have told the same.
-async fn compact(captured: &Captured, copies: usize) -> Compaction {
+async fn compact(captured: &Captured, copies: usize, argv_bytes: usize) -> Compaction {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = open(folder.path()).await;
+    let store = open(folder.path(), argv_bytes).await;
     let agent_ids: Vec<_> = (0..copies).map(|copy| format!("copy-{copy}")).collect();
     captured.write(&store, &agent_ids).await;
     captured::close_slices(&store).await;
@@ -194,7 +205,12 @@ fn query(agent_id: &str, lives: LifeFilter) -> SampleQuery {
 
 async fn samples(store: &Store, agent_id: &str) -> HostSamples {
     let query = query(agent_id, LifeFilter::All);
-    store.samples(&query).await.expect("it reads")
+    let mut found = store.samples(&query).await.expect("it reads");
+    // Those that were first in the same sample have no order among them, and pids may have begun anew within a tick.
+    found
+        .lives
+        .sort_by_key(|life| (life.first, life.life.id.map(|id| id.pid)));
+    found
 }
 
 /// Process-rows, and how many of them differ from the one before.

@@ -30,15 +30,19 @@ pub(super) fn due(files: &[(u32, u32, i64)]) -> Vec<(u32, u32)> {
     names.collect()
 }
 
-/// The segments, oldest first, as one; and how many of their bodies could not be read.
-pub(super) fn merge(lower: Vec<Lower>, name: (u32, u32)) -> Option<(SegmentRow, u64)> {
+/// The segments, oldest first, as one; and how many of their bodies could not be read. Events keep so many bytes of each argv.
+pub(super) fn merge(
+    lower: Vec<Lower>,
+    name: (u32, u32),
+    argv_bytes: Option<usize>,
+) -> Option<(SegmentRow, u64)> {
     let heads: Vec<SegmentHead> = lower.iter().map(|lower| lower.head.clone()).collect();
     let (samples, events): (Vec<_>, Vec<_>) = lower
         .into_iter()
         .map(|lower| (lower.samples, lower.events))
         .unzip();
     let (samples, samples_lost) = merge_readable(samples);
-    let (events, summary, events_lost) = merge_events(&heads, &events);
+    let (events, summary, events_lost) = merge_events(&heads, &events, argv_bytes);
     let ms = |pick: fn(&SegmentHead) -> i64| heads.iter().map(pick);
     let row = SegmentRow {
         agent_id: Arc::clone(&heads.first()?.agent_id),
@@ -88,8 +92,9 @@ fn merge_readable(samples: Vec<Vec<u8>>) -> (Vec<u8>, u64) {
 fn merge_events(
     heads: &[SegmentHead],
     segments: &[Vec<u8>],
+    argv_bytes: Option<usize>,
 ) -> (Vec<u8>, crate::store::segment::EventSummary, u64) {
-    let mut writer = EventWriter::default();
+    let mut writer = EventWriter::of_an_hour(argv_bytes);
     let mut lost = 0;
     for (head, segment) in heads.iter().zip(segments) {
         if let Err(error) = copy_events(segment, &mut writer) {
@@ -105,13 +110,7 @@ fn merge_events(
 }
 
 fn copy_events(segment: &[u8], writer: &mut EventWriter) -> Result<(), SegmentError> {
-    let segment = EventSegment::open(segment)?;
-    for block in segment.batches() {
-        for batch in block? {
-            writer.push(batch.slice, batch.batch, batch.received_ms, &batch.events);
-        }
-    }
-    Ok(())
+    writer.copy(&EventSegment::open(segment)?)
 }
 
 #[cfg(test)]

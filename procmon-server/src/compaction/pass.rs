@@ -9,10 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::CompactionStats;
 use super::agent_slice::AgentSlice;
 use super::hour::{self, Lower};
-use crate::store::{SegmentHead, SegmentRow, Store, StoreError, View};
+use crate::store::{LogBatch, SegmentHead, SegmentRow, Store, StoreError, View};
 
-/// Batches read at a time.
-const PAGE: u32 = 64;
+/// Batches read at a time: the first ones of an agent, and then as many as are likely to have so many bytes. Each page costs
+/// a walk over the agent's entries in the index.
+const FIRST_PAGE: u32 = 64;
+const LARGEST_PAGE: u32 = 4096;
+const PAGE_BYTES: usize = 4 << 20;
 /// Slices looked back for the state that an agent's batches go on from; beyond, its next key batch gives it.
 const LOOK_BACK: u32 = 18;
 /// Failures in a row after which a slice, or an hour, is left as it is until the next start.
@@ -68,7 +71,7 @@ impl Compactor {
             let next = due.find(|name| !self.gave_up((2, name.0)));
             let Some(name) = next else { break };
             let started = Instant::now();
-            let outcome = self.compact_hour(name).await;
+            let outcome = Box::pin(self.compact_hour(name)).await;
             self.stats.took(2, started.elapsed());
             if !self.note((2, name.0), outcome) {
                 return;
@@ -138,12 +141,13 @@ impl Compactor {
             CompactionStats::add(&self.stats.unreadable_segments, 1);
             tracing::error!(%agent_id, slice, %error, "the segment before cannot be read; samples go on from the next key batch");
         }
-        let mut after = i64::MIN;
+        let (mut after, mut page) = (i64::MIN, FIRST_PAGE);
         loop {
-            let rows = view.slice_batches(slice, agent_id, after, PAGE).await?;
+            let rows = view.slice_batches(slice, agent_id, after, page).await?;
             let Some(last) = rows.last() else { break };
             after = last.id;
-            let is_last = rows.len() < PAGE as usize;
+            let is_last = rows.len() < page as usize;
+            page = next_page(&rows);
             let name = Arc::clone(agent_id);
             state = aside(move || {
                 state.add(&name, &rows);
@@ -169,6 +173,7 @@ impl Compactor {
                 .or_default()
                 .push(head);
         }
+        let argv_bytes = self.store.argv_bytes();
         let mut file = self.store.begin_segments(2, name.0, name.1);
         for heads in agents.into_values() {
             if self.shutdown.is_cancelled() {
@@ -182,7 +187,8 @@ impl Compactor {
                     head,
                 });
             }
-            let Some((row, lost)) = aside(move || hour::merge(lower, name)).await? else {
+            let merge = move || hour::merge(lower, name, argv_bytes);
+            let Some((row, lost)) = aside(merge).await? else {
                 continue;
             };
             CompactionStats::add(&self.stats.unreadable_segments, lost);
@@ -192,6 +198,12 @@ impl Compactor {
         file.publish().await?;
         Ok(true)
     }
+}
+
+fn next_page(rows: &[LogBatch]) -> u32 {
+    let bytes: usize = rows.iter().map(|row| row.body.len() + 64).sum();
+    let most = PAGE_BYTES * rows.len() / bytes.max(1);
+    u32::try_from(most).map_or(LARGEST_PAGE, |most| most.clamp(FIRST_PAGE, LARGEST_PAGE))
 }
 
 /// The newest segment of each agent before a slice.

@@ -37,7 +37,7 @@ pub use log::{LogBatch, View};
 pub use position::Position;
 pub use read::{EventQuery, StoredEvents};
 pub use restore::{Span, StoredBatch};
-pub use retention::{Expired, Limits};
+pub use retention::{ARGV_BYTES, Expired, Limits};
 pub use segment_file::SegmentFile;
 pub use segment_row::{SegmentHead, SegmentRow};
 pub use snapshots::MAX_SNAPSHOTS;

@@ -25,7 +25,13 @@ pub struct Limits {
     pub event_bytes: Option<u64>,
     /// Snapshots of each host; only for a store that ends with the server.
     pub snapshots: Option<u64>,
+    /// Bytes of each argv, from its beginning, that events keep once their hour is compacted.
+    pub argv_bytes: Option<usize>,
 }
+
+/// What [`Limits::argv_bytes`] is unless the operator says otherwise: the lives of a cold build then fit into their budget
+/// (decision 11).
+pub const ARGV_BYTES: usize = 256;
 
 /// What was dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +64,11 @@ impl Limits {
 }
 
 impl Store {
+    /// Bytes of each argv that events keep once their hour is compacted.
+    pub fn argv_bytes(&self) -> Option<usize> {
+        self.limits.argv_bytes
+    }
+
     /// Samples received before are not kept for longer than it takes to drop them.
     pub fn samples_since_ms(&self) -> i64 {
         let since_ms = self.since_ms(self.limits.samples);

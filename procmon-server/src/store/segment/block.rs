@@ -8,13 +8,15 @@
 //! ```
 
 use super::SegmentError;
-use super::container::{expand, shrink};
+use super::container::{expand, shrink_numbers};
 use crate::store::format::bytes::{Reader, put, put_signed};
 
 /// Collects the columns of one block. A column may have fewer values than there are rows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct BlockWriter {
     columns: Vec<WriterColumn>,
+    /// Where the columns of low numbers are, + 1: most tables have no others.
+    places: [u8; 64],
     pub(super) rows: usize,
 }
 
@@ -25,18 +27,41 @@ struct WriterColumn {
     any: bool,
 }
 
+impl Default for BlockWriter {
+    fn default() -> Self {
+        Self {
+            columns: Vec::new(),
+            places: [0; 64],
+            rows: 0,
+        }
+    }
+}
+
 impl BlockWriter {
     fn column(&mut self, id: u64) -> &mut WriterColumn {
-        let known = self.columns.iter().position(|column| column.id == id);
-        let index = known.unwrap_or_else(|| {
-            self.columns.push(WriterColumn {
-                id,
-                bytes: Vec::new(),
-                any: false,
-            });
-            self.columns.len() - 1
-        });
+        let index = match self.places.get(id as usize) {
+            Some(0) => {
+                let index = self.add(id);
+                // There are fewer than there are places.
+                self.places[id as usize] = index as u8 + 1;
+                index
+            }
+            Some(place) => usize::from(*place) - 1,
+            None => {
+                let known = self.columns.iter().position(|column| column.id == id);
+                known.unwrap_or_else(|| self.add(id))
+            }
+        };
         &mut self.columns[index]
+    }
+
+    fn add(&mut self, id: u64) -> usize {
+        self.columns.push(WriterColumn {
+            id,
+            bytes: Vec::new(),
+            any: false,
+        });
+        self.columns.len() - 1
     }
 
     pub(super) fn put(&mut self, id: u64, value: u64) {
@@ -67,7 +92,7 @@ impl BlockWriter {
         put(out, kept.len() as u64);
         let mut frames = Vec::new();
         for column in kept {
-            let (encoding, shrunk) = shrink(&column.bytes);
+            let (encoding, shrunk) = shrink_numbers(&column.bytes);
             let stored = shrunk.as_deref().unwrap_or(&column.bytes);
             put(out, column.id);
             put(out, encoding);

@@ -1,13 +1,17 @@
 //! The outermost layer of a segment: numbered sections, compressed one by one, of which a reader opens what it needs.
 
-use super::SegmentError;
+use super::{SegmentError, packed};
 use crate::store::format::bytes::{Reader, put};
-use crate::store::format::container::{compress, decompress};
+use crate::store::format::container::{compress, compress_tightly, decompress};
 
 const PLAIN: u64 = 0;
 const ZSTD: u64 = 1;
+/// Numbers of which the digits are noise; since version 2.
+const PACKED: u64 = 2;
 /// Below this, compression costs more than it saves.
 const WORTH_COMPRESSING: usize = 48;
+/// Columns of numbers that zstd makes no smaller than this part of what they were are tried packed, too.
+const NOISE: (usize, usize) = (3, 5);
 /// No section that was ever written comes near.
 pub(super) const MAX_PLAIN_BYTES: usize = 1 << 28;
 
@@ -53,9 +57,34 @@ pub(super) fn shrink(plain: &[u8]) -> (u64, Option<Vec<u8>>) {
     if plain.len() < WORTH_COMPRESSING {
         return (PLAIN, None);
     }
-    match compress(plain) {
+    if_smaller(compress(plain), plain)
+}
+
+/// As [`shrink`], at more cost: for what is written once an hour and kept for days.
+pub(super) fn shrink_tightly(plain: &[u8]) -> (u64, Option<Vec<u8>>) {
+    if plain.len() < WORTH_COMPRESSING {
+        return (PLAIN, None);
+    }
+    if_smaller(compress_tightly(plain), plain)
+}
+
+fn if_smaller(compressed: std::io::Result<Vec<u8>>, plain: &[u8]) -> (u64, Option<Vec<u8>>) {
+    match compressed {
         Ok(compressed) if compressed.len() < plain.len() => (ZSTD, Some(compressed)),
         _ => (PLAIN, None),
+    }
+}
+
+/// As [`shrink`], of numbers of variable length.
+pub(super) fn shrink_numbers(plain: &[u8]) -> (u64, Option<Vec<u8>>) {
+    let (encoding, shrunk) = shrink(plain);
+    let length = shrunk.as_ref().map_or(plain.len(), Vec::len);
+    if plain.len() < WORTH_COMPRESSING || length * NOISE.1 < plain.len() * NOISE.0 {
+        return (encoding, shrunk);
+    }
+    match packed::pack(plain) {
+        Some(packed) if packed.len() < length => (PACKED, Some(packed)),
+        _ => (encoding, shrunk),
     }
 }
 
@@ -70,6 +99,7 @@ pub(super) fn expand(
     let plain = match encoding {
         PLAIN => stored.to_vec(),
         ZSTD => decompress(stored, plain_bytes).map_err(|_| SegmentError::Compression)?,
+        PACKED => packed::unpack(stored, plain_bytes)?,
         _ => return Err(SegmentError::Compression),
     };
     if plain.len() != plain_bytes {
@@ -90,6 +120,7 @@ pub(super) fn expand_within(
     match encoding {
         PLAIN => Ok(stored.to_vec()),
         ZSTD => decompress(stored, most_bytes).map_err(|_| SegmentError::Compression),
+        PACKED => packed::unpack(stored, most_bytes),
         _ => Err(SegmentError::Compression),
     }
 }
@@ -97,13 +128,17 @@ pub(super) fn expand_within(
 /// The sections of a segment, not yet decompressed.
 #[derive(Debug)]
 pub(super) struct Sections<'a> {
+    pub(super) version: u8,
     found: Vec<(u64, u64, usize, &'a [u8])>,
 }
 
 impl<'a> Sections<'a> {
     /// Of no bytes.
     pub(super) fn empty() -> Self {
-        Self { found: Vec::new() }
+        Self {
+            version: 0,
+            found: Vec::new(),
+        }
     }
 
     pub(super) fn open(bytes: &'a [u8], magic: Magic, version: u8) -> Result<Self, SegmentError> {
@@ -127,7 +162,10 @@ impl<'a> Sections<'a> {
         for (id, encoding, plain, stored) in heads {
             found.push((id, encoding, plain, reader.take(stored)?));
         }
-        Ok(Self { found })
+        Ok(Self {
+            version: found_version,
+            found,
+        })
     }
 
     /// A section's content; empty when it is not there.

@@ -1,12 +1,17 @@
 //! Lives as rows of numbers. Each row is written as the differences to another: the row before, or the earlier row of the
 //! same life (a process that executed something else, or was renamed).
 
+mod read;
+
+pub(super) use read::LifeReader;
+
 use std::sync::Arc;
 
 use procmon_common::ids::{ProcessId, Start};
 
 use super::SegmentError;
-use super::block::{Block, BlockWriter, Values};
+use super::block::BlockWriter;
+use super::kin::{Kin, code_parent};
 use super::life_numbers::{column, flag};
 use super::strings::{ArgumentWriter, Arguments, WordWriter, Words};
 use crate::batch::{Credentials, Image, Life};
@@ -46,12 +51,14 @@ impl LifeRow {
         row.identity(life);
         if let Some(image) = &life.image {
             row.set(flag::IMAGE, true);
-            row.set(flag::ARGUMENTS_CUT, image.args_cut);
+            let kept = arguments.kept(&image.args);
+            let is_cut = image.args_cut || kept.len() < image.args.len();
+            row.set(flag::ARGUMENTS_CUT, is_cut);
             row.image_seq = image.seq;
             row.name = words.number(&image.name);
             row.exe = words.number(&image.exe);
-            row.arguments = arguments.number(&image.args);
-            row.arguments_grown = (image.args_bytes as i64).wrapping_sub(image.args.len() as i64);
+            row.arguments = arguments.number(kept);
+            row.arguments_grown = (image.args_bytes as i64).wrapping_sub(kept.len() as i64);
         }
         let mut word =
             |text: Option<&str>| text.map_or(0, |text| words.number(text.as_bytes()) + 1);
@@ -111,12 +118,19 @@ impl LifeRow {
         self.has(flag).then_some(value)
     }
 
-    /// How far a pid lies before its own, if it is known.
-    fn before(&self, flag: u32, pid: u32) -> i64 {
-        if self.has(flag) {
-            difference(self.pid, pid)
+    /// How far the pid in its namespace lies before that of the host, if it is known.
+    fn namespace_shift(&self) -> i64 {
+        if self.has(flag::NAMESPACE_PID) {
+            difference(self.pid, self.namespace_pid)
         } else {
             0
+        }
+    }
+
+    fn kin(&self) -> Kin {
+        Kin {
+            pid: self.pid,
+            ppid: self.ppid,
         }
     }
 
@@ -135,6 +149,43 @@ impl LifeRow {
             pid: self.pid,
             start,
         })
+    }
+
+    /// The row, with words as another segment numbers them.
+    pub(super) fn with_words<E>(
+        mut self,
+        mut word: impl FnMut(u32) -> Result<u32, E>,
+    ) -> Result<Self, E> {
+        if self.has(flag::IMAGE) {
+            self.name = word(self.name)?;
+            self.exe = word(self.exe)?;
+        }
+        let others = [
+            &mut self.username,
+            &mut self.cgroup,
+            &mut self.container,
+            &mut self.systemd_unit,
+        ];
+        for other in others {
+            if let Some(number) = other.checked_sub(1) {
+                *other = word(number)? + 1;
+            }
+        }
+        Ok(self)
+    }
+
+    /// The same with arguments, of which so many bytes are not kept there.
+    pub(super) fn with_arguments<E>(
+        mut self,
+        argument: impl FnOnce(u32) -> Result<(u32, usize), E>,
+    ) -> Result<Self, E> {
+        if self.has(flag::IMAGE) {
+            let (number, missing) = argument(self.arguments)?;
+            self.arguments = number;
+            self.arguments_grown = self.arguments_grown.wrapping_add(missing as i64);
+            self.set(flag::ARGUMENTS_CUT, missing > 0);
+        }
+        Ok(self)
     }
 
     /// The number of its name, if it has one.
@@ -221,6 +272,12 @@ fn expected_ticks(reference: &LifeRow, started_ns: i64) -> i64 {
         .wrapping_add(later_ns.div_euclid(NANOS_PER_TICK))
 }
 
+/// The rows that tell a parent: the one that a row is compared with, and then those before the newest.
+fn kin_before(rows: &[LifeRow], base: &LifeRow) -> impl Iterator<Item = Kin> {
+    let further = rows.iter().rev().skip(1).map(LifeRow::kin);
+    std::iter::once(base.kin()).chain(further)
+}
+
 fn difference(value: u32, reference: u32) -> i64 {
     i64::from(value) - i64::from(reference)
 }
@@ -250,7 +307,12 @@ pub(super) fn write_row(
     let ticks = expected_ticks(&base, started_ns);
     block.put_signed(id::START, row.start.wrapping_sub(ticks));
     block.put_signed(id::BOOT, difference(row.boot, base.boot));
-    block.put_signed(id::PPID, row.before(flag::PPID, row.ppid));
+    let parent = if row.has(flag::PPID) {
+        code_parent(kin_before(rows, &base), row.kin())
+    } else {
+        0
+    };
+    block.put(id::PARENT, parent);
     block.put(id::IMAGE_SEQ, u64::from(row.image_seq));
     block.put(id::NAME, u64::from(row.name));
     block.put(id::EXE, u64::from(row.exe));
@@ -270,100 +332,15 @@ pub(super) fn write_row(
     block.put(id::SYSTEMD_UNIT, u64::from(row.systemd_unit));
     let namespace = difference(row.pid_namespace, base.pid_namespace);
     block.put_signed(id::PID_NAMESPACE, namespace);
-    let within = row.before(flag::NAMESPACE_PID, row.namespace_pid);
-    block.put_signed(id::NAMESPACE_PID, within);
+    let shift = row.namespace_shift() - base.namespace_shift();
+    block.put_signed(
+        id::NAMESPACE_SHIFT,
+        if row.has(flag::NAMESPACE_PID) {
+            shift
+        } else {
+            0
+        },
+    );
     block.rows += 1;
     rows.push(row);
-}
-
-/// Reads rows one after the other, as they were written.
-#[derive(Debug)]
-pub(super) struct LifeReader {
-    columns: [Values; 21],
-    pub(super) rows: Vec<LifeRow>,
-    arguments_known: u32,
-}
-
-impl LifeReader {
-    /// `arguments_known`: as the writer had it at the beginning of the block.
-    pub(super) fn new(block: &Block<'_>, arguments_known: u32) -> Result<Self, SegmentError> {
-        let mut columns = Vec::with_capacity(21);
-        for id in 1..=21 {
-            columns.push(block.column(id)?);
-        }
-        Ok(Self {
-            columns: columns.try_into().map_err(|_| SegmentError::Lengths)?,
-            rows: Vec::new(),
-            arguments_known,
-        })
-    }
-
-    fn next(&mut self, id: u64) -> Result<u64, SegmentError> {
-        self.columns[id as usize - 1].next()
-    }
-
-    fn signed(&mut self, id: u64) -> Result<i64, SegmentError> {
-        self.columns[id as usize - 1].signed()
-    }
-
-    fn near(&mut self, id: u64, base: u32) -> Result<u32, SegmentError> {
-        Ok(i64::from(base).wrapping_add(self.signed(id)?) as u32)
-    }
-
-    fn before(&mut self, id: u64, row: &LifeRow, flag: u32) -> Result<u32, SegmentError> {
-        let before = self.signed(id)?;
-        let value = i64::from(row.pid).wrapping_sub(before) as u32;
-        Ok(if row.has(flag) { value } else { 0 })
-    }
-
-    /// Reads a row; it is the last of `rows` then.
-    pub(super) fn read(&mut self, around_ns: Option<i64>) -> Result<(), SegmentError> {
-        use column as id;
-        let mut row = LifeRow {
-            flags: self.next(id::FLAGS)? as u32,
-            ..LifeRow::default()
-        };
-        let prior = usize::try_from(self.next(id::PRIOR)?).map_err(|_| SegmentError::Lengths)?;
-        let base = reference(&self.rows, prior)?;
-        row.pid = self.near(id::PID, base.pid)?;
-        let expected_ns = expected_start_ns(&base, prior, around_ns);
-        let started_ns = expected_ns.wrapping_add(self.signed(id::STARTED_NS)?);
-        let ticks = expected_ticks(&base, started_ns);
-        row.start = ticks.wrapping_add(self.signed(id::START)?);
-        if row.has(flag::STARTED) {
-            row.started_ns = started_ns;
-        }
-        row.boot = self.near(id::BOOT, base.boot)?;
-        row.ppid = self.before(id::PPID, &row, flag::PPID)?;
-        row.image_seq = self.next(id::IMAGE_SEQ)? as u32;
-        row.name = self.next(id::NAME)? as u32;
-        row.exe = self.next(id::EXE)? as u32;
-        if row.has(flag::IMAGE) {
-            row.arguments = self.arguments()?;
-        }
-        row.arguments_grown = self.signed(id::ARGUMENTS_GROWN)?;
-        row.uid = self.near(id::UID, base.uid)?;
-        row.euid = self.near(id::EUID, row.uid)?;
-        row.gid = self.near(id::GID, base.gid)?;
-        row.username = self.next(id::USERNAME)? as u32;
-        row.cgroup = self.next(id::CGROUP)? as u32;
-        row.container = self.next(id::CONTAINER)? as u32;
-        row.systemd_unit = self.next(id::SYSTEMD_UNIT)? as u32;
-        row.pid_namespace = self.near(id::PID_NAMESPACE, base.pid_namespace)?;
-        row.namespace_pid = self.before(id::NAMESPACE_PID, &row, flag::NAMESPACE_PID)?;
-        self.rows.push(row);
-        Ok(())
-    }
-
-    fn arguments(&mut self) -> Result<u32, SegmentError> {
-        let back = self.next(column::ARGUMENTS)?;
-        if back == 0 {
-            let number = self.arguments_known;
-            self.arguments_known = number.checked_add(1).ok_or(SegmentError::Reference)?;
-            return Ok(number);
-        }
-        let back = u32::try_from(back).map_err(|_| SegmentError::Reference)?;
-        let number = self.arguments_known.checked_sub(back);
-        number.ok_or(SegmentError::Reference)
-    }
 }

@@ -16,9 +16,11 @@
 mod block;
 mod container;
 pub mod event;
+mod kin;
 mod life;
 mod life_numbers;
 mod life_scan;
+mod packed;
 mod replay;
 pub mod sample;
 mod strings;
@@ -30,6 +32,9 @@ pub use replay::Replay;
 pub use sample::{
     Carried, SampleBuilder, carried, decode_samples, join_parts, merge_samples, resume,
 };
+
+#[cfg(test)]
+mod older;
 
 use crate::store::format::FormatError;
 

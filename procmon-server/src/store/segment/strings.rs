@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::SegmentError;
-use super::container::{expand, shrink};
+use super::container::{expand, shrink, shrink_tightly};
 use crate::store::format::bytes::{Reader, put};
 
 /// Plain bytes of a chunk of arguments, beyond which a new one begins: an hour's build fits into few, and each compiler's
@@ -89,9 +89,19 @@ impl Words {
     }
 }
 
+/// How arguments are kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ArgumentKeeping {
+    /// Bytes of each argv, from its beginning; `None` is all of it.
+    pub(super) most_bytes: Option<usize>,
+    /// Written for long: more time may be spent on compressing them.
+    pub(super) tightly: bool,
+}
+
 /// As [`WordWriter`], for arguments.
 #[derive(Debug, Default)]
 pub(super) struct ArgumentWriter {
+    keeping: ArgumentKeeping,
     numbers: Numbers,
     remembered: usize,
     pub(super) count: u32,
@@ -104,6 +114,19 @@ pub(super) struct ArgumentWriter {
 }
 
 impl ArgumentWriter {
+    pub(super) fn new(keeping: ArgumentKeeping) -> Self {
+        Self {
+            keeping,
+            ..Self::default()
+        }
+    }
+
+    /// What is kept of an argv.
+    pub(super) fn kept<'a>(&self, arguments: &'a [u8]) -> &'a [u8] {
+        let most_bytes = self.keeping.most_bytes.unwrap_or(usize::MAX);
+        &arguments[..arguments.len().min(most_bytes)]
+    }
+
     /// Its number, which is [`ArgumentWriter::count`] as it was before when it is new.
     pub(super) fn number(&mut self, arguments: &[u8]) -> u32 {
         if let Some(number) = self.numbers.get(arguments) {
@@ -127,7 +150,11 @@ impl ArgumentWriter {
     }
 
     fn end_chunk(&mut self) {
-        let (encoding, shrunk) = shrink(&self.pending);
+        let (encoding, shrunk) = if self.keeping.tightly {
+            shrink_tightly(&self.pending)
+        } else {
+            shrink(&self.pending)
+        };
         let stored = shrunk.as_deref().unwrap_or(&self.pending);
         self.directory.push([
             u64::from(self.pending_count),
@@ -224,6 +251,15 @@ impl<'a> Arguments<'a> {
     }
 
     pub(super) fn get(&self, number: u32) -> Result<Box<[u8]>, SegmentError> {
+        self.read_one(number, |text| Box::from(text))
+    }
+
+    /// Whether they can be read.
+    pub(super) fn check(&self, number: u32) -> Result<(), SegmentError> {
+        self.read_one(number, |_| ())
+    }
+
+    fn read_one<T>(&self, number: u32, read: impl FnOnce(&[u8]) -> T) -> Result<T, SegmentError> {
         let index = number as usize;
         let end = *self.ends.get(index).ok_or(SegmentError::Reference)?;
         let at = self.chunks.partition_point(|chunk| chunk.first <= index);
@@ -240,6 +276,6 @@ impl<'a> Arguments<'a> {
             *open = Some((at, plain));
         }
         let text = open.as_ref().and_then(|(_, plain)| plain.get(start..end));
-        text.map(Box::from).ok_or(SegmentError::Reference)
+        text.map(read).ok_or(SegmentError::Reference)
     }
 }

@@ -25,7 +25,7 @@ const SAMPLES: &str = include_str!("../../../migrations/sqlite/segment_samples/0
 /// was ever written stays readable.
 const VERSION: i64 = 2;
 /// Small pages: a row ends somewhere within one, and the rest of it is lost.
-const PAGE_BYTES: u32 = 1024;
+const PAGE_BYTES: u32 = 512;
 const UNFINISHED: &str = "unfinished";
 
 /// The two files of segments while they are written.
@@ -144,13 +144,23 @@ async fn create(path: &Path, schema: &'static str) -> Result<SqliteConnection, S
         .disable_statement_logging()
         .connect()
         .await?;
-    sqlx::raw_sql(schema).execute(&mut connection).await?;
+    let schema = without_comments(schema);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(schema))
+        .execute(&mut connection)
+        .await?;
     let version = format!("pragma user_version = {VERSION}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(version))
         .execute(&mut connection)
         .await?;
     sqlx::query("begin").execute(&mut connection).await?;
     Ok(connection)
+}
+
+/// SQLite keeps the text of a table in each file, comments and all: a page that each file can do without.
+fn without_comments(schema: &str) -> String {
+    let lines = schema.lines().map(str::trim);
+    let lines: Vec<_> = lines.filter(|line| !line.starts_with("--")).collect();
+    lines.join(" ")
 }
 
 /// Opens what is there, and removes what a crash left half done.

@@ -47,6 +47,9 @@ pub(crate) struct Options {
     /// machine.
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
+    /// Bytes of each argv that events of an hour keep, as the server's setting of that name; the default is the server's.
+    #[arg(long)]
+    argv_bytes: Option<usize>,
     /// Measure what --keep kept.
     #[arg(long, value_name = "FOLDER", conflicts_with = "keep")]
     captured: Option<PathBuf>,
@@ -110,6 +113,9 @@ fn measure(options: &Options, mix: &str, log: &Path, namespace: u64) -> Result<(
     }
     if options.no_peers {
         bench.arg("--no-peers");
+    }
+    if let Some(bytes) = options.argv_bytes {
+        bench.args(["--argv-bytes", &bytes.to_string()]);
     }
     command::run(&mut bench)
 }

@@ -21,6 +21,11 @@ mod column {
     pub(super) const KILLER_BOOT: u64 = 7;
     pub(super) const KILLER_NAME: u64 = 8;
     pub(super) const KILLER_UID: u64 = 9;
+    /// Of how many ticks user and system time were shares, 0 where they do not look like it: a value where CPU and user time
+    /// are known. Since version 2.
+    pub(super) const TICKS: u64 = 10;
+    /// How many of them were the system's.
+    pub(super) const SYSTEM_TICKS: u64 = 11;
     /// The totals, in the order of `totals`; each column begins with the power of two.
     pub(super) const FIRST_TOTAL: u64 = 16;
 
@@ -74,6 +79,29 @@ fn swap_zero(value: u64, cpu: u64) -> u64 {
     }
 }
 
+/// More ticks are not looked for, nor shorter ones: the kernel has a thousand a second at most.
+const MOST_TICKS: u64 = 4_096;
+const SHORTEST_TICK_NS: u64 = 1_000_000;
+/// CPU times that can be multiplied by so many ticks.
+const MOST_CPU_NS: u64 = 1 << 51;
+
+/// The kernel knows user and system time by ticks, and divides the CPU time, which it knows exactly, in that proportion: the
+/// smallest numbers of ticks, all and the system's, that make a user time.
+fn ticks(cpu_ns: u64, user_ns: u64) -> Option<(u64, u64)> {
+    if user_ns == 0 || user_ns >= cpu_ns || cpu_ns >= MOST_CPU_NS {
+        return None;
+    }
+    let most = (cpu_ns / SHORTEST_TICK_NS + 1).min(MOST_TICKS);
+    let system_ns = cpu_ns - user_ns;
+    (2..=most)
+        .map(|all| (all, (system_ns * all).div_ceil(cpu_ns)))
+        .find(|(all, system)| user_of_ticks(cpu_ns, *all, *system) == user_ns)
+}
+
+fn user_of_ticks(cpu_ns: u64, all: u64, system: u64) -> u64 {
+    cpu_ns.wrapping_sub(cpu_ns.wrapping_mul(system) / all.max(1))
+}
+
 #[derive(Debug, Default)]
 pub(super) struct ExitWriter {
     block: BlockWriter,
@@ -86,10 +114,19 @@ impl ExitWriter {
         let all = exit.totals();
         let mut known = 0_u64;
         for (index, value) in all.iter().enumerate() {
-            if let Some(value) = value {
-                known |= 1 << index;
-                self.totals[index].push(coded(index, *value, &all));
+            let Some(value) = value else { continue };
+            known |= 1 << index;
+            if index == USER_TIME
+                && let Some(cpu_ns) = all[CPU_TIME]
+            {
+                let (ticks, system) = ticks(cpu_ns, *value).unwrap_or((0, 0));
+                self.block.put(id::TICKS, ticks);
+                if ticks > 0 {
+                    self.block.put(id::SYSTEM_TICKS, system);
+                    continue;
+                }
             }
+            self.totals[index].push(coded(index, *value, &all));
         }
         let killer = exit.killed_by.as_deref();
         let uploaded = killer.is_some_and(|killer| matches!(killer.id.start, Start::Upload { .. }));
@@ -166,6 +203,8 @@ pub(super) struct ExitReader {
     code: Values,
     signal: Values,
     killer: [Values; 5],
+    ticks: Values,
+    system_ticks: Values,
     totals: Vec<(u32, Values)>,
 }
 
@@ -193,6 +232,8 @@ impl ExitReader {
                 block.column(id::KILLER_NAME)?,
                 block.column(id::KILLER_UID)?,
             ],
+            ticks: block.column(id::TICKS)?,
+            system_ticks: block.column(id::SYSTEM_TICKS)?,
             totals,
         })
     }
@@ -211,10 +252,21 @@ impl ExitReader {
         };
         let mut totals = [None; TOTALS];
         for (index, (shift, values)) in self.totals.iter_mut().enumerate() {
-            if known & (1 << index) != 0 {
-                let coded = values.next()? << *shift;
-                totals[index] = Some(decoded(index, coded, &totals));
+            if known & (1 << index) == 0 {
+                continue;
             }
+            if index == USER_TIME
+                && let Some(cpu_ns) = totals[CPU_TIME]
+            {
+                let ticks = self.ticks.next()?;
+                if ticks > 0 {
+                    let system = self.system_ticks.next()?;
+                    totals[index] = Some(user_of_ticks(cpu_ns, ticks, system));
+                    continue;
+                }
+            }
+            let coded = values.next()? << *shift;
+            totals[index] = Some(decoded(index, coded, &totals));
         }
         for (total, value) in exit.totals_mut().into_iter().zip(totals) {
             *total = value;
@@ -248,6 +300,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn ticks_tell_user_time() {
+        // Five of nine ticks were the user's.
+        assert_eq!(ticks(36_548_083, 20_304_491), Some((9, 4)));
+        assert_eq!(user_of_ticks(36_548_083, 9, 4), 20_304_491);
+        assert_eq!(ticks(36_548_083, 20_304_000), None);
+        for (cpu_ns, user_ns) in [(0, 0), (5, 0), (5, 5), (5, 9), (u64::MAX, 7)] {
+            assert_eq!(ticks(cpu_ns, user_ns), None);
+        }
+    }
 
     proptest! {
         #[test]

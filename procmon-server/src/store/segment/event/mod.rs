@@ -3,6 +3,7 @@
 //! lives that they are about, and one for each kind that says more, with a frame per column. The index has of each block
 //! what a query may rule it out by.
 
+mod copy;
 mod exit;
 mod kinds;
 mod query;
@@ -17,7 +18,8 @@ pub use write::{EventSummary, EventWriter};
 use super::container::Magic;
 
 const MAGIC: Magic = *b"PME1";
-const VERSION: u8 = 1;
+/// 2: columns of numbers may be packed.
+const VERSION: u8 = 2;
 
 /// Numbers of sections, for ever.
 mod section {

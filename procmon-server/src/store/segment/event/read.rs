@@ -38,9 +38,9 @@ pub(super) struct EventIndex<'a> {
 /// An event segment.
 pub struct EventSegment<'a> {
     pub(super) blocks: Vec<BlockHead>,
-    words: Words,
+    pub(super) words: Words,
     names: Vec<u32>,
-    arguments: Arguments<'a>,
+    pub(super) arguments: Arguments<'a>,
     frames: &'a [u8],
 }
 
@@ -127,12 +127,11 @@ impl<'a> EventSegment<'a> {
         head: &BlockHead,
         wanted: impl Fn(&BatchEvents, &[Option<LifeRow>]) -> bool,
     ) -> Result<Vec<BatchEvents>, SegmentError> {
-        let tables = tables_of(self.frames, head)?;
-        let (events, lives) = self.events(head, &tables)?;
-        let mut shown = vec![None; lives.rows.len()];
+        let mut shown = Vec::new();
         let mut found = Vec::new();
-        split(&tables.block(table::BATCHES)?, events, |mut batch, rows| {
-            let row = |row: &Option<u32>| row.map(|row| lives.rows[row as usize]);
+        self.block_rows(head, |mut batch, rows, lives| {
+            shown.resize(lives.len(), None);
+            let row = |row: &Option<u32>| row.map(|row| lives[row as usize]);
             let rows_of: Vec<_> = rows.iter().map(row).collect();
             if !wanted(&batch, &rows_of) {
                 return Ok(());
@@ -141,7 +140,7 @@ impl<'a> EventSegment<'a> {
                 let Some(row) = row else { continue };
                 let life = &mut shown[row as usize];
                 if life.is_none() {
-                    let row = lives.rows[row as usize];
+                    let row = lives[row as usize];
                     *life = Some(row.life(&self.words, &self.arguments)?);
                 }
                 event.life.clone_from(life);
@@ -150,6 +149,19 @@ impl<'a> EventSegment<'a> {
             Ok(())
         })?;
         Ok(found)
+    }
+
+    /// The batches of a block without lives, each with the rows of its lives among those of the block.
+    pub(super) fn block_rows(
+        &self,
+        head: &BlockHead,
+        mut each: impl FnMut(BatchEvents, Vec<Option<u32>>, &[LifeRow]) -> Result<(), SegmentError>,
+    ) -> Result<(), SegmentError> {
+        let tables = tables_of(self.frames, head)?;
+        let (events, lives) = self.events(head, &tables)?;
+        split(&tables.block(table::BATCHES)?, events, |batch, rows| {
+            each(batch, rows, &lives.rows)
+        })
     }
 
     /// The events of a block, still without their lives, each with the row of its life.

@@ -1,9 +1,11 @@
 //! What is written is what is read, by whatever part of it is asked for.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::{BatchEvents, EventSegment, EventWriter, Wanted, decode_events};
-use crate::batch::Batch;
+use crate::batch::{Batch, Event};
 use crate::store::EventQuery;
 use crate::store::format::tests::batch;
 
@@ -50,6 +52,19 @@ fn many(batches: &[Batch]) -> Vec<BatchEvents> {
     many
 }
 
+/// Keeps the beginning of its life's argv, and says so.
+fn cut(event: &mut Event, most_bytes: usize) {
+    let Some(life) = &mut event.life else { return };
+    let Some(image) = &mut Arc::make_mut(life).image else {
+        return;
+    };
+    let image = Arc::make_mut(image);
+    if image.args.len() > most_bytes {
+        image.args = image.args[..most_bytes].into();
+        image.args_cut = true;
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_written_is_read(batches in proptest::collection::vec(batch(), 0..12)) {
@@ -84,6 +99,28 @@ proptest! {
         let found: Vec<_> = found.batches.into_iter().map(|stored| (stored.slice, stored.batch, stored.received_ms, stored.events)).collect();
         let expected: Vec<_> = expected.into_iter().map(|batch| (batch.slice, batch.batch, batch.received_ms, batch.events.clone())).collect();
         prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn an_hour_keeps_the_beginning_of_argv(
+        batches in proptest::collection::vec(batch(), 0..12), most in proptest::option::of(0..6_usize)
+    ) {
+        let (first, second) = batches.split_at(batches.len() / 2);
+        let stored = [stored(first), stored(second)];
+        let mut writer = EventWriter::of_an_hour(most);
+        for batches in &stored {
+            let lower = write(batches);
+            writer.copy(&EventSegment::open(&lower).expect("just written")).expect("just written");
+        }
+        let mut expected = stored.concat();
+        for batch in &mut expected {
+            for event in &mut batch.events {
+                cut(event, most.unwrap_or(usize::MAX));
+            }
+        }
+        let (bytes, summary) = writer.finish();
+        prop_assert_eq!(summary.count as usize, expected.iter().map(|batch| batch.events.len()).sum::<usize>());
+        prop_assert_eq!(read(&bytes), expected);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::store::format::bytes::put;
 use crate::store::segment::block::BlockWriter;
 use crate::store::segment::container::{Content, pack};
 use crate::store::segment::life::{LifeRow, write_row};
-use crate::store::segment::strings::{ArgumentWriter, WordWriter};
+use crate::store::segment::strings::{ArgumentKeeping, ArgumentWriter, WordWriter};
 
 /// Lives, and events, of a block: enough to compress well, few enough to read a page of events quickly.
 const BLOCK_LIVES: usize = 4096;
@@ -30,8 +30,8 @@ pub(super) struct BatchPlace {
 /// Collects the events of an agent.
 #[derive(Debug, Default)]
 pub struct EventWriter {
-    words: WordWriter,
-    arguments: ArgumentWriter,
+    pub(super) words: WordWriter,
+    pub(super) arguments: ArgumentWriter,
     arguments_known: u32,
     names: Vec<bool>,
     index: BlockWriter,
@@ -91,21 +91,48 @@ fn widen<T: Ord + Copy>(range: &mut Option<(T, T)>, value: T) {
 }
 
 impl EventWriter {
+    /// Of what is kept for long: more time may be spent on it, and of each argv so many bytes are kept.
+    pub fn of_an_hour(most_argv_bytes: Option<usize>) -> Self {
+        Self {
+            arguments: ArgumentWriter::new(ArgumentKeeping {
+                most_bytes: most_argv_bytes,
+                tightly: true,
+            }),
+            ..Self::default()
+        }
+    }
+
     /// Adds the events of a batch; batches come in order of arrival, and those without events are not needed.
     pub fn push(&mut self, slice: u32, batch: i64, received_ms: i64, events: &[Event]) {
-        use column::batch as id;
-        if events.is_empty() {
-            return;
-        }
-        if self.open.rows.len() >= BLOCK_LIVES || self.open.events.rows >= BLOCK_EVENTS {
-            self.end_block();
-        }
         let place = BatchPlace {
             slice,
             id: batch,
             received_ms,
         };
-        let here = (slice, batch);
+        let mut recent = RecentLives::default();
+        let mut rows = Vec::with_capacity(events.len());
+        for event in events {
+            let (words, arguments) = (&mut self.words, &mut self.arguments);
+            let life = event.life.as_ref();
+            rows.push(life.map(|life| recent.row(life, words, arguments)));
+        }
+        self.batch(place, events.iter().zip(rows));
+    }
+
+    /// Adds a batch: each event with the row of its life, in numbers of this segment.
+    pub(super) fn batch<'a>(
+        &mut self,
+        place: BatchPlace,
+        events: impl ExactSizeIterator<Item = (&'a Event, Option<LifeRow>)>,
+    ) {
+        use column::batch as id;
+        if events.len() == 0 {
+            return;
+        }
+        if self.open.rows.len() >= BLOCK_LIVES || self.open.events.rows >= BLOCK_EVENTS {
+            self.end_block();
+        }
+        let here = (place.slice, place.id);
         self.places = Some(self.places.map_or((here, here), |(first, _)| (first, here)));
         if self.open.first.is_none() {
             self.open.first = Some(place);
@@ -115,21 +142,27 @@ impl EventWriter {
         let last = std::mem::replace(&mut open.last, place);
         open.batches.put(id::EVENTS, events.len() as u64);
         open.batches
-            .put_signed(id::SLICE, i64::from(slice) - i64::from(last.slice));
-        let before = if last.slice == slice { last.id } else { 0 };
-        open.batches.put_signed(id::ID, batch.wrapping_sub(before));
-        let later_ms = received_ms.wrapping_sub(last.received_ms);
+            .put_signed(id::SLICE, i64::from(place.slice) - i64::from(last.slice));
+        let before = if last.slice == place.slice {
+            last.id
+        } else {
+            0
+        };
+        open.batches
+            .put_signed(id::ID, place.id.wrapping_sub(before));
+        let later_ms = place.received_ms.wrapping_sub(last.received_ms);
         open.batches.put_signed(id::RECEIVED_MS, later_ms);
         open.batches.rows += 1;
-        for event in events {
-            self.event(event);
+        for (event, row) in events {
+            self.event(event, row);
         }
     }
 
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, event: &Event, row: Option<LifeRow>) {
         use column::event as id;
-        let (life, row) = match &event.life {
-            Some(life) => self.life(life, event.ts_ns),
+        let started_ns = row.and_then(|row| row.started_ns());
+        let (life, row) = match row {
+            Some(row) => self.life(row, event.ts_ns),
             None => (0, None),
         };
         let (open, words) = (&mut self.open, &mut self.words);
@@ -153,15 +186,14 @@ impl EventWriter {
             EventKind::Loss(loss) => write_loss(&mut open.losses, words, loss),
             EventKind::Oom(oom) => write_oom(&mut open.ooms, words, oom),
         }
-        open.ranges.note(event);
+        open.ranges.note(event, started_ns);
         self.count += 1;
         self.kinds |= KindSet::EMPTY.with(&event.kind).0;
         widen(&mut self.range_ms, event.ts_ns.div_euclid(1_000_000));
     }
 
     /// The reference to a life, and its row.
-    fn life(&mut self, life: &Arc<Life>, around_ns: i64) -> (u64, Option<u32>) {
-        let row = LifeRow::new(life, &mut self.words, &mut self.arguments);
+    fn life(&mut self, row: LifeRow, around_ns: i64) -> (u64, Option<u32>) {
         let open = &mut self.open;
         let known = row.id().and_then(|id| open.newest.get(&id)).copied();
         if let Some(number) = known
@@ -172,8 +204,8 @@ impl EventWriter {
         }
         let number = open.rows.len() as u32;
         let prior = known.map_or(0, |known| number - known);
-        if life.image.is_some() {
-            let name = row.name as usize;
+        if let Some(name) = row.name_word() {
+            let name = name as usize;
             if self.names.len() <= name {
                 self.names.resize(name + 1, false);
             }
@@ -275,8 +307,33 @@ impl EventWriter {
     }
 }
 
+/// The lives that the last events of a batch were about: an exit is mostly about the same as the exec before.
+#[derive(Debug, Default)]
+struct RecentLives<'a>(Vec<(&'a Arc<Life>, LifeRow)>);
+
+impl<'a> RecentLives<'a> {
+    const LOOKED_AT: usize = 16;
+
+    fn row(
+        &mut self,
+        life: &'a Arc<Life>,
+        words: &mut WordWriter,
+        arguments: &mut ArgumentWriter,
+    ) -> LifeRow {
+        let recent = self.0.iter().rev().take(Self::LOOKED_AT);
+        for (known, row) in recent {
+            if Arc::ptr_eq(known, life) {
+                return *row;
+            }
+        }
+        let row = LifeRow::new(life, words, arguments);
+        self.0.push((life, row));
+        row
+    }
+}
+
 impl Ranges {
-    fn note(&mut self, event: &Event) {
+    fn note(&mut self, event: &Event, started_ns: Option<i64>) {
         self.kinds |= KindSet::EMPTY.with(&event.kind).0;
         widen(&mut self.ms, event.ts_ns.div_euclid(1_000_000));
         let EventKind::Exit(exit) = &event.kind else {
@@ -288,7 +345,6 @@ impl Ranges {
         if let Some(signal) = exit.signal {
             widen(&mut self.signal, signal);
         }
-        let started_ns = event.life.as_ref().and_then(|life| life.started_ns);
         if let Some(started_ns) = started_ns {
             let lived_ms = event.ts_ns.saturating_sub(started_ns) / 1_000_000;
             self.longest_ms = self.longest_ms.max(lived_ms);

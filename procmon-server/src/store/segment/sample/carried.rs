@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use procmon_common::columns::{Column, Row};
 
-use super::read::{Part, last_values};
+use super::read::Part;
+use super::resume::last_values;
 use super::{carry, split_parts};
 use crate::batch::Life;
 use crate::store::history::LifeFilter;

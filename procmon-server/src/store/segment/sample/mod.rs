@@ -1,6 +1,6 @@
 //! Sample segments. A segment is one or more *parts*, each self-contained, of samples that follow each other.
 //!
-//! Of a part, the processes are sorted by their start and cut into groups of some 2 000 changed rows. A group is one
+//! Of a part, the processes are sorted by their start and cut into groups of some 4 000 changed rows. A group is one
 //! stream of gaps (which samples of which process changed at all), shared by all columns, and for each column the
 //! differences in those rows: one compressed frame each. What did not change is nowhere.
 
@@ -11,7 +11,9 @@ mod interval;
 mod merge;
 mod query;
 mod read;
+mod resume;
 mod rows;
+mod share;
 mod totals;
 mod write;
 
@@ -19,7 +21,7 @@ pub use build::SampleBuilder;
 pub use carried::{Carried, CarriedLife, carried};
 pub use merge::merge_samples;
 pub use query::{SegmentLatency, decode_block_latencies, decode_samples, decode_totals};
-pub use read::resume;
+pub use resume::resume;
 
 use std::cmp::Ordering;
 
@@ -31,7 +33,8 @@ use crate::batch::{BlockLatency, ShortLived};
 use crate::store::format::bytes::{Reader, put};
 
 const MAGIC: Magic = *b"PMS1";
-const VERSION: u8 = 1;
+/// 2: columns of numbers may be packed.
+const VERSION: u8 = 2;
 
 /// Numbers of sections, for ever.
 mod section {

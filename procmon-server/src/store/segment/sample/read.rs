@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use procmon_common::columns::{COLUMN_COUNT, COLUMNS, Column, Row};
+use procmon_common::columns::{COLUMN_COUNT, COLUMNS};
 
-use super::{Interval, MAGIC, VERSION, carry, column, interval, section, totals};
+use super::{Interval, MAGIC, VERSION, column, interval, section, share, totals};
 use crate::batch::{Life, Totals};
 use crate::store::segment::SegmentError;
 use crate::store::segment::block::{Block, MAX_ROWS, Values};
 use crate::store::segment::container::{Sections, expand_within};
 use crate::store::segment::life::{LifeReader, LifeRow};
-use crate::store::segment::replay::{Replay, Standing};
 use crate::store::segment::strings::{Arguments, Words};
 
 /// Where a process of a part is found.
@@ -102,12 +101,14 @@ impl<'a> Part<'a> {
             sizes.push(block.column(id::FIRST_SIZE + u64::from(column.id()))?);
             highest.push(block.column(id::FIRST_MAX + u64::from(column.id()))?);
         }
+        // Version 1 knew two encodings.
+        let bits = if self.sections.version == 1 { 1 } else { 2 };
         let mut begin = 0_usize;
         for _ in 0..block.rows {
             let mut at = begin;
             let mut frame = |size: u64| {
-                let length = usize::try_from(size >> 1).unwrap_or(usize::MAX);
-                let frame = (size & 1, at, length);
+                let length = usize::try_from(size >> bits).unwrap_or(usize::MAX);
+                let frame = (size & ((1 << bits) - 1), at, length);
                 at = at.saturating_add(length);
                 frame
             };
@@ -234,6 +235,17 @@ impl<'a> Part<'a> {
 
     /// The differences of one column in those rows.
     pub(super) fn column(&self, group: usize, column: usize) -> Result<Values, SegmentError> {
+        if column == share::SHARE && self.sections.version > 1 {
+            return share::read(self, group);
+        }
+        self.stored_column(group, column)
+    }
+
+    pub(super) fn stored_column(
+        &self,
+        group: usize,
+        column: usize,
+    ) -> Result<Values, SegmentError> {
         let group = self.groups.get(group).ok_or(SegmentError::Reference)?;
         if group.columns[column].2 == 0 {
             return Ok(Values::zeros());
@@ -307,94 +319,4 @@ impl<'a> Part<'a> {
     pub(super) fn carry_bytes(&self) -> Result<Vec<u8>, SegmentError> {
         self.sections.read(section::CARRY)
     }
-}
-
-/// Goes on where a segment ended: the state of the replay, and a builder with all processes that it names.
-pub fn resume(segment: &[u8]) -> Result<(Replay, super::SampleBuilder), SegmentError> {
-    let mut builder = super::SampleBuilder::default();
-    let Some(last) = super::split_parts(segment)?.pop() else {
-        return Ok((Replay::default(), builder));
-    };
-    let part = Part::open(last)?;
-    let bytes = part.carry_bytes()?;
-    if bytes.is_empty() {
-        return Ok((Replay::default(), builder));
-    }
-    let (mut carried, unwritten) = carry::decode(&bytes)?;
-    let mut wanted = vec![false; part.processes.len()];
-    for (.., process) in &carried.handles {
-        *wanted
-            .get_mut(*process as usize)
-            .ok_or(SegmentError::Reference)? = true;
-    }
-    let (mut values, mut ports) = last_values(&part, &wanted, &COLUMNS)?;
-    for each in unwritten {
-        let index = each.process as usize;
-        let row = values.get_mut(index).ok_or(SegmentError::Reference)?;
-        for (column, value) in each.values {
-            row.set(column, value);
-        }
-        ports[index] = each.ports;
-    }
-    let texts = part.texts()?;
-    let mut restored = vec![None; part.processes.len()];
-    for (.., process) in &mut carried.handles {
-        let index = *process as usize;
-        let head = part.processes.get(index).ok_or(SegmentError::Reference)?;
-        *process = if let Some(number) = restored[index] {
-            number
-        } else {
-            let life = part.life(head.life + head.lives - 1, &texts)?;
-            let number = builder.restore(life, values[index], ports[index].take());
-            restored[index] = Some(number);
-            number
-        };
-    }
-    for (standing, _, process) in &carried.handles {
-        if *standing == Standing::Departed {
-            builder.end(*process);
-        }
-    }
-    let replay = Replay::resume(&carried, &builder);
-    Ok((replay, builder))
-}
-
-type LastValues = (Vec<Row>, Vec<Option<Arc<[u16]>>>);
-
-/// The values of wanted processes in wanted columns as of the last sample, and all ports.
-pub(super) fn last_values(
-    part: &Part<'_>,
-    wanted: &[bool],
-    columns: &[Column],
-) -> Result<LastValues, SegmentError> {
-    let mut values = vec![Row::default(); part.processes.len()];
-    let numbered: Vec<_> = part.processes.iter().enumerate().collect();
-    for members in numbered.chunk_by(|left, right| left.1.group == right.1.group) {
-        if !members.iter().any(|(number, _)| wanted[*number]) {
-            continue;
-        }
-        let group = members[0].1.group;
-        for (index, column) in COLUMNS.iter().enumerate() {
-            if !columns.contains(column) || !part.is_known(group, index) {
-                continue;
-            }
-            let mut deltas = part.column(group, index)?;
-            for (number, head) in members {
-                if !wanted[*number] {
-                    deltas.skip(head.rows as usize)?;
-                    continue;
-                }
-                for _ in 0..head.rows {
-                    values[*number].apply(*column, deltas.signed()?);
-                }
-            }
-        }
-    }
-    let mut ports = vec![None; part.processes.len()];
-    for (process, _, changed) in part.ports()? {
-        *ports
-            .get_mut(process as usize)
-            .ok_or(SegmentError::Reference)? = changed;
-    }
-    Ok((values, ports))
 }

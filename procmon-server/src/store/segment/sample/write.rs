@@ -5,16 +5,17 @@ use std::sync::Arc;
 use procmon_common::columns::{COLUMN_COUNT, COLUMNS};
 
 use super::rows::RowBuffer;
+use super::share::{self, SHARE, ShareState};
 use super::{Interval, MAGIC, VERSION, column, higher, interval, section, totals};
 use crate::batch::{Life, Totals};
 use crate::store::format::bytes::{put, put_signed};
 use crate::store::segment::block::BlockWriter;
-use crate::store::segment::container::{Content, pack, shrink};
+use crate::store::segment::container::{Content, pack, shrink_numbers};
 use crate::store::segment::life::{LifeRow, write_row};
 use crate::store::segment::strings::{ArgumentWriter, WordWriter};
 
 /// Changed rows of a group: enough to compress well, few enough to read one process quickly.
-const GROUP_ROWS: u32 = 2048;
+const GROUP_ROWS: u32 = 4096;
 
 /// A process to be written.
 pub(super) struct ProcessEntry<'a> {
@@ -39,6 +40,7 @@ struct Group {
 
 pub(super) struct PartWriter {
     samples: u32,
+    sample_ms: Vec<i64>,
     times: BlockWriter,
     processes: BlockWriter,
     process_count: u32,
@@ -61,6 +63,7 @@ impl PartWriter {
     pub(super) fn new(sample_ms: &[i64], all_totals: &[Option<Totals>]) -> Self {
         Self {
             samples: sample_ms.len() as u32,
+            sample_ms: sample_ms.to_vec(),
             times: totals::write(sample_ms, all_totals),
             processes: BlockWriter::default(),
             process_count: 0,
@@ -135,15 +138,19 @@ impl PartWriter {
         group.rows += process.rows.count;
         let mut next = process.first;
         let mut values = [0_u64; COLUMN_COUNT];
+        let mut state = ShareState::default();
         for row in process.rows.iter() {
             put(&mut group.gaps, u64::from(row.sample.saturating_sub(next)));
             next = row.sample + 1;
+            let interval_ms = share::interval_ms(&self.sample_ms, row.sample);
+            let coded_share = state.code(&row.deltas, interval_ms);
             for (column, delta) in row.deltas.iter().enumerate() {
-                put_signed(&mut group.columns[column], *delta);
+                let coded = if column == SHARE { coded_share } else { *delta };
+                put_signed(&mut group.columns[column], coded);
+                group.changed[column] |= coded != 0;
                 if *delta == 0 {
                     continue;
                 }
-                group.changed[column] = true;
                 let value = values[column].wrapping_add_signed(*delta);
                 values[column] = value;
                 group.highest[column] = higher(group.highest[column], value);
@@ -183,12 +190,12 @@ impl PartWriter {
         self.groups.rows += 1;
     }
 
-    /// Stores a frame; returns its length, and in the lowest bit its encoding.
+    /// Stores a frame; returns its length, and in the lowest two bits its encoding.
     fn frame(&mut self, plain: &[u8]) -> u64 {
-        let (encoding, shrunk) = shrink(plain);
+        let (encoding, shrunk) = shrink_numbers(plain);
         let stored = shrunk.as_deref().unwrap_or(plain);
         self.frames.extend_from_slice(stored);
-        (stored.len() as u64) << 1 | encoding
+        (stored.len() as u64) << 2 | encoding
     }
 
     fn ports(&mut self, sample: u32, ports: Option<&[u16]>) {

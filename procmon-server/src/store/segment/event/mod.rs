@@ -3,12 +3,14 @@
 //! lives that they are about, and one for each kind that says more, with a frame per column. The index has of each block
 //! what a query may rule it out by.
 
+mod digest;
 mod exit;
 mod kinds;
 mod query;
 mod read;
 mod write;
 
+pub use digest::EventDigest;
 pub use query::{ExitBounds, FoundEvents, Wanted, decode_events};
 pub use read::BatchEvents;
 pub use read::EventSegment;

@@ -3,10 +3,11 @@
 use std::sync::LazyLock;
 use std::time::Instant;
 
-use axum::Json;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::routing::post;
+use axum::{Json, Router};
 use procmon_common::ids::valid_agent_id;
 use procmon_common::wire::{self, Ack, CONTENT_TYPE, SENT_HEADER};
 use utoipa_axum::router::OpenApiRouter;
@@ -23,6 +24,13 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(post_batch))
         .routes(routes!(post_processes))
+}
+
+/// The same without their description.
+pub fn by_whole_path() -> Router<App> {
+    Router::new()
+        .route("/api/v1/agents/{agent_id}/batches", post(post_batch))
+        .route("/api/v1/agents/{agent_id}/processes", post(post_processes))
 }
 
 /// Take a batch of procmon's own agent

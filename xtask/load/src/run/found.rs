@@ -99,3 +99,35 @@ pub(super) async fn read<T: DeserializeOwned>(
         serde_json::from_slice(&body).with_context(|| format!("{path} is not what it was"))?;
     Ok(Some(read))
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const LATER: &str =
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n";
+    const FOUND: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]";
+    const REFUSED: &str = "HTTP/1.1 400 Bad Request\r\nContent-Length: 3\r\n\r\nwhy";
+
+    #[tokio::test]
+    async fn a_page_is_asked_for_again_when_the_server_says_so() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            for answer in [LATER, LATER, FOUND, REFUSED] {
+                let mut request = [0; 1024];
+                let _ = stream.read(&mut request).await.expect("a request");
+                stream.write_all(answer.as_bytes()).await.expect("sent");
+            }
+        });
+        let mut connection = Connection::new(&address);
+        let found = page(&mut connection, "/events").await.expect("an answer");
+        assert_eq!(found, Some(b"[]".to_vec()));
+        let refused = page(&mut connection, "/events").await.expect_err("refused");
+        assert!(refused.to_string().contains("400 why"), "{refused}");
+    }
+}

@@ -68,7 +68,7 @@ async fn run(options: Options) {
     println!(
         "compacted in {:.1} s, {:.1} s of CPU",
         started.elapsed().as_secs_f64(),
-        (cpu() - before).as_secs_f64()
+        cpu().saturating_sub(before).as_secs_f64()
     );
     store.close().await;
     drop(store);
@@ -235,7 +235,7 @@ async fn measure(store: &Store, name: &str, query: &EventQuery) {
         opened / u64::from(REPEATED),
         first.as_secs_f64() * 1e3,
         each(started.elapsed()),
-        each(cpu() - before),
+        each(cpu().saturating_sub(before)),
     );
 }
 

@@ -2,6 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use procmon_common::ids::ProcessId;
 use serde::de::DeserializeOwned;
 
 use crate::error::Problem;
@@ -100,7 +101,11 @@ fn explain(message: &str, query: &str) -> String {
     let value: String = value.unwrap_or_default().chars().take(64).collect();
     let wants = match reason {
         "invalid digit found in string" => "it must be a whole number that is not negative",
-        "number too large to fit in target type" => "this is more than it can be",
+        // Which of the two it is, the value tells: there is no narrower type.
+        "number too large to fit in target type" if value.parse::<u64>().is_ok() => {
+            "it must be at most 4294967295"
+        }
+        "number too large to fit in target type" => "it must be at most 18446744073709551615",
         "invalid float literal" => "it must be a number",
         other => other,
     };
@@ -113,9 +118,18 @@ pub fn limit(given: Option<usize>) -> Result<usize, Problem> {
         None => Ok(DEFAULT_LIMIT),
         Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
         Some(limit) => Err(Problem::bad_request(format!(
-            "limit is {limit}; it must be 1 to {MAX_LIMIT}, and cursor gets more"
+            "limit={limit} is not valid; it must be 1 to {MAX_LIMIT}, and cursor gets more"
         ))),
     }
+}
+
+/// A life in a query.
+pub fn process_id(text: &str) -> Result<ProcessId, Problem> {
+    text.parse().map_err(|_| {
+        Problem::bad_request(format!(
+            "process_id={text} is none; write it as in GET /api/v1/processes, such as 1234-567890-0f2c9f1e"
+        ))
+    })
 }
 
 /// A time in a query: RFC 3339, or Unix seconds.

@@ -25,7 +25,7 @@ pub async fn run(app: App, shutdown: CancellationToken) -> anyhow::Result<()> {
             () = shutdown.cancelled() => return Ok(()),
         }
         count += 1;
-        if let Err(error) = app.live.save(&app.store).await {
+        if let Err(error) = app.live.save_by_turns(&app.store, count).await {
             tracing::warn!(%error, "what agents last said cannot be written down");
         }
         if count.is_multiple_of(CHECKPOINT_EVERY)

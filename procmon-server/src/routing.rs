@@ -43,11 +43,16 @@ fn api() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(hosts::routes::router())
         .merge(live::routes::router())
         .layer(compression());
-    // Uploads are answered by a line that is not worth compressing.
-    let uploads = ingest::routes::router();
-    OpenApiRouter::with_openapi(Api::openapi())
-        .nest("/api/v1", uploads.merge(answers))
-        .split_for_parts()
+    let (answers, described) = OpenApiRouter::with_openapi(Api::openapi())
+        .nest("/api/v1", answers)
+        .split_for_parts();
+    let (_, uploads) = OpenApiRouter::new()
+        .nest("/api/v1", ingest::routes::router())
+        .split_for_parts();
+    // Uploads are answered by a line that is not worth compressing, and go by their whole path: a nested route writes each
+    // request's anew.
+    let router = answers.merge(ingest::routes::by_whole_path());
+    (router, described.merge_from(uploads))
 }
 
 fn compression() -> CompressionLayer {

@@ -6,9 +6,11 @@ use utoipa::IntoParams;
 
 use super::fields::EventRow;
 use crate::batch::{Event, EventKind, KIND_NAMES, KindSet};
+use crate::clock::rfc3339_ns;
 use crate::error::Problem;
-use crate::page::instant_ns;
+use crate::page::{self, instant_ns};
 use crate::query::{Builder, Condition, Meter, compile};
+use crate::store::history::LifeFilter;
 use crate::store::segment::ExitBounds;
 use crate::store::{EventQuery, StoredEvents};
 
@@ -23,10 +25,18 @@ pub(super) struct Parameters {
     pub r#type: Option<String>,
     /// Part of the process' name, in any case.
     pub name: Option<String>,
+    pub pid: Option<u32>,
+    /// One life: a `process_id` of `agent_id`, as events and processes have it.
+    pub process_id: Option<String>,
+    pub ppid: Option<u32>,
+    /// Part of the command line, in any case.
+    pub cmdline: Option<String>,
     /// User name or uid.
     pub user: Option<String>,
     /// Beginning of the container's id.
     pub container: Option<String>,
+    /// Part of the cgroup's path.
+    pub cgroup: Option<String>,
     /// Exits with this code.
     pub exit_code: Option<u32>,
     /// Exits by this signal's number.
@@ -51,6 +61,7 @@ pub(super) struct Parameters {
 #[derive(Clone, Debug)]
 pub(super) struct Filter {
     agent_id: Option<String>,
+    lives: Option<LifeFilter>,
     name_part: Option<String>,
     exits: ExitBounds,
     kinds: Option<KindSet>,
@@ -65,12 +76,14 @@ impl Filter {
         let min_duration = parameters.min_duration.as_deref().map(|text| {
             parse_duration(text).ok_or_else(|| {
                 Problem::bad_request(format!(
-                    "min_duration is {text}; it must be a duration such as 250ms, 15s or 1h"
+                    "min_duration={text} is not valid; it must be a duration such as 250ms, 15s or 1h"
                 ))
             })
         });
         let instant =
             |name, text: Option<&String>| text.map(|text| instant_ns(name, text)).transpose();
+        let process_id = parameters.process_id.as_deref();
+        let process_id = process_id.map(page::process_id).transpose()?;
         let expression = match &parameters.q {
             Some(source) => Some(compile::<EventRow<'_>>(source).map_err(Problem::query)?),
             None => None,
@@ -78,8 +91,24 @@ impl Filter {
         let min_duration_ns = min_duration
             .transpose()?
             .map(|duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX));
+        let (since_ns, until_ns) = (
+            instant("since", parameters.since.as_ref())?,
+            instant("until", parameters.until.as_ref())?,
+        );
+        if let (Some(since), Some(until)) = (since_ns, until_ns)
+            && since > until
+        {
+            return Err(Problem::bad_request(format!(
+                "since={} is after until={}; exchange them, or leave one out",
+                rfc3339_ns(since),
+                rfc3339_ns(until)
+            )));
+        }
         Ok(Self {
             agent_id: parameters.agent_id.clone(),
+            lives: process_id
+                .map(LifeFilter::Id)
+                .or(parameters.pid.map(LifeFilter::Pid)),
             name_part: parameters.name.clone(),
             exits: ExitBounds {
                 code: parameters.exit_code,
@@ -88,14 +117,18 @@ impl Filter {
             },
             kinds: parameters.r#type.as_deref().map(kinds).transpose()?,
             min_duration_ns,
-            since_ns: instant("since", parameters.since.as_ref())?,
-            until_ns: instant("until", parameters.until.as_ref())?,
+            since_ns,
+            until_ns,
             condition: Builder::<EventRow<'_>>::default()
                 .equals("exit_code", parameters.exit_code)
                 .equals("signal", parameters.signal)
+                .equals("pid", parameters.pid)
+                .equals("ppid", parameters.ppid)
                 .contains_folded("name", parameters.name.as_deref())
                 .user(parameters.user.as_deref())
                 .starts_with("container_id", parameters.container.as_deref())
+                .contains("cgroup", parameters.cgroup.as_deref())
+                .contains_folded("cmdline", parameters.cmdline.as_deref())
                 .also(expression)
                 .build(),
         })
@@ -118,7 +151,7 @@ impl Filter {
             until_ms: self.until_ns.map(|ns| ns.div_euclid(1_000_000)),
             exits: self.exits,
             name_part: self.name_part.clone(),
-            lives: None,
+            lives: self.lives,
         }
     }
 
@@ -127,6 +160,11 @@ impl Filter {
         self.kinds.is_none_or(|kinds| kinds.contains(&event.kind))
             && self.since_ns.is_none_or(|since| event.ts_ns >= since)
             && self.until_ns.is_none_or(|until| event.ts_ns <= until)
+            && self.lives.is_none_or(|lives| {
+                let life = event.life.as_deref();
+                life.and_then(|life| life.id)
+                    .is_some_and(|id| lives.takes(id))
+            })
             && self.lived_long_enough(event)
             && self.condition.holds(&EventRow { stored, event }, meter)
     }
@@ -149,7 +187,7 @@ fn kinds(text: &str) -> Result<KindSet, Problem> {
     text.split(',').try_fold(KindSet::EMPTY, |set, name| {
         let kind = KindSet::of_name(name.trim()).ok_or_else(|| {
             Problem::bad_request(format!(
-                "type is {name}; it must be one of {}, or several separated by commas",
+                "type={name} is not known; it must be one of {}, or several separated by commas",
                 KIND_NAMES.join(", ")
             ))
         })?;

@@ -4,6 +4,7 @@
 //! looks back.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -23,6 +24,9 @@ use crate::store::history::{HostSamples, LifeFilter};
 
 /// Time of samples in memory at once.
 const PART_MS: i64 = 1_800_000;
+/// Parts that are read without a look at when the host was sampled: a day.
+const MOST_PARTS_UNSEEN: i64 = 49;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GroupBy {
     Name,
@@ -133,15 +137,9 @@ pub(super) async fn groups(
 ) -> Result<GroupSeriesBody, Problem> {
     let grid = request.grid.shifted(host.ahead_ms);
     let mut sums = Sums::new(grid);
-    let mut from_ms = grid.range.from_ms;
-    while from_ms < grid.range.to_ms {
-        let part = Range {
-            from_ms,
-            to_ms: from_ms.saturating_add(PART_MS).min(grid.range.to_ms),
-        };
+    for part in parts(app, host, grid.range).await? {
         let samples = load(app, host, request, part).await?;
         sums.add(host, request, &samples, part)?;
-        from_ms = part.to_ms;
     }
     let gaps = gaps(app, host, &sums).await?;
     let (groups, other) = sums.finish(host, request);
@@ -156,6 +154,31 @@ pub(super) async fn groups(
         other,
         gaps,
     })
+}
+
+/// The parts of a range to be read, in order. Of a long one those in which the host was never sampled are left out: it may begin
+/// centuries ago.
+async fn parts(app: &App, host: &PastHost, range: Range) -> Result<Vec<Range>, Problem> {
+    let count = range.length_ms() / PART_MS + 1;
+    let sampled: BTreeSet<i64> = if count <= MOST_PARTS_UNSEEN {
+        (0..count).collect()
+    } else {
+        // Of no process: when there was a sample is all that is asked for.
+        let query = host.query(range, LifeFilter::Pid(u32::MAX));
+        let samples = app.store.samples(&query).await?;
+        let parts = samples.sample_ms.iter();
+        parts
+            .map(|ms| ms.saturating_sub(range.from_ms).div_euclid(PART_MS))
+            .collect()
+    };
+    let parts = sampled.into_iter().map(|part| {
+        let from_ms = range.from_ms.saturating_add(part.saturating_mul(PART_MS));
+        Range {
+            from_ms,
+            to_ms: from_ms.saturating_add(PART_MS).min(range.to_ms),
+        }
+    });
+    Ok(parts.filter(|part| part.from_ms < part.to_ms).collect())
 }
 
 /// The samples of a part, and of a little before, which only serves rates.

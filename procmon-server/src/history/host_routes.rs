@@ -114,9 +114,10 @@ async fn group_series(
     }
     let metrics = metric::read(Some(parameters.metric.as_deref().unwrap_or("cpu_percent")))?;
     let [metric] = metrics[..] else {
-        return Err(Problem::bad_request(
-            "groups have one metric at a time; ask once for each",
-        ));
+        return Err(Problem::bad_request(format!(
+            "metric={}: groups have one metric at a time; ask once for each",
+            parameters.metric.as_deref().unwrap_or_default()
+        )));
     };
     let request = GroupsRequest {
         grid: Grid::new(range, parameters.step.as_deref())?,

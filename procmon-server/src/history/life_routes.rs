@@ -6,7 +6,6 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use procmon_common::ids::ProcessId;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -17,7 +16,7 @@ use super::life;
 use super::life_view::WholeLifeBody;
 use crate::app::App;
 use crate::error::{Problem, ProblemBody};
-use crate::page::Query;
+use crate::page::{self, Query};
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(process_by_id))
@@ -54,11 +53,7 @@ async fn process_by_id(
             "agent_id is needed: process ids are unique within an agent; GET /api/v1/agents lists them",
         )
     })?;
-    let id: ProcessId = process_id.parse().map_err(|_| {
-        Problem::bad_request(format!(
-            "process_id={process_id} is none; write it as in GET /api/v1/processes, such as 1234-567890-0f2c9f1e"
-        ))
-    })?;
+    let id = page::process_id(&process_id)?;
     let _turn = app.past_turn().await?;
     let host = PastHost::find(&app, Some(&agent_id))?;
     match life::find(&app, &host, id).await? {

@@ -60,7 +60,7 @@ pub(super) fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
 /// The body as it came.
 pub(super) async fn read(
     headers: &HeaderMap,
-    mut body: Body,
+    body: &mut Body,
     limit: u64,
     held: &mut Held,
 ) -> Result<Bytes, Problem> {
@@ -107,6 +107,19 @@ pub(super) async fn read(
     } else {
         whole.into()
     })
+}
+
+/// Reads what is left of the body of a refused request, and forgets it: a connection that is closed while its client still sends
+/// may take the answer with it, and an agent that has none sends the same batch for ever.
+pub(super) async fn drain(mut body: Body) {
+    const MOST_BYTES: usize = 64 << 20;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut drained = 0;
+    while drained < MOST_BYTES
+        && let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await
+    {
+        drained += frame.data_ref().map_or(0, Bytes::len);
+    }
 }
 
 fn too_slow(arrived: usize) -> Problem {

@@ -16,8 +16,8 @@ use procmon_common::wire::Ack;
 
 use crate::app::App;
 use crate::error::Problem;
-use crate::live::HostEntry;
 use crate::live::apply::Place;
+use crate::live::{CHANGED, Host, HostEntry, NEWS};
 use crate::store::Append;
 use prepare::Prepared;
 
@@ -38,17 +38,23 @@ async fn commit(
         app.store
             .note_snapshot(&entry.agent_id, taken_ms, place.received_ms);
     }
-    let resync = {
+    let (resync, unsaved) = {
         let mut host = entry.write();
+        let unsaved = if is_news(&host, &prepared.agent, place) {
+            NEWS
+        } else {
+            CHANGED
+        };
         let had_key = prepared.batch.key;
         host.apply(&prepared.batch, place, prepared.departed);
         note_agent(&mut host.agent, prepared.agent, place.received_ms);
         let renew = host.synced
             && !host.span_open
             && place.received_ms.saturating_sub(host.key_ms) > RENEW_SPAN_MS;
-        prepared.resync || renew || (!host.synced && !had_key)
+        let resync = prepared.resync || renew || (!host.synced && !had_key);
+        (resync, unsaved)
     };
-    entry.dirty.store(true, Ordering::Release);
+    entry.unsaved.fetch_max(unsaved, Ordering::Release);
     app.live.notify();
     Ok(Ack {
         epoch: place.epoch,
@@ -67,6 +73,16 @@ fn to_append(entry: &HostEntry, prepared: &mut Prepared, place: Place) -> Append
         &prepared.batch,
         body,
     )
+}
+
+/// Whether the table of agents has to know of it soon.
+fn is_news(host: &Host, news: &prepare::AgentNews, place: Place) -> bool {
+    let agent = &host.agent;
+    agent.first_seen_ms == 0
+        || host.epoch != place.epoch
+        || agent.door != news.door
+        || agent.machine_id != news.machine_id
+        || agent.boot_id != news.boot_id
 }
 
 fn note_agent(agent: &mut crate::live::Agent, news: prepare::AgentNews, received_ms: i64) {
@@ -145,7 +161,7 @@ async fn admit(
     app: &App,
     agent_id: &str,
     headers: &axum::http::HeaderMap,
-    body: axum::body::Body,
+    body: &mut axum::body::Body,
 ) -> Result<Admitted, Problem> {
     let encoding = body::encoding(headers)?;
     let gate = app.live.gate(agent_id);

@@ -3,10 +3,11 @@
 use std::sync::LazyLock;
 use std::time::Instant;
 
-use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::routing::post;
+use axum::{Json, Router};
 use procmon_common::ids::valid_agent_id;
 use procmon_common::wire::{self, Ack, CONTENT_TYPE, SENT_HEADER};
 use utoipa_axum::router::OpenApiRouter;
@@ -23,6 +24,13 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(post_batch))
         .routes(routes!(post_processes))
+}
+
+/// The same without their description.
+pub fn by_whole_path() -> Router<App> {
+    Router::new()
+        .route("/api/v1/agents/{agent_id}/batches", post(post_batch))
+        .route("/api/v1/agents/{agent_id}/processes", post(post_processes))
 }
 
 /// Take a batch of procmon's own agent
@@ -48,12 +56,13 @@ async fn post_batch(
     State(app): State<App>,
     Path(agent_id): Path<String>,
     headers: HeaderMap,
-    body: Body,
+    mut body: Body,
 ) -> (Announced, Result<Json<Ack>, Problem>) {
     let started = Instant::now();
     let mut bytes = 0;
-    let outcome = receive_batch(&app, agent_id, &headers, body, &mut bytes).await;
+    let outcome = receive_batch(&app, agent_id, &headers, &mut body, &mut bytes).await;
     count(&app, Door::Native, started, bytes, &outcome);
+    drain_refused(&app, body, &outcome);
     (announced(), outcome.map(Json))
 }
 
@@ -77,7 +86,7 @@ async fn receive_batch(
     app: &App,
     agent_id: String,
     headers: &HeaderMap,
-    body: Body,
+    body: &mut Body,
     bytes: &mut usize,
 ) -> Result<Ack, Problem> {
     check_agent_id(&agent_id)?;
@@ -126,12 +135,13 @@ async fn post_processes(
     State(app): State<App>,
     Path(agent_id): Path<String>,
     headers: HeaderMap,
-    body: Body,
+    mut body: Body,
 ) -> Result<(StatusCode, Json<Accepted>), Problem> {
     let started = Instant::now();
     let mut bytes = 0;
-    let outcome = receive_upload(&app, agent_id, &headers, body, &mut bytes).await;
+    let outcome = receive_upload(&app, agent_id, &headers, &mut body, &mut bytes).await;
     count(&app, Door::Upload, started, bytes, &outcome);
+    drain_refused(&app, body, &outcome);
     outcome.map(|accepted| (StatusCode::ACCEPTED, Json(accepted)))
 }
 
@@ -139,7 +149,7 @@ async fn receive_upload(
     app: &App,
     agent_id: String,
     headers: &HeaderMap,
-    body: Body,
+    body: &mut Body,
     bytes: &mut usize,
 ) -> Result<Accepted, Problem> {
     check_agent_id(&agent_id)?;
@@ -153,6 +163,22 @@ async fn receive_upload(
     let admitted = admit(app, &agent_id, headers, body).await?;
     *bytes = admitted.body.len();
     detached(app, upload::take(app.clone(), agent_id, admitted)).await
+}
+
+/// The answer leaves at once; what is left of the body is read beside it. One that comes too slowly is not waited for any longer.
+fn drain_refused<T>(app: &App, body: Body, outcome: &Result<T, Problem>) {
+    let refused = outcome.as_ref().err();
+    if !body.is_end_stream()
+        && refused.is_some_and(|problem| problem.status != StatusCode::REQUEST_TIMEOUT)
+    {
+        let shutdown = app.shutdown.clone();
+        app.uploads.spawn(async move {
+            tokio::select! {
+                () = body::drain(body) => {}
+                () = shutdown.cancelled() => {}
+            }
+        });
+    }
 }
 
 fn check_agent_id(agent_id: &str) -> Result<(), Problem> {

@@ -26,8 +26,8 @@ pub use process::{KeptLife, LiveProcess, ProcessView};
 pub use row::CompactRow;
 pub use shared::{Scan, Shared};
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::{Mutex, watch};
@@ -35,14 +35,26 @@ use tokio::sync::{Mutex, watch};
 use crate::clock::Clock;
 use crate::ingest::limits::{Gate, IngestLimits};
 
+/// An agent was heard again: its times and its health are others.
+pub const CHANGED: u8 = 1;
+/// It is new, began anew, or has another machine, boot or way in: what the log alone would not tell after a restart.
+pub const NEWS: u8 = 2;
+
 /// All hosts.
 #[derive(Debug)]
 pub struct Live {
-    hosts: RwLock<BTreeMap<Arc<str>, Arc<HostEntry>>>,
+    hosts: RwLock<Hosts>,
     changed: watch::Sender<u64>,
     clock: Clock,
     limits: IngestLimits,
     shared: Arc<Shared>,
+}
+
+/// The same twice: each upload looks for one, and lists go through them in order.
+#[derive(Debug, Default)]
+struct Hosts {
+    by_id: HashMap<Arc<str>, Arc<HostEntry>, foldhash::fast::RandomState>,
+    in_order: BTreeMap<Arc<str>, Arc<HostEntry>>,
 }
 
 /// One host: its state, and the order of its batches.
@@ -52,8 +64,8 @@ pub struct HostEntry {
     /// Held from the check of a batch until its application: one batch of an agent at a time. The value says whether the
     /// state was restored from the store.
     pub order: Mutex<bool>,
-    /// What is to be written to the table of agents.
-    pub dirty: AtomicBool,
+    /// What is to be written to the table of agents: nothing, [`CHANGED`] or [`NEWS`].
+    pub unsaved: AtomicU8,
     /// How much of its limits it has used.
     pub gate: Arc<Gate>,
     state: RwLock<Host>,
@@ -92,7 +104,10 @@ impl Live {
     /// The way in of an agent that is known; others have none yet.
     pub(crate) fn gate(&self, agent_id: &str) -> Option<Arc<Gate>> {
         let hosts = self.map();
-        hosts.get(agent_id).map(|entry| Arc::clone(&entry.gate))
+        hosts
+            .by_id
+            .get(agent_id)
+            .map(|entry| Arc::clone(&entry.gate))
     }
 
     pub fn clock(&self) -> &Clock {
@@ -101,31 +116,35 @@ impl Live {
 
     /// The host of an agent that was heard, in the end or from the table of agents.
     pub fn get(&self, agent_id: &str) -> Option<Arc<HostEntry>> {
-        let entry = self.map().get(agent_id).cloned()?;
+        let entry = self.map().by_id.get(agent_id).cloned()?;
         let heard = entry.read().agent.heard();
         heard.then_some(entry)
     }
 
     /// The host of an agent, which may be new. `None` when there are too many.
     pub fn entry(&self, agent_id: &str) -> Option<Arc<HostEntry>> {
-        if let Some(entry) = self.map().get(agent_id) {
+        if let Some(entry) = self.map().by_id.get(agent_id) {
             return Some(Arc::clone(entry));
         }
         let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
-        if hosts.len() as u64 >= self.limits.agents {
+        if hosts.by_id.len() as u64 >= self.limits.agents {
             return None;
         }
         let agent_id: Arc<str> = agent_id.into();
-        let entry = hosts.entry(Arc::clone(&agent_id)).or_insert_with(|| {
+        let entry = hosts.by_id.entry(Arc::clone(&agent_id)).or_insert_with(|| {
             Arc::new(HostEntry {
                 agent_id: Arc::clone(&agent_id),
                 order: Mutex::new(false),
-                dirty: AtomicBool::new(false),
+                unsaved: AtomicU8::new(0),
                 gate: Arc::new(Gate::new(self.limits, self.clock.now_ms())),
-                state: RwLock::new(Host::new(agent_id, Arc::clone(&self.shared))),
+                state: RwLock::new(Host::new(Arc::clone(&agent_id), Arc::clone(&self.shared))),
             })
         });
-        Some(Arc::clone(entry))
+        let entry = Arc::clone(entry);
+        hosts
+            .in_order
+            .insert(Arc::clone(&entry.agent_id), Arc::clone(&entry));
+        Some(entry)
     }
 
     /// The hosts heard of, by name; or the one of `agent_id`.
@@ -133,12 +152,12 @@ impl Live {
         if let Some(agent_id) = agent_id {
             return self.get(agent_id).into_iter().collect();
         }
-        let mut hosts: Vec<_> = self.map().values().cloned().collect();
+        let mut hosts: Vec<_> = self.map().in_order.values().cloned().collect();
         hosts.retain(|entry| entry.read().agent.heard());
         hosts
     }
 
-    fn map(&self) -> RwLockReadGuard<'_, BTreeMap<Arc<str>, Arc<HostEntry>>> {
+    fn map(&self) -> RwLockReadGuard<'_, Hosts> {
         self.hosts.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -156,10 +175,18 @@ impl Live {
     pub fn sweep(&self) {
         let now_ms = self.clock.now_ms();
         let mut dropped = false;
-        self.hosts
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, entry| Arc::strong_count(entry) > 1 || entry.read().agent.heard());
+        {
+            let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
+            let Hosts { by_id, in_order } = &mut *hosts;
+            // Two of its owners are these maps.
+            in_order.retain(|agent_id, entry| {
+                let stays = Arc::strong_count(entry) > 2 || entry.read().agent.heard();
+                if !stays {
+                    by_id.remove(agent_id);
+                }
+                stays
+            });
+        }
         for entry in self.hosts(None) {
             if entry.read().expired(now_ms) {
                 entry.write().clear();
@@ -172,10 +199,14 @@ impl Live {
         self.shared.sweep();
     }
 
-    /// What to write to the table of agents, and forget that it is to be written.
-    pub fn take_dirty(&self) -> Vec<Arc<HostEntry>> {
-        let mut dirty = self.hosts(None);
-        dirty.retain(|entry| entry.dirty.swap(false, Ordering::AcqRel));
-        dirty
+    /// What to write to the table of agents: what is news, and what changed where it has its turn. That it is to be written is
+    /// forgotten.
+    fn take_unsaved(&self, has_turn: impl Fn(usize) -> bool) -> Vec<Arc<HostEntry>> {
+        let hosts = self.hosts(None).into_iter().enumerate();
+        let taken = hosts.filter(|(index, entry)| {
+            let unsaved = entry.unsaved.load(Ordering::Acquire);
+            (unsaved == NEWS || has_turn(*index)) && entry.unsaved.swap(0, Ordering::AcqRel) != 0
+        });
+        taken.map(|(_, entry)| entry).collect()
     }
 }

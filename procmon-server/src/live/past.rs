@@ -1,7 +1,7 @@
 //! A host as it was, in the form of a host as it is: whatever shows the present shows the past, too.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU8;
 
 use procmon_common::columns::Column;
 use procmon_common::ids::ProcessId;
@@ -104,7 +104,7 @@ impl HostEntry {
         Arc::new(Self {
             agent_id: Arc::clone(&host.agent_id),
             order: Mutex::new(true),
-            dirty: AtomicBool::new(false),
+            unsaved: AtomicU8::new(0),
             gate: Arc::new(Gate::new(IngestLimits::default(), 0)),
             state: std::sync::RwLock::new(host),
         })

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::apply::Place;
-use super::{Agent, HostEntry, Live, kept};
+use super::{Agent, HostEntry, Live, NEWS, kept};
 use crate::store::{Store, StoreError};
+
+/// Ticks until everything that changed was written.
+const SAVE_TURNS: u64 = 10;
 
 impl Live {
     /// Brings back the agents, and the processes of those heard lately. The others follow when they are heard.
@@ -26,9 +29,19 @@ impl Live {
         Ok(())
     }
 
-    /// Writes the agents that changed to their table.
+    /// Writes all agents that changed to their table.
     pub async fn save(&self, store: &Store) -> Result<(), StoreError> {
-        let dirty = self.take_dirty();
+        self.write(store, self.take_unsaved(|_| true)).await
+    }
+
+    /// Writes the agents of which there is news to their table, and of the others that changed those whose turn it is: each
+    /// says that it is there every few seconds, and the log says so too.
+    pub async fn save_by_turns(&self, store: &Store, tick: u64) -> Result<(), StoreError> {
+        let turn = |index: usize| (index as u64).wrapping_add(tick).is_multiple_of(SAVE_TURNS);
+        self.write(store, self.take_unsaved(turn)).await
+    }
+
+    async fn write(&self, store: &Store, dirty: Vec<Arc<HostEntry>>) -> Result<(), StoreError> {
         if dirty.is_empty() {
             return Ok(());
         }
@@ -38,7 +51,7 @@ impl Live {
             .await;
         if saved.is_err() {
             for entry in dirty {
-                entry.dirty.store(true, Ordering::Release);
+                entry.unsaved.fetch_max(NEWS, Ordering::Release);
             }
         }
         saved

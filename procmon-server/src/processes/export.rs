@@ -41,7 +41,7 @@ impl Format {
             "json" => Ok(Self::Json),
             "ndjson" => Ok(Self::Ndjson),
             _ => Err(Problem::bad_request(format!(
-                "format is {text}; it must be csv, json or ndjson"
+                "format={text} is not valid; it must be csv, json or ndjson"
             ))),
         }
     }

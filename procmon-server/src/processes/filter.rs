@@ -5,6 +5,7 @@ use utoipa::IntoParams;
 
 use crate::error::Problem;
 use crate::live::ProcessView;
+use crate::page;
 use crate::query::{Builder, Condition, compile};
 
 /// Parameters of `GET /processes`. All that are given must hold.
@@ -17,14 +18,17 @@ pub(super) struct Parameters {
     /// Part of the name, in any case.
     pub name: Option<String>,
     pub pid: Option<u32>,
+    /// One life: a `process_id` of `agent_id`, as events and processes have it.
+    pub process_id: Option<String>,
     /// One letter: R S D Z T I.
     pub status: Option<String>,
     /// More CPU than this, in percent of one core.
     pub cpu_gt: Option<f64>,
     /// More memory than this, in percent of the host's.
     pub mem_gt: Option<f64>,
-    /// A port it listens on.
-    pub port: Option<u16>,
+    /// A port it listens on, at most 65535.
+    #[param(maximum = 65535)]
+    pub port: Option<u32>,
     /// User name or uid.
     pub user: Option<String>,
     /// Beginning of the container's id.
@@ -69,15 +73,26 @@ impl Parameters {
             Some(status) => Some(letter(status)?),
             None => None,
         };
+        if let Some(port) = self.port.filter(|port| *port > u32::from(u16::MAX)) {
+            return Err(Problem::bad_request(format!(
+                "port={port} is not valid; it must be 0 to {}",
+                u16::MAX
+            )));
+        }
+        let process_id = self.process_id.as_deref();
+        let process_id = process_id.map(page::process_id).transpose()?;
+        let id_text = process_id.map(|id| id.to_string());
         Ok(Builder::<ProcessView<'_>>::default()
             .equals("pid", self.pid)
+            .equals("pid", process_id.map(|id| id.pid))
+            .is("process_id", id_text.as_deref())
             .equals("ppid", self.ppid)
             .above("cpu_percent", finite("cpu_gt", self.cpu_gt)?)
             .above("memory_percent", finite("mem_gt", self.mem_gt)?)
             .above_int("memory_rss", self.rss_gt)
             .above("io_per_s", finite("io_gt", self.io_gt)?)
             .is("status", status.as_deref())
-            .has_number("ports", self.port.map(u32::from))
+            .has_number("ports", self.port)
             .contains_folded("name", self.name.as_deref())
             .user(self.user.as_deref())
             .starts_with("container_id", self.container.as_deref())
@@ -93,7 +108,7 @@ impl Parameters {
 fn finite(name: &str, bound: Option<f64>) -> Result<Option<f64>, Problem> {
     match bound {
         Some(bound) if !bound.is_finite() => Err(Problem::bad_request(format!(
-            "{name} is {bound}; it must be a finite number"
+            "{name}={bound} is not valid; it must be a finite number"
         ))),
         bound => Ok(bound),
     }
@@ -106,7 +121,7 @@ fn letter(status: &str) -> Result<String, Problem> {
             Ok(letter.to_ascii_uppercase().to_string())
         }
         _ => Err(Problem::bad_request(format!(
-            "status is {status}; it must be one letter: R, S, D, Z, T or I"
+            "status={status} is not valid; it must be one letter: R, S, D, Z, T or I"
         ))),
     }
 }

@@ -128,7 +128,9 @@ fn write_page(rows: &Rows, page: &Page, next_cursor: Option<&str>) -> Vec<u8> {
 
 fn export_limit(limit: Option<usize>) -> Result<Option<usize>, Problem> {
     match limit {
-        Some(0) => Err(Problem::bad_request("limit is 0; it must be at least 1")),
+        Some(0) => Err(Problem::bad_request(
+            "limit=0 is not valid; it must be at least 1",
+        )),
         limit => Ok(limit),
     }
 }

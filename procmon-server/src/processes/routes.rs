@@ -106,7 +106,11 @@ async fn process_tree(
     let include_zombies = match parameters.include_zombies.as_deref() {
         None | Some("1" | "true") => true,
         Some("0" | "false") => false,
-        Some(_) => return Err(Problem::bad_request("include_zombies must be 0 or 1")),
+        Some(other) => {
+            return Err(Problem::bad_request(format!(
+                "include_zombies={other} is not valid; it must be 0, 1, false or true"
+            )));
+        }
     };
     let entry = crate::hosts::find(&app, parameters.agent_id.as_deref())?;
     let at = parameters.at.as_deref();

@@ -174,7 +174,7 @@ impl SortKey {
                 .map(|field| field.name)
                 .collect();
             return Err(Problem::bad_request(format!(
-                "cannot sort by {name}; sort by {}, with - in front for descending, several separated by commas",
+                "sort={name} is not known; sort by {}, with - in front for descending, several separated by commas",
                 known.join(", ")
             )));
         };

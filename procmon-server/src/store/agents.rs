@@ -53,12 +53,34 @@ pub(super) struct AgentEpoch {
     pub(super) received_ms: i64,
 }
 
+/// Agents that are written by one statement: each is a way to another thread or program and back.
+pub(super) const ROWS_OF_A_STATEMENT: usize = 32;
+/// Of an agent, without the tenant.
+const COLUMNS: usize = 9;
+
+/// The statement that writes so many agents.
+pub(super) fn upsert(rows: usize) -> String {
+    let row = |row: usize| {
+        let columns = (0..COLUMNS).map(|column| format!(", ${}", row * COLUMNS + column + 2));
+        format!("($1{})", columns.collect::<String>())
+    };
+    let rows: Vec<_> = (0..rows).map(row).collect();
+    format!(
+        "insert into agent (tenant_id, agent_id, first_seen_ms, last_seen_ms, door, machine_id, boot_id, interval_ms, \
+         clock_offset_ms, health) values {} on conflict (tenant_id, agent_id) do update set \
+         last_seen_ms = excluded.last_seen_ms, door = excluded.door, machine_id = excluded.machine_id, \
+         boot_id = excluded.boot_id, interval_ms = excluded.interval_ms, clock_offset_ms = excluded.clock_offset_ms, \
+         health = excluded.health",
+        rows.join(", ")
+    )
+}
+
 /// The statements about agents that both engines run, written once, as in [`super::queries`].
 macro_rules! agent_queries {
     ($pool:ty, $connection:ty, $row:ty) => {
-        use sqlx::Row;
+        use sqlx::{AssertSqlSafe, Row};
 
-        use crate::store::agents::{AgentEpoch, AgentRow, Door};
+        use crate::store::agents::{AgentEpoch, AgentRow, Door, ROWS_OF_A_STATEMENT, upsert};
         use crate::store::{StoreError, TENANT};
 
         pub(in crate::store) async fn agents(pool: &$pool) -> Result<Vec<AgentRow>, StoreError> {
@@ -85,32 +107,27 @@ macro_rules! agent_queries {
             rows.iter().map(read).collect()
         }
 
+        /// Each is there once.
         pub(in crate::store) async fn save(
             pool: &$pool,
             agents: &[AgentRow],
         ) -> Result<(), StoreError> {
             let mut transaction = pool.begin().await?;
-            for agent in agents {
-                sqlx::query(
-                    "insert into agent (tenant_id, agent_id, first_seen_ms, last_seen_ms, door, machine_id, boot_id, \
-                     interval_ms, clock_offset_ms, health) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
-                     on conflict (tenant_id, agent_id) do update set last_seen_ms = excluded.last_seen_ms, \
-                     door = excluded.door, machine_id = excluded.machine_id, boot_id = excluded.boot_id, \
-                     interval_ms = excluded.interval_ms, clock_offset_ms = excluded.clock_offset_ms, \
-                     health = excluded.health",
-                )
-                .bind(TENANT)
-                .bind(&agent.agent_id)
-                .bind(agent.first_seen_ms)
-                .bind(agent.last_seen_ms)
-                .bind(agent.door.name())
-                .bind(&agent.machine_id)
-                .bind(&agent.boot_id)
-                .bind(i64::from(agent.interval_ms))
-                .bind(agent.clock_offset_ms)
-                .bind(&agent.health)
-                .execute(&mut *transaction)
-                .await?;
+            for some in agents.chunks(ROWS_OF_A_STATEMENT) {
+                let mut query = sqlx::query(AssertSqlSafe(upsert(some.len()))).bind(TENANT);
+                for agent in some {
+                    query = query
+                        .bind(&agent.agent_id)
+                        .bind(agent.first_seen_ms)
+                        .bind(agent.last_seen_ms)
+                        .bind(agent.door.name())
+                        .bind(&agent.machine_id)
+                        .bind(&agent.boot_id)
+                        .bind(i64::from(agent.interval_ms))
+                        .bind(agent.clock_offset_ms)
+                        .bind(&agent.health);
+                }
+                query.execute(&mut *transaction).await?;
             }
             transaction.commit().await?;
             Ok(())

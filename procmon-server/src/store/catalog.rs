@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::OnceCell;
 
 use super::part::Part;
+use super::segment::EventDigest;
 use super::{EventQuery, Position, StoreError};
 
 /// Slices of the log behind the newest that are not compacted, so that the state can be brought back from the log after a
@@ -36,6 +37,8 @@ pub(super) struct Segments {
     pub(super) samples: Option<Arc<Part>>,
     /// Read when it is first asked for; what is published never changes.
     pub(super) extent: Arc<OnceCell<Extent>>,
+    /// Likewise, of the events of all agents. At most some 40 KiB.
+    pub(super) event_digest: Arc<OnceCell<EventDigest>>,
 }
 
 /// What segments of any agent have, by which all of them are passed over at once.
@@ -67,6 +70,20 @@ impl Segments {
     pub(super) async fn extent(&self) -> Result<Extent, StoreError> {
         let read = || self.events.segment_extent();
         self.extent.get_or_try_init(read).await.copied()
+    }
+
+    /// Whether some agent may have what a query wants, by what is known of all of them together.
+    pub(super) async fn may_have_events(&self, query: &EventQuery) -> Result<bool, StoreError> {
+        if !self.extent().await?.may_have(query) {
+            return Ok(false);
+        }
+        // The row of one agent tells more than all of them together.
+        if query.agent_id.is_some() || !EventDigest::tells_of(query) {
+            return Ok(true);
+        }
+        let read = || self.events.event_digest();
+        let digest = self.event_digest.get_or_try_init(read).await?;
+        Ok(digest.may_have(query))
     }
 
     /// What an agent's samples are, if it has any here and they are still kept.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::catalog::Extent;
 use super::log::{Head, LogBatch};
 use super::read::{EventPage, EventQuery, EventRow};
+use super::segment::EventDigest;
 use super::segment_row::SegmentColumns;
 use super::{StoreError, postgres, sqlite};
 
@@ -118,6 +119,10 @@ impl Part {
             SEGMENT,
             segment_queries::event_heads(query, kept_since_ms)
         )
+    }
+
+    pub(super) async fn event_digest(&self) -> Result<EventDigest, StoreError> {
+        ask!(self, SEGMENT, segment_queries::event_digest())
     }
 
     pub(super) async fn segment_events(&self, agent_id: &str) -> Result<Vec<u8>, StoreError> {

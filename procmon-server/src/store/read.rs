@@ -196,7 +196,7 @@ async fn select(
             }
         }
         EventSource::Segments(file) => {
-            if !file.extent().await?.may_have(query) {
+            if !file.may_have_events(query).await? {
                 return Ok(Vec::new());
             }
             read_segments::select(file, query, range, page, stats).await

@@ -8,6 +8,7 @@ use super::agents::AgentEpoch;
 use super::catalog::{Catalog, Segments, SliceEnd};
 use super::engine::{Engine, table_names};
 use super::part::Part;
+use super::segment::EventDigest;
 use super::segment_row::SegmentRow;
 use super::{Store, StoreError, postgres, sqlite};
 
@@ -50,6 +51,19 @@ impl Store {
     }
 }
 
+/// What the row says of its events; nothing where there are none, or where they cannot be read.
+async fn with_digest(row: SegmentRow) -> Result<(SegmentRow, Option<Vec<u8>>), StoreError> {
+    if row.events.is_empty() {
+        return Ok((row, None));
+    }
+    let made = tokio::task::spawn_blocking(move || {
+        let digest = EventDigest::of_segment(&row.events);
+        (row, digest.ok().map(|digest| digest.write()))
+    });
+    made.await
+        .map_err(|error| StoreError::Failed(error.to_string()))
+}
+
 impl SegmentFile {
     /// Adds an agent's row. There is one row per agent.
     pub async fn put(&mut self, row: SegmentRow) -> Result<(), StoreError> {
@@ -60,9 +74,10 @@ impl SegmentFile {
             last_seq: *seq,
             received_ms: row.received_last_ms,
         }));
+        let (row, event_digest) = with_digest(row).await?;
         match self.writing().await? {
-            Writing::Sqlite(writer) => writer.put(&row).await,
-            Writing::Postgres(writer) => writer.put(&row).await,
+            Writing::Sqlite(writer) => writer.put(&row, event_digest).await,
+            Writing::Postgres(writer) => writer.put(&row, event_digest).await,
         }
     }
 
@@ -98,6 +113,7 @@ impl SegmentFile {
                 events: Arc::new(events),
                 samples: Some(Arc::new(samples)),
                 extent: Arc::default(),
+                event_digest: Arc::default(),
             };
             catalog.segments.insert(name.first_slice, Arc::new(file));
             replaced

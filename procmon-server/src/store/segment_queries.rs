@@ -7,22 +7,26 @@ macro_rules! segment_queries {
 
         use crate::store::catalog::Extent;
         use crate::store::read::EventQuery;
+        use crate::store::segment::EventDigest;
         use crate::store::segment_row::{SegmentColumns, SegmentRow, read_epochs, write_epochs};
         use crate::store::{StoreError, TENANT};
 
         const COLUMNS: &str = "agent_id, first_ms, last_ms, received_first_ms, received_last_ms, epochs, \
             event_count, event_kinds, first_event_ms, last_event_ms, samples_bytes, events_bytes, \
             first_event_slice, first_event_batch, last_event_slice, last_event_batch";
+        /// The column after those.
+        const DIGEST: usize = 16;
 
         pub(in crate::store) async fn insert(
             connection: &mut $connection,
             table: &str,
             row: &SegmentRow,
+            event_digest: Option<Vec<u8>>,
         ) -> Result<(), StoreError> {
             let sql = format!(
-                "insert into {table} (tenant_id, {COLUMNS}, events) \
+                "insert into {table} (tenant_id, {COLUMNS}, event_digest, events) \
                  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
-                 $15, $16, $17, $18)"
+                 $15, $16, $17, $18, $19)"
             );
             sqlx::query(AssertSqlSafe(sql))
                 .bind(TENANT)
@@ -42,6 +46,7 @@ macro_rules! segment_queries {
                 .bind(row.event_places.map(|(first, _)| first.1))
                 .bind(row.event_places.map(|(_, last)| i64::from(last.0)))
                 .bind(row.event_places.map(|(_, last)| last.1))
+                .bind(event_digest)
                 .bind(&row.events)
                 .execute(connection)
                 .await?;
@@ -134,8 +139,10 @@ macro_rules! segment_queries {
             query: &EventQuery,
             kept_since_ms: i64,
         ) -> Result<Vec<SegmentColumns>, StoreError> {
+            let by_digest = EventDigest::tells_of(query);
+            let digest = if by_digest { "event_digest" } else { "null" };
             let sql = format!(
-                "select {COLUMNS} from {table} where tenant_id = $1 and event_count > 0 \
+                "select {COLUMNS}, {digest} from {table} where tenant_id = $1 and event_count > 0 \
                  and ($2 is null or agent_id = $2) and ($3 = 0 or (event_kinds & $3) <> 0) \
                  and ($4 is null or last_event_ms >= $4) and ($5 is null or first_event_ms <= $5) \
                  and received_last_ms >= $6 order by agent_id"
@@ -149,7 +156,36 @@ macro_rules! segment_queries {
                 .bind(kept_since_ms)
                 .fetch_all(pool)
                 .await?;
-            rows.iter().map(read_head).collect()
+            let mut heads = Vec::with_capacity(rows.len());
+            for row in &rows {
+                if !by_digest || read_digest(row, DIGEST)?.may_have(query) {
+                    heads.push(read_head(row)?);
+                }
+            }
+            Ok(heads)
+        }
+
+        /// What the events of all agents have together.
+        pub(in crate::store) async fn event_digest(
+            pool: &$pool,
+            table: &str,
+        ) -> Result<EventDigest, StoreError> {
+            let sql = format!(
+                "select event_digest from {table} where tenant_id = $1 and event_count > 0"
+            );
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(TENANT);
+            let mut all = EventDigest::default();
+            for row in &query.fetch_all(pool).await? {
+                all.add(&read_digest(row, 0)?);
+            }
+            Ok(all)
+        }
+
+        /// One that is missing, or cannot be read, rules nothing out: what is wrong with it is told when the body is read.
+        fn read_digest(row: &$row, column: usize) -> Result<EventDigest, StoreError> {
+            let bytes: Option<&[u8]> = row.try_get(column)?;
+            let digest = bytes.and_then(|bytes| EventDigest::read(bytes).ok());
+            Ok(digest.unwrap_or(EventDigest::UNKNOWN))
         }
 
         /// A body: `column` is `samples` or `events`.

@@ -151,7 +151,7 @@ impl Writer {
             }
         }
         if let Some(last) = group.last() {
-            self.pace.note(&last.agent_id);
+            self.pace.note(&last.agent_id, group.len());
         }
         let started = Instant::now();
         let outcome = self.commit(&group).await;

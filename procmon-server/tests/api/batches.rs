@@ -147,6 +147,7 @@ fn malformed(agent: &mut FakeAgent) -> Vec<(&'static str, Vec<u8>, u16)> {
     let zstd = |plain: &[u8]| wire_compress(plain);
     let mut cases = vec![
         ("empty", Vec::new(), 400),
+        ("no content", zstd(&[]), 400),
         ("not zstd", b"hello".to_vec(), 400),
         ("cut zstd", good[..good.len() / 2].to_vec(), 400),
         ("not protobuf", zstd(&[0xff; 100]), 400),

@@ -13,6 +13,30 @@ async fn groups(server: &Server, query: &str) -> Value {
     server.json(&path).await
 }
 
+/// Half a century in which nobody looked is passed over.
+#[tokio::test]
+async fn a_range_may_begin_long_before_the_host() {
+    let server = Server::start().await;
+    let mut host = SampledHost::new("a");
+    let handle = host.start(2);
+    host.set(handle, Column::CpuCentipercent, 1_000);
+    host.samples(&server, 2).await;
+    // Within a part, and in the one after it.
+    host.wait(&server, 3_600_000);
+    host.samples(&server, 2).await;
+    host.wait(&server, 5_000);
+    let until = START_MS / 1000 + 86_400 * 30;
+    server.clock.advance_ms(86_400_000 * 31);
+    for from in ["0", "1900-01-01T00:00:00Z"] {
+        let path =
+            format!("/api/v1/processes/groups/series?from={from}&to={until}&metric=memory_rss");
+        let body = server.json(&path).await;
+        let points = body["groups"][0]["points"].as_array().map(Vec::len);
+        assert!(points.is_some_and(|points| points > 0), "{body}");
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn sums_and_the_highest_by_group() {
     let server = Server::start().await;

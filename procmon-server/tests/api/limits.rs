@@ -88,6 +88,37 @@ async fn bytes_are_counted_when_decompressed() {
     server.stop().await;
 }
 
+/// A client that looks for the answer only after it has sent everything finds it, and can go on with the same connection.
+#[tokio::test]
+async fn whoever_is_refused_is_told() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = Server::start().await;
+    let mut stream = TcpStream::connect(server.address)
+        .await
+        .expect("a connection");
+    for (content_type, bytes, status) in [
+        ("application/json", 30 << 20, "413"),
+        ("text/plain", 3 << 20, "415"),
+        ("application/json", 10, "400"),
+    ] {
+        let head = format!(
+            "POST /api/v1/agents/a/processes HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n\
+             Content-Length: {bytes}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.expect("it is sent");
+        let body = vec![b' '; bytes];
+        stream.write_all(&body).await.expect("it is taken");
+        let mut answer = vec![0; 4096];
+        let length = stream.read(&mut answer).await.expect("an answer");
+        let answer = String::from_utf8_lossy(&answer[..length]);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_bomb_costs_the_one_who_sends_it() {
     let server = Server::start_limited(IngestLimits {

@@ -208,15 +208,17 @@ async fn exports_have_everything() {
 async fn wrong_parameters_are_named() {
     let server = Server::start().await;
     for (query, word) in [
-        ("cpu_gt=NaN", "cpu_gt is NaN"),
-        ("mem_gt=inf", "mem_gt is inf"),
-        ("io_gt=-inf", "io_gt is -inf"),
+        ("cpu_gt=NaN", "cpu_gt=NaN"),
+        ("mem_gt=inf", "mem_gt=inf"),
+        ("io_gt=-inf", "io_gt=-inf"),
         ("cpu_gt=x", "cpu_gt"),
         ("status=sleeping", "R, S, D"),
-        ("port=70000", "port"),
+        ("port=70000", "0 to 65535"),
+        ("pid=4294967296", "at most 4294967295"),
+        ("process_id=1234", "1234-567890-0f2c9f1e"),
         ("pid=-1", "pid"),
         ("format=xml", "csv, json or ndjson"),
-        ("format=csv&limit=0", "limit is 0"),
+        ("format=csv&limit=0", "limit=0"),
         ("format=csv&cursor=x", "no cursor"),
         ("sort=args", "cpu_percent"),
         ("sort=pid,pid,pid,pid,pid", "at most 4"),

@@ -28,7 +28,15 @@ pub(crate) async fn what_agents_last_said_is_kept(fixture: Fixture) {
     first.health.clear();
     let changed = std::slice::from_ref(&first);
     store.save_agents(changed).await.expect("it saves");
+    // More than one statement takes.
+    let mut all = vec![first.clone(), second];
+    all.extend((100..180).map(|number| AgentRow {
+        agent_id: format!("c-{number}"),
+        first_seen_ms: number,
+        ..first.clone()
+    }));
+    store.save_agents(&all[1..]).await.expect("it saves");
     drop(store);
     let store = fixture.open().await;
-    assert_eq!(store.agents().await.expect("it reads"), [first, second]);
+    assert_eq!(store.agents().await.expect("it reads"), all);
 }

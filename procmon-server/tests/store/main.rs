@@ -59,6 +59,7 @@ on_both! {
     compacted: events_are_the_same_after_compaction;
     indexed: what_the_index_rules_out_is_not_decoded,
         a_page_of_many_agents_opens_few_segments;
-    migrations: segments_of_the_version_before_say_the_same;
+    migrations: segments_of_version_1_say_the_same,
+        segments_of_version_2_say_the_same;
     engines: one_server_at_a_time;
 }

@@ -68,8 +68,16 @@ async fn goes_on(fixture: &Fixture, received_ms: i64) {
     assert_eq!(batches.expect("it reads").len(), 21);
 }
 
-/// The rows of segments before version 2 do not say where their events lie.
-pub(crate) async fn segments_of_the_version_before_say_the_same(fixture: Fixture) {
+/// The rows of segments before version 2 do not say where their events lie, those before version 3 not what they are.
+pub(crate) async fn segments_of_version_1_say_the_same(fixture: Fixture) {
+    segments_of_a_version_before_say_the_same(fixture, 1).await;
+}
+
+pub(crate) async fn segments_of_version_2_say_the_same(fixture: Fixture) {
+    segments_of_a_version_before_say_the_same(fixture, 2).await;
+}
+
+async fn segments_of_a_version_before_say_the_same(fixture: Fixture, version: u32) {
     let store = fixture.open().await;
     for number in 0..i64::from(OPEN_SLICES) + 3 {
         for agent_id in ["a", "b"] {
@@ -84,7 +92,7 @@ pub(crate) async fn segments_of_the_version_before_say_the_same(fixture: Fixture
     let before = times(&store).await;
     store.close().await;
     drop(store);
-    make_older(&fixture).await;
+    make_older(&fixture, version).await;
     let store = fixture.open().await;
     assert_eq!(times(&store).await, before);
     let forward = store
@@ -103,16 +111,19 @@ pub(crate) async fn segments_of_the_version_before_say_the_same(fixture: Fixture
     assert_eq!(newer[newer.len() - before.len()..], before);
 }
 
-/// As the version before wrote it.
-async fn make_older(fixture: &Fixture) {
-    const PLACES: [&str; 4] = [
-        "first_event_slice",
-        "first_event_batch",
-        "last_event_slice",
-        "last_event_batch",
+/// As a version before wrote it.
+async fn make_older(fixture: &Fixture, version: u32) {
+    /// By the version that brought them.
+    const COLUMNS: [(u32, &str); 5] = [
+        (2, "first_event_slice"),
+        (2, "first_event_batch"),
+        (2, "last_event_slice"),
+        (2, "last_event_batch"),
+        (3, "event_digest"),
     ];
-    let without = PLACES.map(|column| format!("alter table segment drop column {column};"));
-    let without = without.concat();
+    let later = COLUMNS.iter().filter(|(since, _)| *since > version);
+    let without = later.map(|(_, column)| format!("alter table segment drop column {column};"));
+    let without = without.collect::<String>();
     match fixture {
         Fixture::Sqlite(folder) => {
             let segments = std::fs::read_dir(folder.path().join("segments"));
@@ -123,14 +134,14 @@ async fn make_older(fixture: &Fixture) {
                     continue;
                 }
                 let mut connection = sqlx::SqliteConnection::connect(name).await.expect("a file");
-                let sql = format!("{without} pragma user_version = 1;");
+                let sql = format!("{without} pragma user_version = {version};");
                 let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection);
                 done.await.expect("it is changed");
                 connection.close().await.expect("it closes");
             }
         }
         Fixture::Postgres(cluster, dsn) => {
-            let sql = format!("{without} delete from _sqlx_migrations where version = 2;");
+            let sql = format!("{without} delete from _sqlx_migrations where version > {version};");
             cluster.sql(name_of(dsn), &sql);
         }
     }

@@ -1510,10 +1510,18 @@ export interface operations {
                 type?: string;
                 /** @description Part of the process' name, in any case. */
                 name?: string;
+                pid?: number;
+                /** @description One life: a `process_id` of `agent_id`, as events and processes have it. */
+                process_id?: string;
+                ppid?: number;
+                /** @description Part of the command line, in any case. */
+                cmdline?: string;
                 /** @description User name or uid. */
                 user?: string;
                 /** @description Beginning of the container's id. */
                 container?: string;
+                /** @description Part of the cgroup's path. */
+                cgroup?: string;
                 /** @description Exits with this code. */
                 exit_code?: number;
                 /** @description Exits by this signal's number. */
@@ -1577,10 +1585,18 @@ export interface operations {
                 type?: string;
                 /** @description Part of the process' name, in any case. */
                 name?: string;
+                pid?: number;
+                /** @description One life: a `process_id` of `agent_id`, as events and processes have it. */
+                process_id?: string;
+                ppid?: number;
+                /** @description Part of the command line, in any case. */
+                cmdline?: string;
                 /** @description User name or uid. */
                 user?: string;
                 /** @description Beginning of the container's id. */
                 container?: string;
+                /** @description Part of the cgroup's path. */
+                cgroup?: string;
                 /** @description Exits with this code. */
                 exit_code?: number;
                 /** @description Exits by this signal's number. */
@@ -1686,13 +1702,15 @@ export interface operations {
                 /** @description Part of the name, in any case. */
                 name?: string;
                 pid?: number;
+                /** @description One life: a `process_id` of `agent_id`, as events and processes have it. */
+                process_id?: string;
                 /** @description One letter: R S D Z T I. */
                 status?: string;
                 /** @description More CPU than this, in percent of one core. */
                 cpu_gt?: number;
                 /** @description More memory than this, in percent of the host's. */
                 mem_gt?: number;
-                /** @description A port it listens on. */
+                /** @description A port it listens on, at most 65535. */
                 port?: number;
                 /** @description User name or uid. */
                 user?: string;

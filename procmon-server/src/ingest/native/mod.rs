@@ -105,6 +105,11 @@ fn parse(plain: axum::body::Bytes) -> Result<wire::Batch, Problem> {
 }
 
 fn check_head(agent_id: &str, batch: &wire::Batch) -> Result<BootId, Problem> {
+    if batch.agent_id.is_empty() {
+        return Err(Problem::bad_request(
+            "the batch has no agent_id: is the body empty, or no procmon.v1.Batch?",
+        ));
+    }
     if batch.agent_id != agent_id {
         return Err(Problem::conflict(format!(
             "the path names agent {agent_id}, the batch another; send it to /api/v1/agents/<its agent_id>/batches"

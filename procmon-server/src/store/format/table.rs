@@ -3,6 +3,9 @@
 use super::FormatError;
 use super::bytes::{Reader, put};
 
+/// Room in a new column: batches have tens of rows, and growing to that costs more than writing them.
+const COLUMN_BYTES: usize = 32;
+
 /// Collects columns; each has one number per row.
 #[derive(Debug, Default)]
 pub(in crate::store) struct TableWriter {
@@ -53,7 +56,8 @@ pub(in crate::store) struct RowWriter<'a> {
 impl RowWriter<'_> {
     pub(in crate::store) fn put(&mut self, id: u64, value: u64) -> &mut Self {
         if self.next == self.table.columns.len() {
-            self.table.columns.push((id, Vec::new(), false));
+            let column = Vec::with_capacity(COLUMN_BYTES);
+            self.table.columns.push((id, column, false));
         }
         let (known, bytes, any) = &mut self.table.columns[self.next];
         debug_assert_eq!(*known, id);

@@ -197,6 +197,7 @@ impl Postgres {
                         events: part,
                         samples: samples.remove(&first_slice),
                         extent: Arc::default(),
+                        event_digest: Arc::default(),
                     };
                     catalog.segments.insert(first_slice, Arc::new(file));
                 }

@@ -44,10 +44,14 @@ impl SegmentWriter {
         })
     }
 
-    pub(in crate::store) async fn put(&mut self, row: &SegmentRow) -> Result<(), StoreError> {
+    pub(in crate::store) async fn put(
+        &mut self,
+        row: &SegmentRow,
+        event_digest: Option<Vec<u8>>,
+    ) -> Result<(), StoreError> {
         let mut connection = self.engine.pool.acquire().await?;
         let heads = table_name("segment", self.name);
-        segment_queries::insert(&mut connection, &heads, row).await?;
+        segment_queries::insert(&mut connection, &heads, row, event_digest).await?;
         if !row.samples.is_empty() {
             let samples = table_name("segment_samples", self.name);
             segment_queries::insert_samples(&mut connection, &samples, row).await?;

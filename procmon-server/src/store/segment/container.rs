@@ -168,6 +168,10 @@ impl<'a> Sections<'a> {
         })
     }
 
+    pub(super) fn has(&self, wanted: u64) -> bool {
+        self.found.iter().any(|(id, ..)| *id == wanted)
+    }
+
     /// A section's content; empty when it is not there.
     pub(super) fn read(&self, wanted: u64) -> Result<Vec<u8>, SegmentError> {
         match self.found.iter().find(|(id, ..)| *id == wanted) {

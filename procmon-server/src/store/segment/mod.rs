@@ -26,7 +26,8 @@ pub mod sample;
 mod strings;
 
 pub use event::{
-    EventSegment, EventSummary, EventWriter, ExitBounds, FoundEvents, Wanted, decode_events,
+    EventDigest, EventSegment, EventSummary, EventWriter, ExitBounds, FoundEvents, Wanted,
+    decode_events,
 };
 pub use replay::Replay;
 pub use sample::{

@@ -12,26 +12,32 @@ use sqlx::{ConnectOptions, SqlitePool};
 
 use crate::store::StoreError;
 
+/// The newest version of the tables of segments.
+pub(super) const SEGMENTS_VERSION: i64 = 3;
+
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite/slice");
 
 /// How long a reader or the writer waits for a lock: only the migration of a new slice takes one that excludes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Readers of one file at a time; more wait for their turn.
 const READERS: u32 = 4;
-const READER_IDLE: Duration = Duration::from_secs(30);
+const READER_IDLE: Duration = Duration::from_secs(10);
+/// Pages that a reader keeps, in KiB. What it reads is in the system's cache anyway, and there are readers of every file that was
+/// asked for lately: with SQLite's 2 MiB each they take more than everything else of a small server.
+const READER_CACHE_KIB: u32 = 256;
 
 #[derive(Debug)]
 pub(in crate::store) struct File {
     pub(super) path: PathBuf,
     pub(in crate::store) readers: SqlitePool,
-    /// Segments of version 1, whose rows do not say where their events lie.
-    pub(super) without_places: bool,
+    /// Of the tables, where it has segments: rows of version 1 do not say where their events lie, those of 2 not what they are.
+    pub(super) segments_version: i64,
 }
 
 impl File {
     /// Opens or creates a slice of the log and brings its tables up to date.
     pub(super) async fn slice(path: PathBuf, durable: bool) -> anyhow::Result<Self> {
-        let readers = readers(slice_options(&path, durable));
+        let readers = readers(with_small_cache(slice_options(&path, durable)));
         MIGRATIONS
             .run(&readers)
             .await
@@ -39,7 +45,7 @@ impl File {
         Ok(Self {
             path,
             readers,
-            without_places: false,
+            segments_version: SEGMENTS_VERSION,
         })
     }
 
@@ -51,18 +57,21 @@ impl File {
             .read_only(true)
             .disable_statement_logging();
         Self {
-            readers: readers(options),
+            readers: readers(with_small_cache(options)),
             path,
-            without_places: false,
+            segments_version: SEGMENTS_VERSION,
         }
     }
 
     /// What a statement names a table of this file by.
     pub(in crate::store) fn table(&self, name: &'static str) -> &'static str {
         match name {
-            "segment" if self.without_places => {
+            "segment" if self.segments_version == 1 => {
                 "(select *, null as first_event_slice, null as first_event_batch, null as last_event_slice, \
-                 null as last_event_batch from segment)"
+                 null as last_event_batch, null as event_digest from segment)"
+            }
+            "segment" if self.segments_version == 2 => {
+                "(select *, null as event_digest from segment)"
             }
             name => name,
         }
@@ -92,6 +101,10 @@ impl File {
             StoreError::Failed(format!("cannot remove {}: {error}", self.path.display()))
         })
     }
+}
+
+fn with_small_cache(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options.pragma("cache_size", format!("-{READER_CACHE_KIB}"))
 }
 
 fn readers(options: SqliteConnectOptions) -> SqlitePool {

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row};
 
-use super::file::{File, unlink};
+use super::file::{File, SEGMENTS_VERSION, unlink};
 use super::segment_queries;
 use crate::store::StoreError;
 use crate::store::catalog::{Segments, SliceEnd};
@@ -18,12 +18,12 @@ use crate::store::part::Part;
 use crate::store::segment_file::SegmentName;
 use crate::store::segment_row::SegmentRow;
 
-const HEADS: &str = include_str!("../../../migrations/sqlite/segment/0002_event_places.sql");
+const HEADS: &str = include_str!("../../../migrations/sqlite/segment/0003_event_digest.sql");
 const SAMPLES: &str = include_str!("../../../migrations/sqlite/segment_samples/0001_initial.sql");
 
 /// Version of the tables, in the file's `user_version`. A file that is written once is never migrated: each version that
 /// was ever written stays readable.
-const VERSION: i64 = 2;
+const VERSION: i64 = SEGMENTS_VERSION;
 /// Small pages: a row ends somewhere within one, and the rest of it is lost.
 const PAGE_BYTES: u32 = 512;
 const UNFINISHED: &str = "unfinished";
@@ -72,8 +72,12 @@ impl SegmentWriter {
         })
     }
 
-    pub(in crate::store) async fn put(&mut self, row: &SegmentRow) -> Result<(), StoreError> {
-        segment_queries::insert(&mut self.heads, "segment", row).await?;
+    pub(in crate::store) async fn put(
+        &mut self,
+        row: &SegmentRow,
+        event_digest: Option<Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        segment_queries::insert(&mut self.heads, "segment", row, event_digest).await?;
         if !row.samples.is_empty() {
             segment_queries::insert_samples(&mut self.samples, "segment_samples", row).await?;
         }
@@ -223,7 +227,7 @@ async fn open_one(folder: &Path, name: SegmentName) -> anyhow::Result<Segments> 
             path.display()
         );
     }
-    file.without_places = version == 1;
+    file.segments_version = version;
     let rows =
         sqlx::query("select slice, last_batch, received_last_ms from segment_slice order by slice")
             .fetch_all(&file.readers)
@@ -247,6 +251,7 @@ async fn open_one(folder: &Path, name: SegmentName) -> anyhow::Result<Segments> 
             .exists()
             .then(|| Arc::new(Part::Sqlite(File::finished(samples)))),
         extent: Arc::default(),
+        event_digest: Arc::default(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Somebody who asks while agents send: each kind of query again and again, over changing hosts.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use procmon_common::ids::{BootId, ProcessId};
@@ -155,6 +155,14 @@ pub(super) async fn ask(kind: Kind, shared: Rc<Shared>) {
             Ok(answer) if answer.status == 200 => {
                 asked.latency.add(started.elapsed());
                 asked.bytes += answer.body.len() as u64;
+            }
+            Ok(Answer {
+                status: 429 | 503,
+                retry_after: Some(told_s),
+                ..
+            }) => {
+                asked.put_off += 1;
+                pause = pause.max(Duration::from_secs(told_s));
             }
             failed => {
                 asked.failed += 1;

@@ -78,7 +78,12 @@ fn print_latencies(shared: &Shared) {
             0 => String::new(),
             failed => format!(", {failed} FAILED"),
         };
-        line(name, &asked.latency, &format!("{kib} KiB each{failed}"));
+        let put_off = match asked.put_off {
+            0 => String::new(),
+            put_off => format!(", {put_off} put off"),
+        };
+        let note = format!("{kib} KiB each{put_off}{failed}");
+        line(name, &asked.latency, &note);
     }
     println!();
 }

@@ -50,6 +50,8 @@ pub(super) struct Shared {
 pub(super) struct Asked {
     pub(super) latency: Quantiles,
     pub(super) bytes: u64,
+    /// Asked to come back later.
+    pub(super) put_off: u64,
     pub(super) failed: u64,
 }
 

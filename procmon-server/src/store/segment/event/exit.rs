@@ -196,6 +196,19 @@ pub(super) fn has_exit(
     Ok(false)
 }
 
+/// Codes and signals of all exits, by their columns alone.
+pub(super) fn each_end(
+    block: &Block<'_>,
+    mut each: impl FnMut(Option<u64>, Option<u64>),
+) -> Result<(), SegmentError> {
+    block.require_rows(column::FLAGS)?;
+    let (mut codes, mut signals) = (block.column(column::CODE)?, block.column(column::SIGNAL)?);
+    for _ in 0..block.rows {
+        each(codes.next()?.checked_sub(1), signals.next()?.checked_sub(1));
+    }
+    Ok(())
+}
+
 #[derive(Debug)]
 pub(super) struct ExitReader {
     flags: Values,

@@ -4,12 +4,14 @@
 //! what a query may rule it out by.
 
 mod copy;
+mod digest;
 mod exit;
 mod kinds;
 mod query;
 mod read;
 mod write;
 
+pub use digest::EventDigest;
 pub use query::{ExitBounds, FoundEvents, Wanted, decode_events};
 pub use read::BatchEvents;
 pub use read::EventSegment;

@@ -74,6 +74,7 @@ impl Server {
             max_snapshots: None,
             ingest_limits,
             metrics_groups: 10,
+            argv_bytes: 256,
         };
         let shutdown = CancellationToken::new();
         let run = procmon_server::run::run(config, listener, clock.clone(), shutdown.clone());

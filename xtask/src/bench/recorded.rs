@@ -2,32 +2,34 @@
 
 use std::collections::BTreeSet;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::http;
 
-/// How long the last events of a storm may take to appear in the API.
-const ARRIVAL_LIMIT: Duration = Duration::from_secs(30);
+/// More than the last events of a storm take to appear in the API. Nothing more after it: nothing is to come.
+const ARRIVAL: Duration = Duration::from_secs(5);
 
 const DESCRIBED_LIVES: usize = 3;
 
-/// Asks rarely until the newest event is old enough to be the last: counting costs the server, not the agent.
+/// Waits until the last events of a storm have arrived: counting many of them takes longer than that, and whatever comes while
+/// it counts is not in what it counted.
 pub(crate) fn wait_for_exits(
     url: &str,
     command: &str,
     marker: &str,
     expected: u64,
 ) -> Result<BTreeSet<String>> {
-    let deadline = Instant::now() + ARRIVAL_LIMIT;
+    let mut before = 0;
     loop {
+        thread::sleep(ARRIVAL);
         let exits = lives_with(url, "exit", command, marker)?;
-        if exits.len() as u64 >= expected || Instant::now() >= deadline {
+        if exits.len() as u64 >= expected || exits.len() == before {
             return Ok(exits);
         }
-        thread::sleep(Duration::from_secs(1));
+        before = exits.len();
     }
 }
 
@@ -69,8 +71,13 @@ pub(crate) fn describe_unended(
     starts: &BTreeSet<String>,
     exits: &BTreeSet<String>,
 ) -> Result<()> {
+    let agents: Value = serde_json::from_str(&http::get(url, "/api/v1/agents")?)?;
+    let agent_id = agents["agents"][0]["agent_id"]
+        .as_str()
+        .context("there is no agent")?;
     for life in starts.difference(exits).take(DESCRIBED_LIVES) {
-        let whole = http::get(url, &format!("/api/v1/processes/by-id/{life}"))?;
+        let path = format!("/api/v1/processes/by-id/{life}?agent_id={agent_id}");
+        let whole = http::get(url, &path)?;
         println!("no end with code 0: {whole}");
     }
     Ok(())

@@ -7,6 +7,8 @@ mod catalog;
 mod engine;
 mod error;
 pub mod format;
+#[cfg(test)]
+mod fuzz_seeds;
 pub mod history;
 mod log;
 mod pace;

@@ -32,6 +32,7 @@ pub(super) fn run() -> Result<Tally> {
     let targets = targets(&folder.join("fuzz_targets"))?;
     let programs = build(&folder)?;
     let corpora = tempfile::tempdir().context("cannot make a folder for inputs")?;
+    write_seeds(corpora.path())?;
     let queue = Mutex::new(targets);
     let findings = Mutex::new(Vec::new());
     let tally = Mutex::new(Tally::default());
@@ -102,6 +103,20 @@ fn build(folder: &Path) -> Result<PathBuf> {
         .env("RUSTFLAGS", FLAGS);
     command::run(&mut build)?;
     Ok(target_dir.join(host).join("release"))
+}
+
+/// What targets begin with, by a test that can make it.
+fn write_seeds(folder: &Path) -> Result<()> {
+    let mut test = cargo()?;
+    test.args(["test", "--quiet", "--package", "procmon-server", "--lib"])
+        .args(["--", "--exact", "store::fuzz_seeds::are_read"])
+        .env("PROCMON_FUZZ_SEEDS", folder);
+    command::run(&mut test)?;
+    let stored = folder.join("stored_batch");
+    if !stored.is_dir() {
+        bail!("the test of fuzz seeds wrote none to {}", stored.display());
+    }
+    Ok(())
 }
 
 fn host_triple() -> Result<String> {

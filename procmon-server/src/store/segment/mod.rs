@@ -35,7 +35,7 @@ pub use sample::{
 };
 
 #[cfg(test)]
-mod older;
+pub(super) mod older;
 
 use crate::store::format::FormatError;
 

@@ -174,7 +174,7 @@ fn frame(number: u32, numbers: &mut Numbers) -> Frame {
     }
 }
 
-fn batches() -> Vec<Batch> {
+pub(in crate::store) fn batches() -> Vec<Batch> {
     let mut numbers = Numbers(1);
     let mut all = Vec::new();
     for number in 0..80 {
@@ -201,7 +201,7 @@ fn batches() -> Vec<Batch> {
 }
 
 /// Samples and events, as this version writes them.
-fn written(batches: &[Batch]) -> (Vec<u8>, Vec<u8>) {
+pub(in crate::store) fn written(batches: &[Batch]) -> (Vec<u8>, Vec<u8>) {
     let (mut replay, mut builder) = (Replay::default(), SampleBuilder::default());
     let mut writer = EventWriter::default();
     for (seq, batch) in (1..).zip(batches) {

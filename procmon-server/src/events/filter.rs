@@ -157,7 +157,10 @@ impl Filter {
 
     /// Whether an event of the batch is asked for. Meaningless once the meter is exhausted.
     pub(super) fn matches(&self, stored: &StoredEvents, event: &Event, meter: &Meter) -> bool {
-        self.kinds.is_none_or(|kinds| kinds.contains(&event.kind))
+        self.agent_id
+            .as_deref()
+            .is_none_or(|agent_id| agent_id == &*stored.agent_id)
+            && self.kinds.is_none_or(|kinds| kinds.contains(&event.kind))
             && self.since_ns.is_none_or(|since| event.ts_ns >= since)
             && self.until_ns.is_none_or(|until| event.ts_ns <= until)
             && self.lives.is_none_or(|lives| {

@@ -81,6 +81,27 @@ async fn filters_apply_to_streams() {
 }
 
 #[tokio::test]
+async fn a_stream_of_one_agent_has_nothing_of_others() {
+    let server = Server::start().await;
+    let (mut one, mut other) = (FakeAgent::new("one"), FakeAgent::new("other"));
+    server.send(&one.key(10, 1)).await;
+    server.send(&other.key(10, 1)).await;
+    let mut live = open(&server, "?agent_id=other&type=exit", None).await;
+    let begin = live.next().await.expect("an id").id;
+    server.send(&one.life(50, exited(0))).await;
+    server.send(&other.life(51, exited(0))).await;
+    let mut resumed = open(&server, "?agent_id=other&type=exit", Some(&begin)).await;
+    for stream in [&mut live, &mut resumed] {
+        let event = stream.next_data().await.json();
+        assert_eq!(
+            (&event["agent_id"], &event["pid"]),
+            (&"other".into(), &51.into())
+        );
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_cursor_that_is_not_kept_resets() {
     let server = Server::start().await;
     let mut agent = FakeAgent::new("a");

@@ -119,6 +119,8 @@ impl Host {
 
     pub(super) fn enter_epoch(&mut self, epoch: u64) {
         if self.epoch != 0 && self.epoch != epoch {
+            // It may be back: the other one that used its name has stopped.
+            self.superseded.retain(|known| *known != epoch);
             if self.superseded.len() == SUPERSEDED {
                 self.superseded.pop_front();
             }

@@ -111,6 +111,13 @@ async fn a_second_agent_of_the_same_machine_is_told_apart_from_a_restart() {
     let refused = problem(server.post(&first.batch()).await).await;
     assert_eq!(refused["status"], 409);
     server.send(&second.batch()).await;
+    // The second has stopped: the first goes on, and not with one batch for each time that it is silent.
+    server.clock.advance_ms(15_001);
+    server.send(&first.batch()).await;
+    server.send(&first.key(10, 1)).await;
+    server.send(&first.batch()).await;
+    let refused = problem(server.post(&second.batch()).await).await;
+    assert_eq!(refused["status"], 409);
     server.stop().await;
 }
 

@@ -317,10 +317,16 @@ impl Watch {
         content.events = changes.events;
         let marks = self.source.ebpf().map(Capture::marks);
         content.rings = marks.into_iter().flatten().map(Into::into).collect();
+        let tells_losses = !content.losses.is_empty();
         let mut appended = Appended::Disk;
+        let mut last = (0, 0);
         for batch in self.builder.build(content)? {
             self.vitals.built(batch.payload.len());
+            last = (batch.epoch, batch.seq);
             appended = self.spool.append(batch)?;
+        }
+        if tells_losses {
+            self.spool.told(last, appended);
         }
         self.settle(appended)
     }

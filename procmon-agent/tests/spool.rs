@@ -12,6 +12,8 @@ use procmon_agent::spool::{
 
 #[path = "spool/damage.rs"]
 mod damage;
+#[path = "spool/dropped.rs"]
+mod dropped;
 #[path = "spool/kill.rs"]
 mod kill;
 #[path = "spool/model.rs"]
@@ -204,10 +206,12 @@ fn the_oldest_whole_segments_make_room_and_are_counted() {
         assert_eq!(append(&mut writer, 1, seq, 460), Appended::Disk);
         assert!(writer.stats().bytes() <= 16 << 10);
     }
+    let untold = writer.stats().take_losses();
+    assert_eq!(untold, [], "a batch that told it would be dropped next");
+    let survivors = drain(&mut reader);
     let losses = writer.stats().take_losses();
     assert_eq!(losses.len(), 1);
     let loss = &losses[0];
-    let survivors = drain(&mut reader);
     let first = survivors[0].1;
     assert_eq!(loss.reason, "spool_full");
     assert_eq!(loss.batches, first - 1);

@@ -1,9 +1,10 @@
 //! What the kernel and this process's place on the host allow.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Finding;
 use crate::kernel::btf::KERNEL_BTF;
+use crate::kernel::pin;
 
 const CAPABILITIES: [(&str, u32); 4] = [
     ("CAP_BPF", 39),
@@ -37,7 +38,7 @@ pub(super) fn findings() -> Vec<Finding> {
                 "/sys/kernel/debug/tracing/events",
             ],
         ),
-        presence("bpffs", &["/sys/fs/bpf"]),
+        bpffs(&pin::bpffs()),
         pid_namespace(namespace.as_deref()),
         filter(&std::fs::read_to_string(SECCOMP_ACTIONS).unwrap_or_default()),
     ]
@@ -131,6 +132,19 @@ fn presence(what: &'static str, places: &[&str]) -> Finding {
     }
 }
 
+/// Its folder is there on most hosts, mounted or not.
+fn bpffs((mount, is_mounted): &(PathBuf, bool)) -> Finding {
+    let mount = mount.display();
+    Finding::ok(
+        "bpffs",
+        if *is_mounted {
+            mount.to_string()
+        } else {
+            format!("not mounted at {mount}; only pin needs it")
+        },
+    )
+}
+
 fn pid_namespace(link: Option<&str>) -> Finding {
     match link {
         Some(INITIAL_PID_NAMESPACE) => Finding::ok("PID namespace", "the host's"),
@@ -157,6 +171,13 @@ mod tests {
         let actions = "kill_process kill_thread trap errno user_notif trace log allow\n";
         assert_eq!(filter(actions).grade, Grade::Ok);
         assert_eq!(filter("").grade, Grade::Warn);
+    }
+
+    #[test]
+    fn a_folder_is_no_file_system() {
+        let text = |is_mounted| bpffs(&("/sys/fs/bpf".into(), is_mounted)).text;
+        assert_eq!(text(true), "/sys/fs/bpf");
+        assert!(text(false).starts_with("not mounted at /sys/fs/bpf"));
     }
 
     #[test]

@@ -14,16 +14,26 @@ fn of_survey(wanted: bool, survey: &PinSurvey) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mount = survey.mount.display();
     findings.push(match (&survey.trouble, wanted) {
-        (None, true) => Finding::ok(WHAT, format!("{mount} can be written: a restart loses no event")),
+        (None, true) => Finding::ok(
+            WHAT,
+            format!("{mount} can be written: a restart loses no event"),
+        ),
         (None, false) => Finding::ok(
             WHAT,
             format!("off: what happens while no agent runs is a gap; {mount} could be used"),
         ),
         (Some(trouble), true) => Finding::fail(WHAT, trouble, "as said, or set pin to false"),
-        (Some(_), false) => Finding::ok(
-            WHAT,
-            format!("off: what happens while no agent runs is a gap; {mount} is no BPF file system, or is not ours"),
-        ),
+        (Some(_), false) => {
+            let why = if survey.is_mounted {
+                format!("{mount} cannot be written by this user")
+            } else {
+                format!("no BPF file system is mounted at {mount}")
+            };
+            Finding::ok(
+                WHAT,
+                format!("off: what happens while no agent runs is a gap; {why}"),
+            )
+        }
     });
     let own = survey.pinned.iter().filter(|(_, is_own)| *is_own).count();
     if own > 0 {
@@ -62,6 +72,7 @@ mod tests {
     fn survey(trouble: Option<&str>, pinned: &[(&str, bool)]) -> PinSurvey {
         PinSurvey {
             mount: "/sys/fs/bpf".into(),
+            is_mounted: trouble.is_none(),
             trouble: trouble.map(str::to_owned),
             pinned: pinned
                 .iter()
@@ -80,6 +91,13 @@ mod tests {
         let missing = survey(Some("not mounted"), &[]);
         assert_eq!(grades(true, &missing), [Grade::Fail]);
         assert_eq!(grades(false, &missing), [Grade::Ok]);
+        let text = |survey: &PinSurvey| of_survey(false, survey)[0].text.clone();
+        assert!(text(&missing).ends_with("no BPF file system is mounted at /sys/fs/bpf"));
+        let of_another_user = PinSurvey {
+            is_mounted: true,
+            ..missing
+        };
+        assert!(text(&of_another_user).ends_with("/sys/fs/bpf cannot be written by this user"));
     }
 
     #[test]

@@ -11,7 +11,18 @@ const WHAT: &str = "spool";
 
 pub(super) fn findings(config: &AgentConfig) -> Vec<Finding> {
     let folder = &config.spool_dir;
-    let existing = folder.ancestors().find(|path| path.exists());
+    // The parent of `spool` is the empty path: the working folder.
+    let here = Path::new(".");
+    let ancestors = folder.ancestors();
+    let existing = ancestors
+        .map(|path| {
+            if path.as_os_str().is_empty() {
+                here
+            } else {
+                path
+            }
+        })
+        .find(|path| path.exists());
     let Some(existing) = existing else {
         return vec![cannot_write(folder, "no part of this path exists")];
     };

@@ -190,6 +190,11 @@ fn a_spool_that_cannot_be_written_is_a_failure() {
     let findings = spool::findings(&config(&missing, Flags::default()));
     assert!(findings[0].grade < Grade::Fail, "{findings:?}");
     assert!(!missing.exists(), "it is the daemon that creates it");
+    for relative in ["no-such-spool", "no-such-folder/spool", "./no-such-spool"] {
+        let findings = spool::findings(&config(Path::new(relative), Flags::default()));
+        assert!(findings[0].grade < Grade::Fail, "{relative}: {findings:?}");
+        assert!(!Path::new(relative).exists());
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use procmon_common::kernel::LEGACY_CGROUP;
+use procmon_common::kernel::{LEGACY_CGROUP, ROOT_CGROUP};
 
 /// `FILEID_KERNFS`: the handle is the 64-bit node id.
 const FILEID_KERNFS: c_int = 0xfe;
@@ -75,6 +75,10 @@ impl Default for Cgroups {
 impl Cgroups {
     /// The cgroup with this id; `pid` is a process that is in it, if it still lives.
     pub fn resolve(&mut self, id: u64, pid: u32) -> Option<Cgroup> {
+        // Where cgroup v1 places processes, the root of the unified hierarchy is the one that they all share.
+        if id == ROOT_CGROUP && self.legacy.is_some() {
+            return super::procfs::cgroup(pid).as_deref().map(Cgroup::new);
+        }
         if let Some(known) = self.known.get(&id) {
             return Some(known.clone());
         }

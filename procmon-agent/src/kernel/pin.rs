@@ -39,6 +39,8 @@ pub struct PinFolder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinSurvey {
     pub mount: PathBuf,
+    /// A BPF file system is there.
+    pub is_mounted: bool,
     /// Why nothing can be pinned there, and what to do.
     pub trouble: Option<String>,
     /// (folder of a version, belongs to this spool).
@@ -225,9 +227,21 @@ pub fn survey(spool: &Path) -> PinSurvey {
     pinned.sort_unstable();
     PinSurvey {
         trouble: trouble(&mount),
+        is_mounted: is_bpffs(&mount),
         mount,
         pinned,
     }
+}
+
+/// Where a BPF file system is looked for, and whether one is there.
+pub fn bpffs() -> (PathBuf, bool) {
+    let mount = mount();
+    let is_mounted = is_bpffs(&mount);
+    (mount, is_mounted)
+}
+
+fn is_bpffs(mount: &Path) -> bool {
+    rustix::fs::statfs(mount).is_ok_and(|found| found.f_type as u64 == MAGIC)
 }
 
 fn mount() -> PathBuf {
@@ -243,8 +257,7 @@ fn folder_of(mount: &Path, spool: &Path) -> PathBuf {
 }
 
 fn trouble(mount: &Path) -> Option<String> {
-    let is_bpffs = rustix::fs::statfs(mount).is_ok_and(|found| found.f_type as u64 == MAGIC);
-    if !is_bpffs {
+    if !is_bpffs(mount) {
         return Some(format!(
             "no BPF file system is mounted at {0}. Mount one with `mount -t bpf bpf {0}` (a container needs the host's), or \
              set pin to false",

@@ -126,7 +126,7 @@ impl VitalsCollector {
         let spooled = health.spool_bytes as f64;
         out.gauge(
             "spool",
-            "Size of the spool on disk.",
+            "Size of the spool on disk: what waits, and what is acknowledged in segments that are not finished.",
             Some(&Unit::Bytes),
             spooled,
         )?;

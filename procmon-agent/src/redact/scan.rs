@@ -24,11 +24,9 @@ pub(super) fn secrets<'a>(rules: &'a Rules, args: &[u8]) -> Vec<Secret<'a>> {
         names_a_command: false,
         found: Vec::new(),
         names: Vec::new(),
+        options: Vec::new(),
     };
-    for found in rules.automaton.find_overlapping_iter(args) {
-        scan.arguments.advance(args, found.start());
-        scan.anchor(rules.anchor(&found), found.range());
-    }
+    scan.look();
     if scan.names_a_command {
         scan.walk_commands();
     }
@@ -46,11 +44,20 @@ struct Scan<'a, 'b> {
     found_until: usize,
     names_a_command: bool,
     found: Vec<Secret<'a>>,
-    /// Of each in `found` that has a name: the name's place.
-    names: Vec<(usize, Range<usize>)>,
+    /// Of those in `found` that have a name: the name's place.
+    names: Vec<Range<usize>>,
+    /// Secrets in options of commands, in order.
+    options: Vec<Secret<'a>>,
 }
 
 impl<'a> Scan<'a, '_> {
+    fn look(&mut self) {
+        for found in self.rules.automaton.find_overlapping_iter(self.args) {
+            self.arguments.advance(self.args, found.start());
+            self.anchor(self.rules.anchor(&found), found.range());
+        }
+    }
+
     fn anchor(&mut self, anchor: Anchor, at: Range<usize>) {
         if at.start < self.found_until && !matches!(anchor, Anchor::Command) {
             return;
@@ -89,6 +96,9 @@ impl<'a> Scan<'a, '_> {
         if whole == self.last_name {
             return;
         }
+        if self.is_in_option(&whole) {
+            return;
+        }
         let within = at.start - whole.start..at.end - whole.start;
         if !name::is_secret(self.rules, term, &self.args[whole.clone()], &within) {
             return;
@@ -96,7 +106,7 @@ impl<'a> Scan<'a, '_> {
         let place = value::of_name(self.args, &self.arguments, &whole)
             .filter(|place| !(term.keeps_paths && harmless::is_path(&self.args[place.clone()])));
         if place.is_some() {
-            self.names.push((self.found.len(), whole.clone()));
+            self.names.push(whole.clone());
         }
         self.last_name = whole;
         self.push(place, "name");
@@ -108,18 +118,24 @@ impl<'a> Scan<'a, '_> {
         tool::walk(self.rules, self.args, &mut |place| {
             options.push(Secret { place, rule });
         });
-        let options = merged(options);
-        // `mysql -psecret db`: what looks like a name is the secret itself.
-        for (index, name) in &self.names {
-            let before = options.partition_point(|option| option.place.start < name.end);
-            if options[..before]
-                .last()
-                .is_some_and(|option| name.start < option.place.end)
-            {
-                self.found[*index].place = 0..0;
-            }
+        self.options = merged(options);
+        // `mysql -psecret db`: what looks like a name is the secret itself. What was taken for its value is looked at again.
+        if self.names.iter().any(|name| self.is_in_option(name)) {
+            self.arguments = Arguments::of(self.args);
+            (self.last_name, self.found_until) = (0..0, 0);
+            self.found.clear();
+            self.look();
         }
-        self.found.extend(options);
+        self.found.append(&mut self.options);
+    }
+
+    fn is_in_option(&self, name: &Range<usize>) -> bool {
+        let before = self
+            .options
+            .partition_point(|option| option.place.start < name.end);
+        self.options[..before]
+            .last()
+            .is_some_and(|option| name.start < option.place.end)
     }
 
     fn environment_name(&mut self, at: Range<usize>) {

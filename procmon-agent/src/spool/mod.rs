@@ -3,12 +3,13 @@
 //! what is in a batch is not known here.
 //!
 //! Files of the folder: `<index>.seg` segments, `acked` the reader's position, `lock`, `<index>.corrupt` what could not
-//! be read, and `quarantine/` the batches that the server refused.
+//! be read, `dropped` what was given up for want of room, and `quarantine/` the batches that the server refused.
 //!
 //! Every segment begins with a key batch and is given up as a whole, so that no delta is ever without its base. A
 //! record is in the page cache when `append` returns: it survives the end of the agent, kill -9 included, but the last
 //! seconds may not survive a loss of power.
 
+mod dropped;
 mod open;
 mod quarantine;
 mod reader;
@@ -19,6 +20,7 @@ mod tail;
 mod writer;
 
 use std::fs::File;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -94,6 +96,8 @@ struct Shared {
     state: Mutex<State>,
     appended: tokio::sync::Notify,
     stats: Arc<SpoolStats>,
+    /// The file `dropped`, once there was something to write, and what is in it.
+    dropped_file: Mutex<(Option<File>, Vec<u8>)>,
     /// Held for as long as the spool is open; the kernel releases it however the agent ends.
     _lock: File,
 }
@@ -105,6 +109,45 @@ impl Shared {
 
     fn segment_path(&self, index: u64) -> PathBuf {
         self.folder.join(segment_name(index))
+    }
+
+    /// Counts what was just given up.
+    fn lose(&self, state: &State, loss: &SpoolLoss) {
+        let held = state.held.map(|held| held.id);
+        self.stats
+            .dropped_mut(|dropped| dropped.gone(state.gone_until, held));
+        self.stats.add_loss(loss);
+    }
+
+    /// Writes down what was dropped, if that is not written yet.
+    fn remember_dropped(&self) {
+        let mut written = self
+            .dropped_file
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let bytes = self.stats.dropped_mut(|dropped| dropped.encode());
+        if written.1 == bytes {
+            return;
+        }
+        let path = self.folder.join(dropped::DROPPED_FILE);
+        let (file, known) = &mut *written;
+        let result = match file {
+            Some(file) => file.write_all_at(&bytes, 0),
+            None => File::options()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)
+                .and_then(|opened| file.insert(opened).write_all_at(&bytes, 0)),
+        };
+        match result {
+            Ok(()) => *known = bytes.to_vec(),
+            Err(error) => tracing::warn!(
+                "cannot remember in {} what was dropped: {error}; a restart forgets it",
+                path.display()
+            ),
+        }
     }
 
     /// Removes the files of segments that are no longer wanted.

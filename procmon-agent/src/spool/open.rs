@@ -11,6 +11,7 @@ use anyhow::{Context, anyhow};
 use procmon_common::folder_lock::{FolderLockError, lock_folder};
 use tokio::sync::Notify;
 
+use super::dropped::Dropped;
 use super::reader::stored_position;
 use super::record::{self, Found};
 use super::state::{Position, Segment, State};
@@ -39,12 +40,16 @@ pub fn open(folder: &Path, options: SpoolOptions) -> anyhow::Result<(SpoolWriter
     let acked = stored_position(folder);
     let (state, next_index) = find_segments(folder, acked, &counters)?;
     counters.set_bytes(state.disk_bytes());
+    let left = Dropped::read(folder, |batch| state.waits(batch));
+    let written = left.encode().to_vec();
+    counters.dropped_mut(|dropped| *dropped = left);
     let shared = Arc::new(Shared {
         folder: folder.to_path_buf(),
         options,
         state: Mutex::new(state),
         appended: Notify::new(),
         stats: counters,
+        dropped_file: Mutex::new((None, written)),
         _lock: lock,
     });
     let writer = SpoolWriter::new(Arc::clone(&shared), next_index);
@@ -172,9 +177,12 @@ fn scan_records(
                     segment.from_unix_ns = batch.built_unix_ns;
                 }
                 segment.batches += 1;
+                segment.last_id = batch.id();
                 if taken {
                     segment.taken += 1;
                     *taken_end = segment.len;
+                } else {
+                    segment.first_waiting.get_or_insert(batch.id());
                 }
                 segment.until_unix_ns = batch.built_unix_ns;
             }

@@ -98,6 +98,10 @@ impl SpoolReader {
         if let Some(held) = held {
             self.held = None;
             self.finish(held.id, held.place, held.built_unix_ns);
+            self.shared
+                .stats
+                .dropped_mut(|dropped| dropped.acknowledged((epoch, seq)));
+            self.shared.remember_dropped();
         }
     }
 
@@ -121,6 +125,9 @@ impl SpoolReader {
             from_unix_ns: batch.built_unix_ns,
             until_unix_ns: batch.built_unix_ns,
         });
+        self.shared
+            .stats
+            .dropped_mut(|dropped| dropped.gone(batch.id(), None));
         self.ack(batch.epoch, batch.seq);
     }
 
@@ -144,6 +151,7 @@ impl SpoolReader {
         if let Some(place) = place {
             state.take_disk(place, built_unix_ns);
         }
+        state.last_taken_unix_ns = Some(built_unix_ns);
         let cursor = state.cursor;
         let retired = state.retire();
         self.shared.stats.set_bytes(state.disk_bytes());
@@ -194,10 +202,12 @@ impl SpoolReader {
         self.open = None;
         let mut state = self.shared.state();
         let loss = state.abandon(index);
+        if let Some(loss) = &loss {
+            self.shared.lose(&state, loss);
+        }
         self.shared.stats.set_bytes(state.disk_bytes());
         drop(state);
-        if let Some(loss) = loss {
-            self.shared.stats.add_loss(&loss);
+        if loss.is_some() {
             let path = self.path(index);
             let _ = std::fs::rename(&path, path.with_extension("corrupt"));
         }

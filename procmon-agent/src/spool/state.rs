@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{SpoolLoss, SpooledBatch, record};
+use super::{SpoolLoss, SpooledBatch, dropped, record};
 
 /// A place in the spool: the reader's is where the next batch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -22,6 +22,9 @@ pub(super) struct Segment {
     /// Time built of the last batch taken (of the first batch, before that) and of the last batch.
     pub(super) from_unix_ns: i64,
     pub(super) until_unix_ns: i64,
+    pub(super) last_id: (u64, u64),
+    /// When the spool was opened: the first batch that was not taken.
+    pub(super) first_waiting: Option<(u64, u64)>,
     /// Nothing more will be appended.
     pub(super) sealed: bool,
 }
@@ -35,6 +38,8 @@ impl Segment {
             taken: 0,
             from_unix_ns: first_built_unix_ns,
             until_unix_ns: first_built_unix_ns,
+            last_id: (0, 0),
+            first_waiting: None,
             sealed: false,
         }
     }
@@ -83,6 +88,10 @@ pub(super) struct State {
     /// Up to here, the batches of this epoch are answered for.
     pub(super) done: Option<(u64, u64)>,
     pub(super) held: Option<Held>,
+    /// Time built of the last batch that was answered for.
+    pub(super) last_taken_unix_ns: Option<i64>,
+    /// The last batch that was given up.
+    pub(super) gone_until: (u64, u64),
     /// Of the batches that were appended since the spool was opened.
     pub(super) own_epoch: Option<u64>,
     /// Batches that the disk does not have yet; they come after everything in `segments`.
@@ -112,6 +121,16 @@ impl State {
             .is_some_and(|(done_epoch, done_seq)| done_epoch == epoch && seq <= done_seq)
     }
 
+    /// Whether a batch of the run before was not taken, when the spool was opened.
+    pub(super) fn waits(&self, id: (u64, u64)) -> bool {
+        let mut segments = self.segments.iter();
+        segments.any(|segment| {
+            segment
+                .first_waiting
+                .is_some_and(|first| (first..=segment.last_id).contains(&id))
+        })
+    }
+
     /// The segment being written, unless the reader gave it up.
     pub(super) fn active(&self, index: u64) -> Option<&Segment> {
         self.segments.back().filter(|last| last.index == index)
@@ -128,6 +147,7 @@ impl State {
         };
         segment.len += record::length(batch);
         segment.batches += 1;
+        segment.last_id = batch.id();
         segment.until_unix_ns = batch.built_unix_ns;
         let end = segment.len;
         if self.memory.front().is_some_and(|b| b.id() == batch.id()) {
@@ -242,7 +262,12 @@ impl State {
             return None;
         }
         let segment = self.segments.pop_front()?;
-        Some((segment.index, self.lose(&segment, "spool_full")))
+        let mut loss = self.lose(&segment, dropped::REASON);
+        if let Some(taken) = self.last_taken_unix_ns {
+            // Its first batch tells of the time since the one before.
+            loss.from_unix_ns = loss.from_unix_ns.min(taken);
+        }
+        Some((segment.index, loss))
     }
 
     /// Gives up the rest of a segment that can no longer be read.
@@ -263,6 +288,7 @@ impl State {
             until_unix_ns: first.built_unix_ns,
         };
         while let Some(batch) = self.memory.pop_front() {
+            self.gone_until = batch.id();
             if self.held.is_none_or(|held| held.id != batch.id()) {
                 loss.batches += 1;
                 loss.bytes += record::length(&batch);
@@ -278,6 +304,7 @@ impl State {
     fn lose(&mut self, segment: &Segment, reason: &'static str) -> SpoolLoss {
         let held_here = |held: &Held| held.place.is_some_and(|(index, _)| index == segment.index);
         let kept = u64::from(self.held.as_ref().is_some_and(held_here));
+        self.gone_until = segment.last_id;
         while self
             .cached
             .front()

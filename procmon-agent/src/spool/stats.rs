@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::dropped::{self, Dropped};
+
 /// Batches that no server will see, and the time they covered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpoolLoss {
@@ -26,6 +28,7 @@ pub struct SpoolStats {
 #[derive(Debug, Default)]
 struct Losses {
     untold: BTreeMap<&'static str, SpoolLoss>,
+    dropped: Dropped,
     totals: BTreeMap<&'static str, u64>,
 }
 
@@ -35,11 +38,13 @@ impl SpoolStats {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// What was given up since the last call, one entry per reason: the caller sends it as loss records.
+    /// What was given up since the last call, one entry per reason: the caller sends it as loss records. What was dropped
+    /// because the spool was full only when the server takes batches again; [`super::SpoolWriter::told`] is to follow.
     pub fn take_losses(&self) -> Vec<SpoolLoss> {
-        std::mem::take(&mut self.losses().untold)
-            .into_values()
-            .collect()
+        let mut losses = self.losses();
+        let mut taken: Vec<_> = std::mem::take(&mut losses.untold).into_values().collect();
+        taken.extend(losses.dropped.take());
+        taken
     }
 
     /// Batches given up since the agent started, by reason.
@@ -54,16 +59,20 @@ impl SpoolStats {
         }
         let mut losses = self.losses();
         *losses.totals.entry(loss.reason).or_default() += loss.batches;
+        if loss.reason == dropped::REASON {
+            losses.dropped.add(loss.clone());
+            return;
+        }
+        let mut known = losses.untold.remove(loss.reason);
+        dropped::merge(&mut known, loss.clone());
         losses
             .untold
-            .entry(loss.reason)
-            .and_modify(|known| {
-                known.batches += loss.batches;
-                known.bytes += loss.bytes;
-                known.from_unix_ns = known.from_unix_ns.min(loss.from_unix_ns);
-                known.until_unix_ns = known.until_unix_ns.max(loss.until_unix_ns);
-            })
-            .or_insert_with(|| loss.clone());
+            .extend(known.map(|known| (loss.reason, known)));
+    }
+
+    /// Changes what is known of the batches that were dropped.
+    pub(super) fn dropped_mut<T>(&self, change: impl FnOnce(&mut Dropped) -> T) -> T {
+        change(&mut self.losses().dropped)
     }
 
     pub(super) fn set_bytes(&self, bytes: u64) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::state::Segment;
-use super::{Shared, SpoolLoss, SpoolStats, SpooledBatch, record};
+use super::{Shared, SpoolLoss, SpoolStats, SpooledBatch, dropped, record};
 
 /// So many batches waiting are a backlog, not the few that are on their way.
 const BACKLOG_BATCHES: u64 = 16;
@@ -94,6 +94,7 @@ impl SpoolWriter {
         self.chain_broken = false;
         self.push(batch);
         self.retry();
+        self.shared.remember_dropped();
         Ok(self.became(id))
     }
 
@@ -107,7 +108,7 @@ impl SpoolWriter {
             };
             match self.store(&batch) {
                 Ok(Stored::Yes) => {}
-                Ok(Stored::NoRoom) => self.give_up_memory_front("spool_full"),
+                Ok(Stored::NoRoom) => self.give_up_memory_front(dropped::REASON),
                 Err(error) => {
                     self.report_disk(Some(&error));
                     self.shared.appended.notify_one();
@@ -116,6 +117,13 @@ impl SpoolWriter {
             }
             self.shared.appended.notify_one();
         }
+    }
+
+    /// What [`SpoolStats::take_losses`] gave is in this batch, and what became of that.
+    pub fn told(&mut self, (epoch, seq): (u64, u64), became: Appended) {
+        let batch = Some((epoch, seq)).filter(|_| became != Appended::Dropped);
+        self.shared.stats.dropped_mut(|dropped| dropped.told(batch));
+        self.shared.remember_dropped();
     }
 
     /// Batches not yet acknowledged.
@@ -154,8 +162,8 @@ impl SpoolWriter {
         state.own_epoch = Some(batch.epoch);
         state.memory.push_back(batch);
         while state.memory_bytes() > self.shared.options.memory_bytes {
-            if let Some(loss) = state.drop_memory("spool_full") {
-                self.shared.stats.add_loss(&loss);
+            if let Some(loss) = state.drop_memory(dropped::REASON) {
+                self.shared.lose(&state, &loss);
             }
         }
         self.chain_broken = state.memory.is_empty();
@@ -164,7 +172,7 @@ impl SpoolWriter {
     fn give_up_memory_front(&mut self, reason: &'static str) {
         let mut state = self.shared.state();
         if let Some(loss) = state.drop_memory(reason) {
-            self.shared.stats.add_loss(&loss);
+            self.shared.lose(&state, &loss);
         }
         self.chain_broken |= state.memory.is_empty();
     }
@@ -300,11 +308,14 @@ impl SpoolWriter {
                 break;
             };
             evicted.push(index);
-            self.shared.stats.add_loss(&loss);
+            self.shared.lose(&state, &loss);
         }
         let fits = state.disk_bytes() + length <= limit;
         self.shared.stats.set_bytes(state.disk_bytes());
         drop(state);
+        if !evicted.is_empty() {
+            self.shared.remember_dropped();
+        }
         self.shared.unlink(&evicted);
         fits
     }

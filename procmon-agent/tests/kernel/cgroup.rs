@@ -1,13 +1,16 @@
 //! The cgroup of a process that lived too briefly for anybody to read it from /proc.
 
 use std::fs;
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
+use procmon_agent::config::Probe;
 use procmon_agent::kernel::btf::Btf;
-use procmon_agent::kernel::resolve_offsets;
+use procmon_agent::kernel::probe::choose;
+use procmon_agent::kernel::{CaptureOptions, resolve_offsets};
 use procmon_common::wire;
 
 use crate::trial;
@@ -18,6 +21,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial(
             "the_cgroup_of_a_short_life_is_known",
             the_cgroup_of_a_short_life_is_known,
+        ),
+        trial(
+            "ladder_tracepoint_knows_cgroups",
+            the_level_tracepoint_knows_cgroups,
         ),
         trial("an_oom_kill_is_told", an_oom_kill_is_told),
     ]
@@ -144,6 +151,41 @@ fn the_cgroup_of_a_short_life_is_known() -> Result<()> {
             "cgroup {:?}, not {}",
             life.process.cgroup,
             cgroup.path
+        );
+    }
+    Ok(())
+}
+
+/// With cgroup v1, too, where the kernel's helper knows the unified hierarchy only.
+fn the_level_tracepoint_knows_cgroups() -> Result<()> {
+    const SAMPLES_UNTIL_READ: u32 = 12;
+    let cgroup = Cgroup::create("tracepoint")?;
+    let (_, _, source) = choose(Probe::Tracepoint, CaptureOptions::default(), None)?;
+    let mut watcher = Watcher::of(source)?;
+    // A shell that goes into the cgroup after its exec, and a fork of it that never executes anything.
+    let script = "echo 0 > \"$0\"; exec 3<&0; (read line <&3) & echo $!; wait";
+    let mut shell = std::process::Command::new("sh")
+        .args(["-c", script])
+        .arg(cgroup.folder.join("cgroup.procs"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    std::io::BufReader::new(shell.stdout.take().context("piped")?).read_line(&mut line)?;
+    let (shell_pid, fork_pid) = (shell.id(), line.trim().parse()?);
+    watcher.until("fork", |watcher| watcher.handle(fork_pid).is_some())?;
+    let of = |watcher: &Watcher, pid| watcher.lives[&pid].process.cgroup.clone();
+    let of_fork = of(&watcher, fork_pid);
+    for _ in 0..SAMPLES_UNTIL_READ {
+        watcher.reconcile()?;
+    }
+    let of_shell = of(&watcher, shell_pid);
+    drop(shell.stdin.take());
+    shell.wait()?;
+    for found in [&of_fork, &of_shell] {
+        ensure!(
+            found.as_deref() == Some(&cgroup.path),
+            "{of_fork:?} and {of_shell:?}"
         );
     }
     Ok(())

@@ -26,7 +26,7 @@ families! { AGENTS_LIST:
     AGENT_LAG = Gauge("procmon_agent_lag", Seconds, HOST, "From the making of its newest batch until that was stored, without what its clock is off");
     AGENT_CLOCK_OFFSET = Gauge("procmon_agent_clock_offset", Seconds, HOST, "How far the host's clock is ahead of the server's");
     AGENT_DROPS = Counter("procmon_agent_drops", None, &["agent_id", "kind", "reason"], "What it could not see or keep, since it started");
-    AGENT_SPOOL = Gauge("procmon_agent_spool", Bytes, HOST, "What waits in its spool");
+    AGENT_SPOOL = Gauge("procmon_agent_spool", Bytes, HOST, "Its spool on disk: what waits, and what is acknowledged in segments that are not finished");
     AGENT_MEMORY = Gauge("procmon_agent_resident_memory", Bytes, HOST, "Memory of the agent itself");
     AGENT_CPU = Counter("procmon_agent_cpu", Seconds, HOST, "CPU time of the agent itself, since it started");
     AGENT_SAMPLE = Gauge("procmon_agent_sample", Seconds, HOST, "CPU time that its newest sample took");

@@ -23,7 +23,7 @@ pub(super) const TARGET: &str = "kernel";
 /// Tells the tests to load this object instead of the embedded one.
 const OBJECT_VARIABLE: &str = "PROCMON_EBPF_OBJECT";
 
-const GUEST_TIME_LIMIT: Duration = Duration::from_mins(15);
+const GUEST_TIME_LIMIT: Duration = Duration::from_mins(20);
 
 pub(super) fn on_this_kernel(object: Option<&Path>) -> Result<Tally> {
     require_root("loading programs into the kernel")?;

@@ -116,6 +116,7 @@ impl Table {
             process.exited = false;
         }
         self.leaderless.remove(&pid);
+        let (before, cgroup) = (process.to_wire(), process.cgroup.clone());
         process.image = Image {
             seq: process.image.seq + 1,
             exe: Bytes::copy_from_slice(exe),
@@ -135,6 +136,16 @@ impl Table {
             self.learn(&mut process, identity);
         }
         process.image.cut_args(self.budget.args_max_bytes());
+        if process.cgroup != cgroup {
+            // An exec does not tell it, and a sample finds nothing that is new to the table.
+            let now = process.to_wire();
+            self.changes.processes.push(wire::Process {
+                cgroup: now.cgroup,
+                container_id: now.container_id,
+                systemd_unit: now.systemd_unit,
+                ..before
+            });
+        }
         let exec = wire::Exec {
             image: Some(process.image.to_wire()),
             credentials: process.credentials.clone(),

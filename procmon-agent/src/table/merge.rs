@@ -87,12 +87,16 @@ impl Table {
         }
     }
 
-    /// Takes over what changes in a life without an event: user, cgroup, name, title. Whether there is no more to look up.
+    /// Takes over what changes in a life without an event: user, cgroup, name, title. Whether there is no more to look up. `now_boot_ns`: when
+    /// the sample began.
     fn refresh_identity(&mut self, sampled: &Sampled, now_boot_ns: u64) -> bool {
         let (Some(identity), Some(process)) = (&sampled.identity, self.live.get_mut(&sampled.pid))
         else {
             return false;
         };
+        if process.executed_boot_ns >= now_boot_ns {
+            return false;
+        }
         let young = now_boot_ns.saturating_sub(identity.start_boot_ns) < TITLE_AFTER_NS;
         let titled = process.title_read || process.image.seq > 0 || young;
         if process.sampled_identity == Some(*identity) && titled {

@@ -117,6 +117,7 @@ impl Table {
         }
         self.leaderless.remove(&pid);
         let (before, cgroup) = (process.to_wire(), process.cgroup.clone());
+        process.executed_boot_ns = ts_boot_ns;
         process.image = Image {
             seq: process.image.seq + 1,
             exe: Bytes::copy_from_slice(exe),

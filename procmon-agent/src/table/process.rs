@@ -59,6 +59,8 @@ pub struct Process {
     pub ports: Box<[u16]>,
     pub ports_changed: bool,
     pub sampled_identity: Option<SampledIdentity>,
+    /// When the kernel told its last exec: a sample that began before shows who it was until then.
+    pub executed_boot_ns: u64,
     /// Its title was read since it forked.
     pub title_read: bool,
     /// Totals at the last sample, to tell the next interval's share.

@@ -139,6 +139,7 @@ impl Table {
         process.namespace_pid = Some(record.namespace_pid).filter(|pid| *pid != 0);
         process.max_rss_pages_before = Some(record.max_rss_pages_before);
         process.credentials = Some(credentials.clone());
+        process.executed_boot_ns = record.header.ts_boot_ns;
         process.image = Image {
             seq: process.image.seq + 1,
             name: Bytes::copy_from_slice(trim_comm(&record.comm)),

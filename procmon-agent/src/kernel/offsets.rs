@@ -28,7 +28,9 @@ pub fn resolve(btf: &Btf) -> Result<Offsets> {
         task_mm = "mm", task_signal = "signal", task_thread_pid = "thread_pid",
         task_cgroups = "cgroups", task_utime = "utime", task_stime = "stime",
         task_sum_exec_runtime = "se.sum_exec_runtime", task_comm = "comm", task_flags = "flags",
-        task_ioac_rchar = "ioac.rchar", task_ioac_wchar = "ioac.wchar", task_ioac_syscr = "ioac.syscr", task_ioac_syscw = "ioac.syscw", task_ioac_read_bytes = "ioac.read_bytes", task_ioac_write_bytes = "ioac.write_bytes",
+        task_ioac_rchar = "ioac.rchar", task_ioac_wchar = "ioac.wchar", task_ioac_syscr = "ioac.syscr",
+        task_ioac_syscw = "ioac.syscw", task_ioac_read_bytes = "ioac.read_bytes",
+        task_ioac_write_bytes = "ioac.write_bytes",
         task_nvcsw = "nvcsw", task_nivcsw = "nivcsw", task_min_flt = "min_flt", task_maj_flt = "maj_flt",
         task_files = "files", task_exit_state = "exit_state");
     // Renamed in 5.14.
@@ -40,7 +42,10 @@ pub fn resolve(btf: &Btf) -> Result<Offsets> {
         of("task_struct", "start_boottime").or_else(|_| of("task_struct", "real_start_time"))?;
     fields!("signal_struct": signal_live = "live.counter", signal_flags = "flags",
         signal_group_exit_code = "group_exit_code", signal_maxrss = "maxrss", signal_utime = "utime",
-        signal_stime = "stime", signal_sum_sched_runtime = "sum_sched_runtime", signal_ioac_rchar = "ioac.rchar", signal_ioac_wchar = "ioac.wchar", signal_ioac_syscr = "ioac.syscr", signal_ioac_syscw = "ioac.syscw", signal_ioac_read_bytes = "ioac.read_bytes", signal_ioac_write_bytes = "ioac.write_bytes",
+        signal_stime = "stime", signal_sum_sched_runtime = "sum_sched_runtime",
+        signal_ioac_rchar = "ioac.rchar", signal_ioac_wchar = "ioac.wchar", signal_ioac_syscr = "ioac.syscr",
+        signal_ioac_syscw = "ioac.syscw", signal_ioac_read_bytes = "ioac.read_bytes",
+        signal_ioac_write_bytes = "ioac.write_bytes",
         signal_nvcsw = "nvcsw", signal_nivcsw = "nivcsw", signal_min_flt = "min_flt", signal_maj_flt = "maj_flt",
         signal_nr_threads = "nr_threads", signal_oom_score_adj = "oom_score_adj");
     fields!("mm_struct": mm_arg_start = "arg_start", mm_arg_end = "arg_end", mm_hiwater_rss = "hiwater_rss",

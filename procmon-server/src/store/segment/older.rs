@@ -6,6 +6,7 @@ use std::sync::Arc;
 use procmon_common::columns::{COLUMNS, Column};
 use procmon_common::ids::{ProcessId, Start};
 
+use super::sample::tests::everything;
 use super::{
     EventSegment, EventWriter, Replay, SampleBuilder, carried, decode_samples, join_parts,
     merge_samples,
@@ -14,7 +15,7 @@ use crate::batch::{
     Batch, ColumnChanges, Credentials, Event, EventKind, Exit, Frame, Image, Killer, Life, Loss,
     Oom, SlowIo, Totals,
 };
-use crate::store::history::{LifeFilter, SampleQuery};
+use crate::store::history::LifeFilter;
 
 const EVENTS: &[u8] = include_bytes!("../../../tests/store/data/segment-version-1/events");
 const SAMPLES: &[u8] = include_bytes!("../../../tests/store/data/segment-version-1/samples");
@@ -231,16 +232,7 @@ fn events_of_version_1_are_read() {
 #[test]
 fn samples_of_version_1_are_read_and_merged() {
     let (newer, _) = written(&batches());
-    let query = SampleQuery {
-        agent_id: "a".into(),
-        from_ms: i64::MIN,
-        to_ms: i64::MAX,
-        clock_offset_ms: 0,
-        lives: LifeFilter::All,
-        columns: COLUMNS.to_vec(),
-        ports: true,
-        short_lived: true,
-    };
+    let query = everything();
     let read = |bytes: &[u8]| decode_samples(bytes, &query).expect("a segment");
     let older = read(SAMPLES);
     assert_eq!(

@@ -55,15 +55,7 @@ pub fn carried(
         wanted[*process as usize] =
             *standing == Standing::Running && id.is_some_and(|id| lives.takes(id));
     }
-    let (mut values, mut ports) = last_values(&part, &wanted, columns)?;
-    for each in unwritten {
-        let index = each.process as usize;
-        let row = values.get_mut(index).ok_or(SegmentError::Reference)?;
-        for (column, value) in each.values {
-            row.set(column, value);
-        }
-        ports[index] = each.ports;
-    }
+    let (values, ports) = last_values(&part, &wanted, columns, unwritten)?;
     let texts = part.texts()?;
     let mut found = Vec::new();
     for (standing, handle, process) in &carry.handles {

@@ -159,4 +159,4 @@ fn higher(left: u64, right: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

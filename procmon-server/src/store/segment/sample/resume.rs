@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use procmon_common::columns::{COLUMNS, Column, Row};
 
-use super::carry;
+use super::carry::{self, Unwritten};
 use super::read::Part;
 use crate::store::segment::SegmentError;
 use crate::store::segment::replay::{Replay, Standing};
@@ -27,15 +27,7 @@ pub fn resume(segment: &[u8]) -> Result<(Replay, super::SampleBuilder), SegmentE
             .get_mut(*process as usize)
             .ok_or(SegmentError::Reference)? = true;
     }
-    let (mut values, mut ports) = last_values(&part, &wanted, &COLUMNS)?;
-    for each in unwritten {
-        let index = each.process as usize;
-        let row = values.get_mut(index).ok_or(SegmentError::Reference)?;
-        for (column, value) in each.values {
-            row.set(column, value);
-        }
-        ports[index] = each.ports;
-    }
+    let (values, mut ports) = last_values(&part, &wanted, &COLUMNS, unwritten)?;
     let texts = part.texts()?;
     let mut restored = vec![None; part.processes.len()];
     for (.., process) in &mut carried.handles {
@@ -61,11 +53,12 @@ pub fn resume(segment: &[u8]) -> Result<(Replay, super::SampleBuilder), SegmentE
 
 type LastValues = (Vec<Row>, Vec<Option<Arc<[u16]>>>);
 
-/// The values of wanted processes in wanted columns as of the last sample, and all ports.
+/// The values of wanted processes in wanted columns, and all ports: as of the last sample, and then with what no sample tells.
 pub(super) fn last_values(
     part: &Part<'_>,
     wanted: &[bool],
     columns: &[Column],
+    unwritten: Vec<Unwritten>,
 ) -> Result<LastValues, SegmentError> {
     let mut values = vec![Row::default(); part.processes.len()];
     let numbered: Vec<_> = part.processes.iter().enumerate().collect();
@@ -95,6 +88,14 @@ pub(super) fn last_values(
         *ports
             .get_mut(process as usize)
             .ok_or(SegmentError::Reference)? = changed;
+    }
+    for each in unwritten {
+        let index = each.process as usize;
+        let row = values.get_mut(index).ok_or(SegmentError::Reference)?;
+        for (column, value) in each.values {
+            row.set(column, value);
+        }
+        ports[index] = each.ports;
     }
     Ok((values, ports))
 }

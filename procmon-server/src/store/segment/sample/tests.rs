@@ -98,7 +98,7 @@ fn record(steps: &[Step]) -> Recorded {
     recorded
 }
 
-fn everything() -> SampleQuery {
+pub(in crate::store::segment) fn everything() -> SampleQuery {
     SampleQuery {
         agent_id: "a".into(),
         from_ms: i64::MIN,

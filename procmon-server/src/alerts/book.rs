@@ -55,8 +55,9 @@ impl Book {
 
     pub fn known(&self, plan: &Plan) -> Known {
         let mut known = Known::default();
+        let positions = positions(plan);
         for ((rule_id, subject), alert) in &self.alerts {
-            let Some(rule) = plan.position(rule_id) else {
+            let Some(rule) = positions.get(&**rule_id).copied() else {
                 continue;
             };
             // One that is over begins like a new one.
@@ -91,12 +92,7 @@ impl Book {
             let key = (rule.id.as_str().into(), sighting.subject.clone());
             seen.insert(key, sighting);
         }
-        let rules: HashMap<&str, usize> = plan
-            .rules()
-            .iter()
-            .enumerate()
-            .map(|(index, rule)| (rule.id.as_str(), index))
-            .collect();
+        let rules = positions(plan);
         for (key, alert) in &self.alerts {
             let rule = rules
                 .get(&*key.0)
@@ -166,6 +162,14 @@ impl Book {
         let mut alerts = self.alerts.iter();
         alerts.find(|(_, alert)| alert.fingerprint == fingerprint)
     }
+}
+
+/// Where each rule is.
+fn positions(plan: &Plan) -> HashMap<&str, usize> {
+    let rules = plan.rules().iter().enumerate();
+    rules
+        .map(|(index, rule)| (rule.id.as_str(), index))
+        .collect()
 }
 
 fn key_of(alert: &AlertRow) -> Key {

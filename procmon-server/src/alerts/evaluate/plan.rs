@@ -77,10 +77,6 @@ impl Plan {
         &self.rules
     }
 
-    pub fn position(&self, rule_id: &str) -> Option<usize> {
-        self.rules.iter().position(|rule| rule.id == rule_id)
-    }
-
     /// Kinds of events that are read. Who ran above others is learnt from events of every kind.
     pub fn wanted_kinds(&self) -> KindSet {
         let mut wanted = KindSet::EMPTY;

@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::alerts::Alerts;
 use crate::clock::Clock;
 use crate::compaction::CompactionStats;
 use crate::config::Config;
@@ -42,6 +43,7 @@ pub struct Shared {
     pub live: Arc<Live>,
     /// The end of the log, for those who follow it.
     pub recent_events: RecentEvents,
+    pub alerts: Alerts,
     pub clock: Clock,
     pub metrics: Metrics,
     pub compaction: Arc<CompactionStats>,
@@ -85,6 +87,7 @@ impl App {
             store,
             live,
             recent_events: RecentEvents::default(),
+            alerts: Alerts::new(config),
             clock,
             compaction: Arc::default(),
             scans: Turns::new("lists", SCANS),

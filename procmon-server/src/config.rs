@@ -28,15 +28,9 @@ const KEYS: KeySet = KeySet {
         "argv_bytes",
         "ingest_limits",
         "metrics_groups",
-    ],
-    unsupported: &[
         "rules_dir",
-        "tls_cert",
-        "tls_key",
-        "auth",
-        "public_url",
-        "webhook_allow",
     ],
+    unsupported: &["tls_cert", "tls_key", "auth", "public_url", "webhook_allow"],
 };
 
 /// Below this a cap would drop the log while it is written.
@@ -44,6 +38,9 @@ const MIN_CAP_BYTES: u64 = 16 << 20;
 const MIN_ARGV_BYTES: u64 = 64;
 const DEFAULT_GROUPS: usize = 10;
 const MOST_GROUPS: u64 = 1_000;
+const EVAL_INTERVAL: Duration = Duration::from_secs(15);
+const MIN_EVAL_INTERVAL: Duration = Duration::from_millis(100);
+const MAX_EVAL_INTERVAL: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
 /// Keeps what procmon agents see, and serves it over HTTP.
@@ -64,6 +61,12 @@ pub struct Arguments {
     /// How often alert rules are evaluated [default: 15s]
     #[arg(long, value_name = "DURATION")]
     eval_interval: Option<String>,
+    /// How long it is known what became of alerts [default: 90d]
+    #[arg(long, value_name = "DURATION")]
+    alert_retention: Option<String>,
+    /// A folder of YAML files with rules of alerts
+    #[arg(long, value_name = "FOLDER")]
+    rules_dir: Option<String>,
     /// How long samples are kept [default: 24h]
     #[arg(long, value_name = "DURATION")]
     retention: Option<String>,
@@ -103,12 +106,18 @@ pub struct Arguments {
     config: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Print the description of the HTTP API (OpenAPI 3.1)
     Openapi,
     /// Print the list of metrics (Markdown)
     Metrics,
+    /// Check files of alert rules, and tell everything that is wrong with them
+    CheckRules {
+        /// Files, or folders of files
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -130,6 +139,12 @@ pub struct Config {
     pub ingest_limits: IngestLimits,
     /// Groups of processes of each host that the metrics show by name.
     pub metrics_groups: usize,
+    /// From one evaluation of the rules to the next.
+    pub eval_interval: Duration,
+    /// How long it is known what became of alerts.
+    pub alert_retention: Duration,
+    /// Where rules are written as files.
+    pub rules_dir: Option<PathBuf>,
 }
 
 impl Config {
@@ -153,9 +168,6 @@ impl Config {
             .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         let any_host = check_reach(bind_addr, layers)?;
         let persistence = layers.get("persistence")?.unwrap_or(true);
-        // Read for their errors: alerts are evaluated by a later version.
-        let _: Option<Duration> = layers.get("eval_interval")?;
-        let _: Option<Duration> = layers.get("alert_retention")?;
         let data_dir: Option<PathBuf> = layers.get("data_dir")?;
         let db_dsn = database(persistence, layers)?;
         let in_folder = persistence && db_dsn.is_none();
@@ -179,6 +191,9 @@ impl Config {
             max_snapshots: snapshots(persistence, layers)?,
             ingest_limits: ingest_limits(layers)?,
             metrics_groups: metrics_groups(layers)?,
+            eval_interval: eval_interval(layers)?.unwrap_or(EVAL_INTERVAL),
+            alert_retention: kept_for(layers, "alert_retention")?.unwrap_or(90 * DAY),
+            rules_dir: layers.get("rules_dir")?,
         })
     }
 
@@ -210,6 +225,8 @@ impl Arguments {
             ("bind_addr", &self.bind_addr),
             ("data_dir", &self.data_dir),
             ("eval_interval", &self.eval_interval),
+            ("alert_retention", &self.alert_retention),
+            ("rules_dir", &self.rules_dir),
             ("retention", &self.retention),
             ("event_retention", &self.event_retention),
             ("db_dsn", &self.db_dsn),
@@ -237,6 +254,16 @@ fn kept_for(layers: &Layers, key: &'static str) -> Result<Option<Duration>, Conf
             Err("keeps nothing; give a time such as 1h".to_owned())
         } else {
             Ok(())
+        }
+    })
+}
+
+fn eval_interval(layers: &Layers) -> Result<Option<Duration>, ConfigError> {
+    layers.get_checked("eval_interval", |interval: &Duration| {
+        if (MIN_EVAL_INTERVAL..=MAX_EVAL_INTERVAL).contains(interval) {
+            Ok(())
+        } else {
+            Err("must be 100ms to 1h".to_owned())
         }
     })
 }

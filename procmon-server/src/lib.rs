@@ -1,5 +1,6 @@
 //! The procmon server as a library, so that tests can run it in their own process.
 
+pub mod alerts;
 pub mod app;
 pub mod batch;
 pub mod clock;

@@ -1,11 +1,13 @@
 //! The procmon server.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
 use procmon_common::log::start_log;
+use procmon_server::alerts::rule::files;
 use procmon_server::clock::Clock;
 use procmon_server::config::{Arguments, Command, Config};
 use procmon_server::{metrics, routing, run};
@@ -20,13 +22,14 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(command) = arguments.command {
-        let text = match command {
-            Command::Openapi => routing::openapi_json(),
-            Command::Metrics => metrics::page(),
+    if let Some(command) = &arguments.command {
+        let (text, good) = match command {
+            Command::Openapi => (routing::openapi_json(), true),
+            Command::Metrics => (metrics::page(), true),
+            Command::CheckRules { paths } => check_rules(paths),
         };
         let written = std::io::stdout().write_all(text.as_bytes());
-        return if written.is_ok() {
+        return if written.is_ok() && good {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
@@ -40,6 +43,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What there is, what is wrong with it, and whether nothing is.
+fn check_rules(paths: &[PathBuf]) -> (String, bool) {
+    let (good, errors) = files::check(paths);
+    let good = good
+        .iter()
+        .map(|(path, rules)| format!("{}: {rules} rules\n", path.display()));
+    let wrong = errors
+        .iter()
+        .map(|error| format!("{}: {}\n", error.path.display(), error.message));
+    (good.chain(wrong).collect(), errors.is_empty())
 }
 
 #[tokio::main]

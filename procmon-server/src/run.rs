@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::live::Live;
 use crate::store::Store;
-use crate::{compaction, http, retention};
+use crate::{alerts, compaction, http, retention};
 
 /// For requests under way to end.
 const REQUESTS_DEADLINE: Duration = Duration::from_secs(3);
@@ -35,6 +35,9 @@ pub async fn run(
         .await
         .context("cannot read back what was stored before")?;
     let app = App::new(store, live, clock, &config, shutdown.clone());
+    alerts::engine::restore(&app)
+        .await
+        .context("cannot read back the alerts")?;
 
     let mut tasks = JoinSet::new();
     // The writer outlives the requests: what they hand over is still to be stored.
@@ -43,6 +46,8 @@ pub async fn run(
     tasks.spawn(async move { ("writer", writer.run(writer_token).await) });
     let maintenance = retention::run(app.clone(), shutdown.clone());
     tasks.spawn(async move { ("maintenance", maintenance.await) });
+    let evaluation = alerts::engine::run(app.clone(), shutdown.clone());
+    tasks.spawn(async move { ("alerts", evaluation.await) });
     let stats = Arc::clone(&app.compaction);
     let compaction = compaction::run(app.store.clone(), stats, shutdown.clone());
     tasks.spawn(async move { ("compaction", compaction.await) });

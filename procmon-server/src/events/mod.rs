@@ -8,5 +8,6 @@ pub mod routes;
 mod stream;
 mod view;
 
+pub(crate) use fields::EventRow;
 pub use recent::RecentEvents;
 pub use view::EventBody;

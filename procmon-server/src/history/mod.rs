@@ -18,9 +18,11 @@ mod life_routes;
 mod life_view;
 mod metric;
 mod past;
+mod past_runs;
 mod range;
 pub mod routes;
 mod series;
 mod view;
 
 pub(crate) use past::hosts_at;
+pub(crate) use past_runs::{PastMetric, PastRuns};

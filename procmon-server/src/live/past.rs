@@ -54,6 +54,17 @@ impl Host {
         host
     }
 
+    /// A host with these lives and nothing else known of them.
+    pub fn of_lives(agent_id: Arc<str>, agent: &Agent, lives: &[Arc<Life>]) -> Self {
+        let mut host = Self::new(agent_id, Arc::default());
+        host.agent = agent.clone();
+        for (handle, life) in (1..).zip(lives) {
+            let process = LiveProcess::new(Arc::clone(life), 0);
+            host.processes.insert(handle, process);
+        }
+        host
+    }
+
     /// What happened to a past host after its last sample: a process began, or runs something else now.
     pub fn note_past_life(&mut self, life: &Arc<Life>) {
         let Some(id) = life.id else { return };

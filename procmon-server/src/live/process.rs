@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use procmon_common::columns::Column;
-use procmon_common::ids::ProcessId;
+use procmon_common::ids::{ProcessId, Start};
 
 use super::Host;
 use super::marks::Marks;
@@ -76,6 +76,10 @@ impl KeptLife {
 
     pub(super) fn process_id(&self) -> Option<ProcessId> {
         self.known_id
+    }
+
+    pub(super) fn is_uploaded(&self) -> bool {
+        matches!(self.known_id.map(|id| id.start), Some(Start::Upload { .. }))
     }
 
     pub fn image(&self) -> Option<&Image> {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::apply::Place;
 use super::{Agent, HostEntry, Live, NEWS, kept};
-use crate::store::{Store, StoreError};
+use crate::store::{Door, Store, StoreError};
 
 /// Ticks until everything that changed was written.
 const SAVE_TURNS: u64 = 10;
@@ -90,6 +90,14 @@ impl HostEntry {
             host.agent.last_seen_ms = host.agent.last_seen_ms.max(span.received_ms);
             if host.agent.first_seen_ms == 0 {
                 host.agent.first_seen_ms = span.received_ms;
+                // Killed before its row was written: what it sent says which way it came.
+                let is_uploaded = host
+                    .processes
+                    .values()
+                    .any(|process| process.life.is_uploaded());
+                if is_uploaded {
+                    host.agent.door = Door::Upload;
+                }
             }
         }
         *restored = true;

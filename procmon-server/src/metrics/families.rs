@@ -87,6 +87,16 @@ families! { STORE_LIST:
     COMPACTION_UNREADABLE_SEGMENTS = Counter("procmon_compaction_unreadable_segments", None, &[], "Segments that compaction could not read and left out");
 }
 
+families! { ALERTS_LIST:
+    ALERTS = Gauge("procmon_alerts", None, &["state"], "Alerts that are pending, and that fire");
+    ALERTS_STALE = Gauge("procmon_stale_alerts", None, &[], "Those of them that stand still, because their host is silent");
+    RULES = Gauge("procmon_rules", None, &["source"], "Rules of alerts, of the `api` and of each `file`");
+    RULE_FILE_ERRORS = Gauge("procmon_rule_file_errors", None, &[], "What is wrong with files of rules");
+    ALERTS_LEFT_OUT = Gauge("procmon_left_out_alerts", None, &[], "Alerts that the last evaluation left out, because a rule found too many or cost too much");
+    EVALUATION = Gauge("procmon_rule_evaluation", Seconds, &[], "How long the last evaluation of all rules took");
+    EVALUATION_AT = Gauge("procmon_rule_evaluation_timestamp", Seconds, &[], "When it was made, Unix time");
+}
+
 families! { SERVER_LIST:
     QUEUE_LENGTH = Gauge("procmon_queue_length", None, QUEUE, "What is in each bounded queue, or how many places of it are taken");
     QUEUE_CAPACITY = Gauge("procmon_queue_capacity", None, QUEUE, "How much it takes");
@@ -103,11 +113,12 @@ families! { SERVER_LIST:
 }
 
 /// By the sections of the page that lists them.
-pub(super) const SECTIONS: [(&str, &[Family]); 6] = [
+pub(super) const SECTIONS: [(&str, &[Family]); 7] = [
     ("Agents", AGENTS_LIST),
     ("Hosts", HOSTS_LIST),
     ("Process groups", GROUPS_LIST),
     ("Ingest", INGEST_LIST),
     ("Store", STORE_LIST),
+    ("Alerts", ALERTS_LIST),
     ("The server itself", SERVER_LIST),
 ];

@@ -1,6 +1,7 @@
 //! `GET /metrics`: the server's own health and what its agents report, without a label per process. OpenMetrics, or the
 //! older text format, as the client accepts.
 
+mod alerts;
 mod compaction;
 mod families;
 mod family;

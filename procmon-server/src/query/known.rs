@@ -149,6 +149,17 @@ impl Condition {
         }
     }
 
+    /// Whether it holds of a row as long as that is there: it looks at nothing that rows do not have in common.
+    pub fn is_settled<R: Row>(&self, also: &[&str]) -> bool {
+        let mut settled = true;
+        self.each_field(&mut |field| {
+            let name = R::fields().get(field).map(|field| field.name);
+            settled &=
+                R::settled_by(field).is_some() || name.is_some_and(|name| also.contains(&name));
+        });
+        settled
+    }
+
     fn each_field(&self, visit: &mut dyn FnMut(usize)) {
         match &self.0 {
             Test::Constant(_) | Test::Unknown => {}

@@ -56,7 +56,10 @@ pub fn compile<R: Row>(source: &str) -> Result<Condition, QueryError> {
 }
 
 /// The candidate that a name was probably meant to be.
-fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(
+    name: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
     // A longer name than any there is would only cost time.
     let name: String = name.chars().take(64).collect();
     candidates

@@ -2,6 +2,8 @@
 //! are compacted into, and a small table of agents; on SQLite or PostgreSQL. Nothing here knows HTTP or live state.
 
 mod agents;
+mod alert_engine;
+mod alerts;
 mod append;
 mod catalog;
 mod engine;
@@ -32,6 +34,9 @@ mod temporary;
 mod writer;
 
 pub use agents::{AgentRow, Door};
+pub use alerts::{
+    Evaluation, LastEvaluation, RuleRow, SilenceRow, StoredAlert, StoredTransition, TransitionQuery,
+};
 pub use append::Append;
 pub use catalog::OPEN_SLICES;
 pub use error::StoreError;

@@ -4,6 +4,7 @@
 mod support;
 
 mod agents;
+mod alerts;
 mod batches;
 mod by_id;
 mod document;

@@ -5,6 +5,7 @@
 mod postgres;
 
 mod agents;
+mod alerts;
 mod compacted;
 mod compaction;
 mod engines;
@@ -56,6 +57,9 @@ on_both! {
     compaction: what_is_compacted_says_the_same,
         an_unreadable_batch_is_left_out_and_told;
     agents: what_agents_last_said_is_kept;
+    alerts: rules_are_replaced_and_deleted,
+        an_evaluation_is_kept_whole,
+        silences_are_kept_until_they_expire;
     compacted: events_are_the_same_after_compaction;
     indexed: what_the_index_rules_out_is_not_decoded,
         a_page_of_many_agents_opens_few_segments;

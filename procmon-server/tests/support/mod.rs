@@ -59,7 +59,23 @@ impl Server {
         Self::start_with(folder, clock, IngestLimits::default()).await
     }
 
+    /// With rules in files.
+    pub(crate) async fn start_with_rules(folder: &Path, rules_dir: &Path) -> Self {
+        let clock = Clock::manual(START_MS);
+        let limits = IngestLimits::default();
+        Self::start_configured(folder, clock, limits, Some(rules_dir)).await
+    }
+
     async fn start_with(folder: &Path, clock: Clock, ingest_limits: IngestLimits) -> Self {
+        Self::start_configured(folder, clock, ingest_limits, None).await
+    }
+
+    async fn start_configured(
+        folder: &Path,
+        clock: Clock,
+        ingest_limits: IngestLimits,
+        rules_dir: Option<&Path>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let config = Config {
@@ -75,6 +91,9 @@ impl Server {
             ingest_limits,
             metrics_groups: 10,
             argv_bytes: 256,
+            eval_interval: Duration::from_secs(15),
+            alert_retention: 90 * 24 * HOUR,
+            rules_dir: rules_dir.map(Path::to_owned),
         };
         let shutdown = CancellationToken::new();
         let run = procmon_server::run::run(config, listener, clock.clone(), shutdown.clone());

@@ -131,6 +131,111 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/alert-rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All rules of alerts */
+        get: operations["list_rules"];
+        put?: never;
+        /** Create a rule, or replace the one with the same id */
+        post: operations["post_rule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alert-rules/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Try a rule: what it finds now, and when it would have fired */
+        post: operations["preview_rule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alert-rules/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One rule */
+        get: operations["get_rule"];
+        /** Replace a rule, or create it */
+        put: operations["put_rule"];
+        post?: never;
+        /** Delete a rule; its alerts end */
+        delete: operations["delete_rule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Alerts that fire, or that are in other states */
+        get: operations["list_alerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What became of alerts, the newest first */
+        get: operations["list_transitions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/{fingerprint}/ack": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say that somebody saw an alert; it holds until the alert is resolved */
+        post: operations["acknowledge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -308,6 +413,59 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/silences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All silences, expired ones too */
+        get: operations["list_silences"];
+        put?: never;
+        /** Create a silence, or replace the one with the same id */
+        post: operations["post_silence"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/silences/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a silence would be about now; nothing is kept */
+        post: operations["preview_silence"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/silences/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One silence */
+        get: operations["get_silence"];
+        put?: never;
+        post?: never;
+        /** End a silence now; it stays in the list */
+        delete: operations["delete_silence"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -335,6 +493,16 @@ export interface components {
             received_unix_ms: number;
             /** @description The next batch must be a key batch. */
             resync: boolean;
+        };
+        /** @description Who saw an alert. */
+        AcknowledgementBody: {
+            by: string;
+            comment?: string;
+        };
+        AcknowledgementView: {
+            at: string;
+            by: string;
+            comment: string;
         };
         /** @description An agent and its health. What is not known is null. */
         Agent: {
@@ -436,6 +604,44 @@ export interface components {
         };
         /** @enum {string} */
         AgentStatus: "live" | "stale";
+        AggregateBody: {
+            /** @description name, username, `container_id`, cgroup, `systemd_unit`, `agent_id`; none is one alert for all. */
+            by?: string[];
+            /** @description sum, max or count. */
+            function: string;
+        };
+        AlertList: {
+            alerts: components["schemas"]["AlertView"][];
+            evaluated_at?: string | null;
+            next_cursor?: string | null;
+            /** @description On all pages together. */
+            total: number;
+        };
+        /** @enum {string} */
+        AlertState: "inactive" | "pending" | "firing" | "resolved";
+        AlertView: {
+            acknowledged?: components["schemas"]["AcknowledgementView"] | null;
+            /** @description Since when its condition holds. */
+            active_at?: string | null;
+            annotations: components["schemas"]["LabelSet"];
+            /** @description Sixteen hexadecimal digits, made of the labels as in Prometheus. */
+            fingerprint: string;
+            fired_at?: string | null;
+            labels: components["schemas"]["LabelSet"];
+            last_present_at?: string | null;
+            resolved_at?: string | null;
+            rule_id: string;
+            /** @description Silences that it is under. */
+            silenced_by: string[];
+            /** @description Its host is silent: it stays as it is until more is known. */
+            stale: boolean;
+            state: components["schemas"]["AlertState"];
+            /**
+             * Format: double
+             * @description When its condition held last.
+             */
+            value: number;
+        };
         /** @description A parent, or a parent's parent. */
         Ancestor: {
             cmdline?: string | null;
@@ -446,6 +652,21 @@ export interface components {
             process_id?: string | null;
             start_time?: string | null;
             username?: string | null;
+        };
+        BacktestBody: {
+            /** @description The first of them, in the order in which they would have fired. */
+            episodes: components["schemas"]["EpisodeBody"][];
+            /** @description How often an alert would have fired. */
+            fired: number;
+            /** @description Alerts that would have fired more than once. */
+            flapping: number;
+            from: string;
+            hosts: number;
+            /** @description Messages that a channel without grouping would have got: one for each that fires and each that is resolved. */
+            messages: number;
+            /** @description Alerts that would have been pending and never fired. */
+            only_pending: number;
+            to: string;
         };
         /** @description Latencies of block requests from issue to completion, since the agent started (or this server, when that was later). */
         BlockLatency: {
@@ -525,6 +746,18 @@ export interface components {
             to: string;
             /** @description There at both. */
             unchanged: number;
+        };
+        EpisodeBody: {
+            active_at: string;
+            fired_at: string;
+            labels: components["schemas"]["LabelSet"];
+            /** @description Null when it would fire still. */
+            resolved_at?: string | null;
+            /**
+             * Format: double
+             * @description The most extreme value meanwhile.
+             */
+            value: number;
         };
         /** @description Something that happened. What is not known is null, never zero. */
         Event: (components["schemas"]["ExitBody"] | null) & (components["schemas"]["SlowIoBody"] | null) & (components["schemas"]["LossBody"] | null) & (components["schemas"]["OomBody"] | null) & {
@@ -708,6 +941,10 @@ export interface components {
             /** Format: int32 */
             uid: number;
         };
+        /** @description Names and values, sorted by name. */
+        LabelSet: {
+            [key: string]: string;
+        };
         /** @description Requests that took less than `le` seconds. */
         LatencyBucket: {
             /** Format: int64 */
@@ -788,6 +1025,24 @@ export interface components {
             loss_reason: string;
             until: string;
         };
+        MatchBody: {
+            labels: components["schemas"]["LabelSet"];
+            /** Format: double */
+            value: number;
+        };
+        /** @description A label and what it must, or must not, be. A label that is not there is empty. */
+        Matcher: {
+            is_equal?: boolean;
+            /** @description The value is a regular expression that the whole label must match. */
+            is_regex?: boolean;
+            name: string;
+            value: string;
+        };
+        /** @description What its condition holds of now. */
+        MatchesBody: {
+            matches: components["schemas"]["MatchBody"][];
+            total: number;
+        };
         /** @description Fields of an out-of-memory kill: the kernel chose this process. Its exit follows. */
         OomBody: {
             /** @description Path of the memory cgroup whose limit was hit. */
@@ -806,6 +1061,14 @@ export interface components {
             ts: string;
         } & {
             [key: string]: number | string | null;
+        };
+        /** @description What a rule finds now, and what it would have done. */
+        PreviewBody: {
+            backtest?: components["schemas"]["BacktestBody"] | null;
+            /** @description Why it cannot. */
+            backtest_unavailable?: string | null;
+            now: components["schemas"]["MatchesBody"];
+            warnings: string[];
         };
         /** @description Body of an error. */
         Problem: {
@@ -970,6 +1233,167 @@ export interface components {
         };
         /** @enum {string} */
         Reason: "agent_down" | "dropped" | "not_started" | "exited" | "no_data";
+        /** @description A rule of alerts. What a key may be depends on `kind`; the answer to a wrong one explains. */
+        RuleBody: {
+            /**
+             * @description Of `host_down`: silent for so long.
+             * @default null
+             */
+            after: string | null;
+            /**
+             * @description Which hosts: a name or a pattern, as `process_name`.
+             * @default null
+             */
+            agent_id: string | null;
+            /**
+             * @description Labels that the host's agent must have.
+             * @default {}
+             */
+            agent_labels: {
+                [key: string]: string;
+            };
+            /** @default null */
+            aggregate: components["schemas"]["AggregateBody"] | null;
+            /**
+             * @description Templates as Prometheus has them: `{{ $labels.name }}`, `{{ $value | humanize }}`.
+             * @default {}
+             */
+            annotations: {
+                [key: string]: string;
+            };
+            /**
+             * @description Part of the cgroup's path.
+             * @default null
+             */
+            cgroup: string | null;
+            /**
+             * @description Beginning of the container's id.
+             * @default null
+             */
+            container: string | null;
+            /**
+             * Format: int32
+             * @description Of `crash_loop`: so many failed exits within `window`.
+             * @default null
+             */
+            count: number | null;
+            /**
+             * @description The same as `for`.
+             * @default null
+             */
+            duration: string | null;
+            /** @default false */
+            enabled: boolean;
+            /**
+             * @description Of `change`: a field of a process.
+             * @default null
+             */
+            field: string | null;
+            /**
+             * @description Its condition has to hold for so long before it fires.
+             * @default null
+             */
+            for: string | null;
+            /**
+             * @description Letters, digits, `_`, `-` and `.`. Made when left out.
+             * @default null
+             */
+            id: string | null;
+            /**
+             * @description It fires for so long after its condition held last.
+             * @default null
+             */
+            keep_firing_for: string | null;
+            /**
+             * @description `threshold` when left out.
+             * @default threshold
+             */
+            kind: components["schemas"]["RuleKind"];
+            /** @default {} */
+            labels: {
+                [key: string]: string;
+            };
+            /** @default null */
+            metric: string | null;
+            /**
+             * @description The label `alertname`.
+             * @default
+             */
+            name: string;
+            /**
+             * @description `>`, `>=`, `<`, `<=`, `==` or `!=`.
+             * @default null
+             */
+            operator: string | null;
+            /**
+             * Format: int32
+             * @default null
+             */
+            pid: number | null;
+            /**
+             * @description Which processes: the name, a pattern with `*` and `?`, or a regular expression between slashes. Empty is any.
+             * @default
+             */
+            process_name: string;
+            /**
+             * @description An expression over the fields of a process, or for `event` and `crash_loop` of an event and `ancestors`.
+             * @default null
+             */
+            q: string | null;
+            /**
+             * Format: double
+             * @description An alert that fires ends when this is no longer exceeded; `threshold` when left out.
+             * @default null
+             */
+            recovery: number | null;
+            /** @default null */
+            severity: string | null;
+            /**
+             * Format: double
+             * @description For `rate` per second.
+             * @default null
+             */
+            threshold: number | null;
+            /**
+             * @description Of `event`: exec, exit, fork, `io_slow`, oom, loss.
+             * @default []
+             */
+            types: string[];
+            /**
+             * @description User name or uid.
+             * @default null
+             */
+            user: string | null;
+            /**
+             * @description Of `rate` and `crash_loop`: over how long.
+             * @default null
+             */
+            window: string | null;
+        };
+        /** @enum {string} */
+        RuleKind: "threshold" | "rate" | "absence" | "zombie" | "event" | "crash_loop" | "change" | "host_down";
+        RuleList: {
+            evaluated_at?: string | null;
+            /** Format: double */
+            evaluation_ms: number;
+            /** @description What is wrong with files of rules; what they said before counts. */
+            file_errors: string[];
+            rules: components["schemas"]["RuleView"][];
+        };
+        RuleView: components["schemas"]["RuleBody"] & {
+            created_at?: string | null;
+            file?: string | null;
+            /**
+             * Format: int64
+             * @description Alerts that the last evaluation left out, because the rule finds too many or costs too much.
+             */
+            left_out: number;
+            /** @description api or file; those of files are changed there. */
+            source: string;
+            updated_at?: string | null;
+            /** @description What is accepted, and probably not meant. */
+            warnings: string[];
+        };
         /** @description One process. Only `pid` is required; what is left out is unknown. */
         Sample: {
             cmdline?: string | null;
@@ -1058,6 +1482,39 @@ export interface components {
             /** @description By CPU time, most first. */
             groups: components["schemas"]["ShortLived"][];
         };
+        /** @description A silence: alerts that all matchers take are not told about from `starts_at` to `ends_at`. */
+        SilenceBody: {
+            comment?: string;
+            created_by?: string;
+            /** @description Instead of `ends_at`: 2h. */
+            duration?: string | null;
+            ends_at?: string | null;
+            /** @description Of the silence to replace. Made when left out. */
+            id?: string | null;
+            matchers: components["schemas"]["Matcher"][];
+            /** @description Now when left out. */
+            starts_at?: string | null;
+        };
+        SilenceList: {
+            silences: components["schemas"]["SilenceView"][];
+        };
+        /** @description What a silence would be about now. */
+        SilencePreview: {
+            alerts: components["schemas"]["AlertView"][];
+            total: number;
+        };
+        /** @enum {string} */
+        SilenceState: "pending" | "active" | "expired";
+        SilenceView: {
+            comment: string;
+            created_by: string;
+            ends_at: string;
+            id: string;
+            matchers: components["schemas"]["Matcher"][];
+            starts_at: string;
+            state: components["schemas"]["SilenceState"];
+            updated_at: string;
+        };
         /** @description Fields of a slow I/O request. */
         SlowIoBody: {
             /** Format: int64 */
@@ -1074,6 +1531,23 @@ export interface components {
         StartTime: number | string;
         /** @enum {string} */
         State: "running" | "ended" | "gone" | "unknown";
+        TransitionList: {
+            next_cursor?: string | null;
+            transitions: components["schemas"]["TransitionView"][];
+        };
+        TransitionView: {
+            active_at?: string | null;
+            annotations: components["schemas"]["LabelSet"];
+            at: string;
+            fingerprint: string;
+            from: components["schemas"]["AlertState"];
+            id: string;
+            labels: components["schemas"]["LabelSet"];
+            rule_id: string;
+            to: components["schemas"]["AlertState"];
+            /** Format: double */
+            value: number;
+        };
         /** @description A list of all processes of a host. */
         Upload: {
             /** @description As in the path, when given. */
@@ -1492,6 +1966,375 @@ export interface operations {
             };
             /** @description No such agent */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_rules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleList"];
+                };
+            };
+        };
+    };
+    post_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleBody"];
+            };
+        };
+        responses: {
+            /** @description Replaced */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleView"];
+                };
+            };
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleView"];
+                };
+            };
+            /** @description Written in a file */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not a rule; the answer explains */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    preview_rule: {
+        parameters: {
+            query?: {
+                /** @description RFC 3339 or Unix seconds; a day before `to` when left out. */
+                from?: string;
+                /** @description RFC 3339 or Unix seconds; now when left out. */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewBody"];
+                };
+            };
+            /** @description A parameter is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not a rule; the answer explains */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleView"];
+                };
+            };
+            /** @description No such rule */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleBody"];
+            };
+        };
+        responses: {
+            /** @description Replaced */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleView"];
+                };
+            };
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleView"];
+                };
+            };
+            /** @description Written in a file, or the body names another rule */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not a rule; the answer explains */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_rule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No such rule */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Written in a file */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_alerts: {
+        parameters: {
+            query?: {
+                /** @description pending, firing, resolved; several separated by commas. */
+                state?: string;
+                rule_id?: string;
+                agent_id?: string;
+                fingerprint?: string;
+                /** @description 1 to 10 000. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertList"];
+                };
+            };
+            /** @description A parameter is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_transitions: {
+        parameters: {
+            query?: {
+                rule_id?: string;
+                fingerprint?: string;
+                agent_id?: string;
+                /** @description The state that the alert went into: pending, firing, resolved, inactive. */
+                state?: string;
+                /** @description RFC 3339 or Unix seconds; included. */
+                since?: string;
+                /** @description RFC 3339 or Unix seconds; included. */
+                until?: string;
+                /** @description 1 to 10 000. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TransitionList"];
+                };
+            };
+            /** @description A parameter is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    acknowledge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                fingerprint: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AcknowledgementBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertView"];
+                };
+            };
+            /** @description No such alert */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is over */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not valid */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2074,6 +2917,167 @@ export interface operations {
             };
             /** @description Too many requests at a time */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_silences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SilenceList"];
+                };
+            };
+        };
+    };
+    post_silence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SilenceBody"];
+            };
+        };
+        responses: {
+            /** @description Replaced */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SilenceView"];
+                };
+            };
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SilenceView"];
+                };
+            };
+            /** @description No silence has this id */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not a silence */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    preview_silence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SilenceBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SilencePreview"];
+                };
+            };
+            /** @description Not a silence */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_silence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SilenceView"];
+                };
+            };
+            /** @description No such silence */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_silence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is over */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No such silence */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

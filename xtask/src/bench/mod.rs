@@ -10,6 +10,7 @@ mod bpf_stats;
 mod capture;
 mod query;
 pub(crate) mod recorded;
+mod rules;
 pub(crate) mod statistics;
 mod store;
 
@@ -33,6 +34,7 @@ enum Benchmark {
     Capture(capture::Options),
     Store(store::Options),
     Query(query::Options),
+    Rules(rules::Options),
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -41,5 +43,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Benchmark::Capture(options) => capture::run(options),
         Benchmark::Store(options) => store::run(options),
         Benchmark::Query(options) => query::run(options),
+        Benchmark::Rules(options) => rules::run(options),
     }
 }

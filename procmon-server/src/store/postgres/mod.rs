@@ -38,6 +38,14 @@ pub(super) mod segment_queries {
     );
 }
 
+pub(super) mod alert_queries {
+    super::super::alerts::alert_queries!(
+        sqlx::PgPool,
+        sqlx::postgres::PgConnection,
+        sqlx::postgres::PgRow
+    );
+}
+
 pub(super) mod agent_queries {
     super::super::agents::agent_queries!(
         sqlx::PgPool,
@@ -160,6 +168,15 @@ impl Postgres {
             .execute(&mut *transaction)
             .await?;
         Ok(transaction.commit().await?)
+    }
+
+    /// A transaction that goes on only while no other server has taken the database.
+    pub(super) async fn begin_fenced(
+        &self,
+    ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        table::fence(&mut transaction, self.run).await?;
+        Ok(transaction)
     }
 
     pub(super) async fn close(&self) {

@@ -38,6 +38,14 @@ pub(super) mod segment_queries {
     );
 }
 
+pub(super) mod alert_queries {
+    super::super::alerts::alert_queries!(
+        sqlx::SqlitePool,
+        sqlx::sqlite::SqliteConnection,
+        sqlx::sqlite::SqliteRow
+    );
+}
+
 pub(super) mod agent_queries {
     super::super::agents::agent_queries!(
         sqlx::SqlitePool,

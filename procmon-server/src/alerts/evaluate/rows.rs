@@ -1,0 +1,376 @@
+//! The processes of all hosts, gone through once for all rules.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use procmon_common::ids::ProcessId;
+
+use super::groups::Groups;
+use super::hosts::{find_down, is_complete, is_current};
+use super::series::{Remembered, Seen, Series, SeriesMemory};
+use super::{Found, Known, LiveHost, Moment, Plan, Sighting, Subject};
+use crate::alerts::labels::LabelSet;
+use crate::alerts::rule::{Bounds, Kind, Metric, Rule};
+use crate::alerts::state::Sight;
+use crate::batch::{Life, lossy};
+use crate::live::{Host, HostEntry, ProcessView};
+use crate::query::{Meter, Row};
+
+/// Goes through all hosts.
+pub fn scan(
+    plan: &Plan,
+    hosts: &[Arc<HostEntry>],
+    known: &Known,
+    memory: &mut SeriesMemory,
+    moment: Moment,
+) -> Found {
+    let mut found = Found::default();
+    // While it is held marks mean the same on all hosts.
+    let _marks = hosts.first().map(|entry| entry.read().scan());
+    let mut pass = Pass {
+        plan,
+        known,
+        moment,
+        meters: plan.rules().iter().map(|_| Meter::default()).collect(),
+        fleet: HashMap::new(),
+    };
+    for entry in hosts {
+        let host = entry.read();
+        find_down(plan, &host, moment, &mut found);
+        if is_current(&host, moment.now_ms) {
+            let live = LiveHost {
+                interval_ms: i64::from(host.agent.interval_ms),
+                complete: is_complete(&host),
+            };
+            found.live.insert(Arc::clone(&host.agent_id), live);
+            pass.host(&host, memory, &mut found);
+        } else {
+            found.frozen.insert(Arc::clone(&host.agent_id));
+            for (index, rule) in plan.rules().iter().enumerate() {
+                if rule.is_about_processes() && rule.hosts.takes(&host.agent_id, &host.agent) {
+                    found.partial.insert(index);
+                }
+            }
+        }
+    }
+    pass.finish(&mut found);
+    found
+}
+
+/// One look at everything.
+struct Pass<'p> {
+    plan: &'p Plan,
+    known: &'p Known,
+    moment: Moment,
+    /// One for each rule: a rule that costs too much hurts no other.
+    meters: Vec<Meter>,
+    /// Groups over all hosts, by rule.
+    fleet: HashMap<usize, Groups>,
+}
+
+/// A rule that looks at every process of its scope on a host.
+struct Scoped<'p> {
+    index: usize,
+    rule: &'p Rule,
+    work: Work,
+}
+
+enum Work {
+    Count(u64),
+    /// On this host; those of all hosts are in the pass.
+    Groups(Groups),
+    Fleet,
+    Rate(Remembered<Series>),
+    Change(Remembered<Seen>),
+}
+
+impl<'p> Pass<'p> {
+    fn host(&mut self, host: &Host, memory: &mut SeriesMemory, found: &mut Found) {
+        let rules = self.plan.rules();
+        let takes: Vec<bool> = rules
+            .iter()
+            .map(|rule| rule.hosts.takes(&host.agent_id, &host.agent))
+            .collect();
+        let of_metric = |(metric, of): &'p (&'static Metric, Vec<(usize, Bounds)>)| {
+            let here: Vec<_> = of.iter().filter(|(index, _)| takes[*index]).collect();
+            (!here.is_empty()).then_some((*metric, here))
+        };
+        let metrics: Vec<_> = self.plan.by_metric.iter().filter_map(of_metric).collect();
+        let zombies: Vec<_> = self
+            .plan
+            .zombies
+            .iter()
+            .filter(|index| takes[**index])
+            .collect();
+        let mut scoped: Vec<_> = self
+            .plan
+            .scoped
+            .iter()
+            .filter(|index| takes[**index])
+            .map(|index| self.scoped(*index, host, memory))
+            .collect();
+        if metrics.is_empty() && zombies.is_empty() && scoped.is_empty() {
+            return;
+        }
+        let known = self.known.processes.get(&host.agent_id);
+        for view in host.views_with(self.moment.now_ms, &self.plan.needed) {
+            let known_rules = known.and_then(|known| known.get(&view.id));
+            for (metric, of) in &metrics {
+                let value = (metric.get)(&view);
+                for (index, bounds) in of {
+                    let known = known_rules.is_some_and(|rules| rules.contains(index));
+                    let sight = match value {
+                        Some(value) if bounds.hold(value) => Sight::Present,
+                        Some(value) if known && bounds.is_between(value) => Sight::Between,
+                        None if known => Sight::Missing,
+                        _ => continue,
+                    };
+                    if self.meets(*index, &view) {
+                        let value = value.unwrap_or_default();
+                        found.see(*index, &view, known, sight, value);
+                    }
+                }
+            }
+            if !zombies.is_empty() && view.status() == Some('Z') {
+                for index in &zombies {
+                    let known = known_rules.is_some_and(|rules| rules.contains(index));
+                    if self.meets(**index, &view) {
+                        found.see(**index, &view, known, Sight::Present, 1.0);
+                    }
+                }
+            }
+            for scoped in &mut scoped {
+                if self.meets(scoped.index, &view) {
+                    let known = known_rules.is_some_and(|rules| rules.contains(&scoped.index));
+                    self.look(scoped, &view, known, memory, found);
+                }
+            }
+        }
+        for scoped in scoped {
+            self.close(scoped, host, memory, found);
+        }
+    }
+
+    fn meets(&self, index: usize, view: &ProcessView<'_>) -> bool {
+        self.plan.rules()[index]
+            .processes
+            .holds(view, &self.meters[index])
+    }
+
+    fn scoped(&mut self, index: usize, host: &Host, memory: &mut SeriesMemory) -> Scoped<'p> {
+        let rule: &'p Rule = &self.plan.rules()[index];
+        let work = match (&rule.kind, &rule.aggregate) {
+            (Kind::Rate { .. }, _) => Work::Rate(memory.take_rates(&rule.id, &host.agent_id)),
+            (Kind::Change(_), _) => Work::Change(memory.take_changes(&rule.id, &host.agent_id)),
+            (_, Some(aggregate)) if aggregate.is_by_host() => Work::Groups(Groups::new(aggregate)),
+            (_, Some(aggregate)) => {
+                let groups = self.fleet.entry(index);
+                groups.or_insert_with(|| Groups::new(aggregate));
+                Work::Fleet
+            }
+            (_, None) => Work::Count(0),
+        };
+        Scoped { index, rule, work }
+    }
+
+    fn look(
+        &mut self,
+        scoped: &mut Scoped<'_>,
+        view: &ProcessView<'_>,
+        known: bool,
+        memory: &SeriesMemory,
+        found: &mut Found,
+    ) {
+        let index = scoped.index;
+        match (&mut scoped.work, &scoped.rule.kind) {
+            (Work::Count(count), _) => *count += 1,
+            (Work::Groups(groups), Kind::Threshold(metric, _)) => {
+                groups.add(view, metric.and_then(|metric| (metric.get)(view)));
+            }
+            (Work::Fleet, Kind::Threshold(metric, _)) => {
+                if let Some(groups) = self.fleet.get_mut(&index) {
+                    groups.add(view, metric.and_then(|metric| (metric.get)(view)));
+                }
+            }
+            (
+                Work::Rate(series),
+                Kind::Rate {
+                    metric,
+                    bounds,
+                    window_ms,
+                },
+            ) => {
+                let at_ms = view.host.frame_ns.unwrap_or(0) / 1_000_000;
+                let Some(value) = (metric.get)(view) else {
+                    if known {
+                        found.see(index, view, known, Sight::Missing, 0.0);
+                    }
+                    return;
+                };
+                match series.rate(view.id, at_ms, value, *window_ms) {
+                    Some(rate) if bounds.hold(rate) => {
+                        found.see(index, view, known, Sight::Present, rate);
+                    }
+                    Some(rate) if known && bounds.is_between(rate) => {
+                        found.see(index, view, known, Sight::Between, rate);
+                    }
+                    // After a restart the window is empty: what fires goes on until more is known.
+                    None if known => found.see(index, view, known, Sight::Frozen, 0.0),
+                    _ => {}
+                }
+            }
+            (Work::Change(seen), Kind::Change(field)) => match memory.hash(&view.value(*field)) {
+                Some(hash) if seen.is_changed(view.id, hash) => {
+                    found.see(index, view, known, Sight::Present, 1.0);
+                }
+                Some(_) => {}
+                None => seen.touch(view.id),
+            },
+            _ => {}
+        }
+    }
+
+    /// After the last row of a host.
+    fn close(&self, scoped: Scoped<'_>, host: &Host, memory: &mut SeriesMemory, found: &mut Found) {
+        let Scoped { index, rule, work } = scoped;
+        match work {
+            Work::Count(count) => {
+                let subject = Subject::host(&host.agent_id);
+                let sight = match count {
+                    _ if !is_complete(host) => Sight::Missing,
+                    0 => Sight::Present,
+                    _ => Sight::Absent,
+                };
+                found.sightings.push(Sighting {
+                    rule: index,
+                    labels: subject.to_labels(),
+                    subject,
+                    sight,
+                    value: 0.0,
+                });
+            }
+            Work::Groups(mut groups) => {
+                let finished = groups.finish(Some(&host.agent_id));
+                self.see_groups(index, rule, finished, false, found);
+            }
+            Work::Fleet => {}
+            Work::Rate(kept) => {
+                left_out(found, index, kept.refused);
+                memory.put_rates(&rule.id, &host.agent_id, kept);
+            }
+            Work::Change(kept) => {
+                left_out(found, index, kept.refused);
+                memory.put_changes(&rule.id, &host.agent_id, kept);
+            }
+        }
+    }
+
+    fn see_groups(
+        &self,
+        index: usize,
+        rule: &Rule,
+        groups: Vec<(LabelSet, Option<f64>)>,
+        partial: bool,
+        found: &mut Found,
+    ) {
+        let Kind::Threshold(_, bounds) = &rule.kind else {
+            return;
+        };
+        for (labels, value) in groups {
+            let known = || self.known.groups.contains(&(index, labels.clone()));
+            let sight = match value {
+                // Without some hosts there is less, and what there is may be enough.
+                Some(value) if partial && !(bounds.operator.is_upward() && bounds.hold(value)) => {
+                    if !known() {
+                        continue;
+                    }
+                    Sight::Frozen
+                }
+                Some(value) if bounds.hold(value) => Sight::Present,
+                Some(value) if bounds.is_between(value) && known() => Sight::Between,
+                None if known() => Sight::Missing,
+                _ => continue,
+            };
+            let sighting = Sighting {
+                rule: index,
+                subject: Subject::Group(labels.clone()),
+                sight,
+                value: value.unwrap_or_default(),
+                labels,
+            };
+            if sight == Sight::Present {
+                found.push_new(sighting);
+            } else {
+                found.sightings.push(sighting);
+            }
+        }
+    }
+
+    /// After the last host.
+    fn finish(mut self, found: &mut Found) {
+        for (index, rule) in self.plan.rules().iter().enumerate() {
+            if self.meters[index].exhausted() {
+                // What was found may be wrong, and what was not found as well.
+                found.sightings.retain(|sighting| sighting.rule != index);
+                found.partial.insert(index);
+                left_out(found, index, 1);
+                continue;
+            }
+            let partial = found.partial.contains(&index);
+            if let Some(mut groups) = self.fleet.remove(&index) {
+                let finished = groups.finish(None);
+                self.see_groups(index, rule, finished, partial, found);
+            }
+        }
+    }
+}
+
+fn left_out(found: &mut Found, index: usize, count: u64) {
+    if count > 0 {
+        *found.left_out.entry(index).or_default() += count;
+    }
+}
+
+impl Found {
+    /// An alert of a process.
+    fn see(&mut self, rule: usize, view: &ProcessView<'_>, known: bool, sight: Sight, value: f64) {
+        let subject = Subject::Process(Arc::clone(&view.host.agent_id), view.id);
+        if known {
+            self.see_known(rule, subject, sight, value);
+        } else if sight == Sight::Present {
+            self.push_new(Sighting {
+                rule,
+                subject,
+                sight,
+                value,
+                labels: process_labels(view),
+            });
+        }
+    }
+
+    fn see_known(&mut self, rule: usize, subject: Subject, sight: Sight, value: f64) {
+        self.sightings.push(Sighting {
+            rule,
+            subject,
+            sight,
+            value,
+            labels: LabelSet::default(),
+        });
+    }
+}
+
+fn process_labels(view: &ProcessView<'_>) -> LabelSet {
+    labels_of_life(&view.host.agent_id, view.id, &view.process.life)
+}
+
+/// What tells the alert of a process apart.
+pub(in crate::alerts) fn labels_of_life(agent_id: &str, id: ProcessId, life: &Life) -> LabelSet {
+    let mut labels = LabelSet::default()
+        .with("agent_id", agent_id)
+        .with("pid", id.pid.to_string())
+        .with("process_id", id.to_string());
+    labels.insert_known("name", life.name().map(lossy).as_deref());
+    labels.insert_known("username", life.username());
+    labels.insert_known("container_id", life.container_id.as_deref());
+    labels
+}

@@ -1,0 +1,59 @@
+//! `GET /alerts/history`
+
+use super::alerts::state;
+use super::parameters::HistoryParameters;
+use super::view::{TransitionList, TransitionView};
+use crate::alerts::Transition;
+use crate::app::App;
+use crate::error::{Problem, ProblemBody};
+use crate::page::{self, Query, instant_ns};
+use crate::store::TransitionQuery;
+use axum::Json;
+use axum::extract::State;
+
+/// What became of alerts, the newest first
+#[utoipa::path(
+    get, path = "/alerts/history", tag = "alerts",
+    params(HistoryParameters),
+    responses(
+        (status = 200, body = TransitionList),
+        (status = 400, description = "A parameter is not valid", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn list_transitions(
+    State(app): State<App>,
+    Query(parameters): Query<HistoryParameters>,
+) -> Result<Json<TransitionList>, Problem> {
+    let limit = page::limit(parameters.limit)?;
+    let instant_ms = |name: &str, text: Option<&String>| {
+        let instant = text.map(|text| instant_ns(name, text)).transpose();
+        instant.map(|instant| instant.map(|ns| ns.div_euclid(1_000_000)))
+    };
+    if let Some(text) = &parameters.state {
+        state(text)?;
+    }
+    let before = parameters.cursor.as_deref().map(str::parse::<i64>);
+    let query = TransitionQuery {
+        since_ms: instant_ms("since", parameters.since.as_ref())?,
+        until_ms: instant_ms("until", parameters.until.as_ref())?,
+        rule_id: parameters.rule_id,
+        fingerprint: parameters.fingerprint,
+        agent_id: parameters.agent_id,
+        to_state: parameters.state,
+        before: before
+            .transpose()
+            .map_err(|_| Problem::bad_request("cursor is not one that this resource gave"))?,
+    };
+    let mut rows = app.store.transitions(&query, limit as u32 + 1).await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_cursor = rows
+        .last()
+        .filter(|_| more)
+        .map(|(number, _)| number.to_string());
+    let read = |(_, body): (i64, String)| serde_json::from_str::<Transition>(&body).ok();
+    let transitions = rows.into_iter().filter_map(read);
+    Ok(Json(TransitionList {
+        transitions: transitions.map(TransitionView::from).collect(),
+        next_cursor,
+    }))
+}

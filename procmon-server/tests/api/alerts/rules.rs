@@ -1,0 +1,128 @@
+//! `/alert-rules`
+
+use super::*;
+
+#[tokio::test]
+async fn rules_are_created_replaced_and_deleted() {
+    let server = server().await;
+    let path = "/api/v1/alert-rules/busy";
+    let body = json!({ "name": "Busy", "metric": "cpu_percent", "operator": ">", "threshold": 80 });
+    let created = send(&server, Method::PUT, path, &body).await;
+    assert_eq!(created.status(), StatusCode::CREATED);
+    let replaced = send(&server, Method::PUT, path, &body).await;
+    assert_eq!(replaced.status(), StatusCode::OK);
+    let shown = server.json(path).await;
+    assert_eq!(shown["id"], "busy");
+    assert_eq!(shown["source"], "api");
+    assert_eq!(shown["threshold"], 80.0);
+    let other = send(
+        &server,
+        Method::PUT,
+        path,
+        &json!({ "id": "other", "name": "x" }),
+    )
+    .await;
+    assert_eq!(problem(other).await["status"], 409);
+    let first = rule(&server, &body).await;
+    let same = rule(&server, &body).await;
+    assert_eq!(
+        first["id"], same["id"],
+        "the same rule again is the same rule"
+    );
+    let list = server.json("/api/v1/alert-rules").await;
+    assert_eq!(list["rules"].as_array().expect("a list").len(), 2);
+    let deleted = send(&server, Method::DELETE, path, &json!(null)).await;
+    assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
+    assert_eq!(server.problem(path).await["status"], 404);
+    let again = send(&server, Method::DELETE, path, &json!(null)).await;
+    assert_eq!(problem(again).await["status"], 404);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_explained() {
+    let server = server().await;
+    let valid = json!({ "name": "x", "metric": "cpu_percent", "operator": ">", "threshold": 80 });
+    for (key, value, wanted) in [
+        (
+            "metric",
+            json!("cpu"),
+            "Metrics are: cpu_percent, memory_rss",
+        ),
+        ("operator", json!("above"), "must be >, >=, <, <=, == or !="),
+        ("threshold", json!(null), "threshold: is missing"),
+        ("for", json!("1 minute"), "90s, 5m or 1h30m"),
+        ("treshold", json!(1), "did you mean `threshold`"),
+        ("q", json!("nmae == 'x'"), "q: column 1"),
+        (
+            "annotations",
+            json!({ "s": "{{ $labels.nmae }}" }),
+            "no label nmae",
+        ),
+    ] {
+        let mut body = valid.clone();
+        body[key] = value;
+        let detail = refused(&server, &body).await;
+        assert!(detail.contains(wanted), "{detail}");
+    }
+    upload(&server, "slow", &[]).await;
+    let mut body = valid;
+    body["for"] = json!("2s");
+    let warnings = rule(&server, &body).await["warnings"].to_string();
+    assert!(
+        warnings.contains("sampling interval (5s) of slow"),
+        "{warnings}"
+    );
+    assert!(warnings.contains("eval_interval"), "{warnings}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn rules_of_files_are_shown_and_not_changed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = folder.path().join("rules");
+    std::fs::create_dir(&rules).expect("created");
+    let file = rules.join("web.yaml");
+    let text = "rules:\n- id: busy\n  name: Busy\n  metric: cpu_percent\n  operator: '>'\n  threshold: 80\n";
+    std::fs::write(&file, text).expect("written");
+    let server = Server::start_with_rules(folder.path(), &rules).await;
+    until_evaluated(&server).await;
+    let path = "/api/v1/alert-rules/busy";
+    let shown = server.json(path).await;
+    assert_eq!(
+        (&shown["source"], &shown["file"]),
+        (&json!("file"), &json!("web.yaml"))
+    );
+    for method in [Method::PUT, Method::DELETE] {
+        let body = json!({ "name": "x", "kind": "zombie" });
+        let problem = problem(send(&server, method, path, &body).await).await;
+        assert_eq!(problem["status"], 409);
+        assert!(
+            problem["detail"]
+                .as_str()
+                .expect("text")
+                .contains("web.yaml")
+        );
+    }
+    let hot = [sample(7, "java", 95.5)];
+    evaluate(&server, &[("a", &hot)]).await;
+    assert_eq!(states(&server, "name").await, pairs(&[("java", "firing")]));
+    std::fs::write(&file, text.replace("80", "eighty")).expect("written");
+    evaluate(&server, &[("a", &hot)]).await;
+    let list = server.json("/api/v1/alert-rules").await;
+    assert!(
+        list["file_errors"][0]
+            .as_str()
+            .expect("text")
+            .contains("threshold"),
+        "{list}"
+    );
+    assert_eq!(states(&server, "name").await, pairs(&[("java", "firing")]));
+    std::fs::write(&file, text.replace("80", "99.5")).expect("written");
+    evaluate(&server, &[("a", &hot)]).await;
+    assert_eq!(
+        states(&server, "name").await,
+        pairs(&[("java", "resolved")])
+    );
+    server.stop().await;
+}

@@ -4,6 +4,7 @@
 mod agents;
 mod append;
 mod catalog;
+mod delivery;
 mod engine;
 mod error;
 pub mod format;
@@ -34,6 +35,10 @@ mod writer;
 pub use agents::{AgentRow, Door};
 pub use append::Append;
 pub use catalog::OPEN_SLICES;
+pub use delivery::{
+    AttemptResult, AttemptRow, ChannelRow, Deliveries, Finished, MessageState, OutboxRow, Routed,
+    ToldRow,
+};
 pub use error::StoreError;
 pub use log::{LogBatch, View};
 pub use position::Position;

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::compaction::CompactionStats;
 use crate::config::Config;
+use crate::delivery::Directory;
 use crate::error::Problem;
 use crate::events::RecentEvents;
 use crate::ingest::limits::BodyMemory;
@@ -45,6 +46,7 @@ pub struct Shared {
     pub clock: Clock,
     pub metrics: Metrics,
     pub compaction: Arc<CompactionStats>,
+    pub delivery: Arc<Directory>,
     pub metrics_groups: usize,
     pub any_host: bool,
     /// Uploads that run to their end even when their client has gone.
@@ -73,6 +75,7 @@ impl App {
     pub fn new(
         store: Store,
         live: Arc<Live>,
+        delivery: Arc<Directory>,
         clock: Clock,
         config: &Config,
         shutdown: CancellationToken,
@@ -87,6 +90,7 @@ impl App {
             recent_events: RecentEvents::default(),
             clock,
             compaction: Arc::default(),
+            delivery,
             scans: Turns::new("lists", SCANS),
             past_turns: Turns::new("history", PAST_TURNS.max(heavy_places as usize)),
             live_turns: Arc::new(Semaphore::new(LIVE_TURNS)),

@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::app::App;
 use crate::error::Problem;
 use crate::host_check::host_check;
-use crate::{events, history, hosts, ingest, live, metrics, processes, ui};
+use crate::{delivery, events, history, hosts, ingest, live, metrics, processes, ui};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -30,6 +30,7 @@ use crate::{events, history, hosts, ingest, live, metrics, processes, ui};
         (name = "history", description = "What was"),
         (name = "events", description = "What happened"),
         (name = "agents", description = "Who reports, and how well"),
+        (name = "channels", description = "Who is told, and the proof that they were"),
         (name = "ingest", description = "The ways in"),
     )
 )]
@@ -42,6 +43,7 @@ fn api() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(events::routes::router())
         .merge(hosts::routes::router())
         .merge(live::routes::router())
+        .merge(delivery::routes::router())
         .layer(compression());
     let (answers, described) = OpenApiRouter::with_openapi(Api::openapi())
         .nest("/api/v1", answers)

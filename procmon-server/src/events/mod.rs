@@ -8,5 +8,6 @@ pub mod routes;
 mod stream;
 mod view;
 
+pub use filter::EventFilter;
 pub use recent::RecentEvents;
 pub use view::EventBody;

@@ -2,6 +2,7 @@
 //! older text format, as the client accepts.
 
 mod compaction;
+mod delivery;
 mod families;
 mod family;
 mod figures;

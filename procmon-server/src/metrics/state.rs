@@ -39,6 +39,7 @@ impl Collector for StateCollector {
         self.store(encoder)?;
         super::store::encode(&self.app.store, encoder)?;
         super::compaction::encode(&self.app.compaction, encoder)?;
+        super::delivery::encode(&self.app.delivery.stats, encoder)?;
         self.queues(encoder)?;
         own(encoder, self.app.metrics.started_ms)
     }

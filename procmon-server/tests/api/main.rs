@@ -6,6 +6,7 @@ mod support;
 mod agents;
 mod batches;
 mod by_id;
+mod channels;
 mod document;
 mod events;
 mod followers;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::address_guard::{AddressGuard, AllowedNetworks};
 use super::channel::{Channel, ChannelKind};
@@ -19,6 +19,8 @@ use crate::store::{Routed, Store, StoreError};
 
 /// Channels there may be. With the bound of attempts per channel it bounds what is under way.
 pub(super) const MAX_CHANNELS: usize = 100;
+
+const PROOFS: usize = 8;
 
 pub(super) type Channels = Arc<[Arc<Channel>]>;
 
@@ -37,6 +39,8 @@ pub struct Directory {
     dirty: Mutex<HashSet<String>>,
     wake: Notify,
     proofs: AtomicU64,
+    /// Tests under way at a time; more are told to come back.
+    pub(super) proving: Semaphore,
     /// One change of the channels at a time.
     pub(super) changing: tokio::sync::Mutex<()>,
 }
@@ -53,6 +57,7 @@ impl Directory {
         key: KeyFile,
         allowed: AllowedNetworks,
     ) -> anyhow::Result<Self> {
+        store.delivery().drop_orphans().await?;
         let told = store.delivery().told().await?;
         let directory = Self {
             http: HttpSender::new(AddressGuard::new(allowed))?,
@@ -66,6 +71,7 @@ impl Directory {
             dirty: Mutex::default(),
             wake: Notify::new(),
             proofs: AtomicU64::new(0),
+            proving: Semaphore::new(PROOFS),
             changing: tokio::sync::Mutex::default(),
         };
         directory.reload().await?;

@@ -74,7 +74,7 @@ impl Lane {
         let due = self
             .reminded_ms
             .is_none_or(|last_ms| !(last_ms..last_ms + resend::EVERY_MS).contains(&now_ms));
-        if channel.kind != ChannelKind::Alertmanager || !due || self.next_due_ms.is_some() {
+        if channel.kind != ChannelKind::Alertmanager || !due {
             return None;
         }
         let firing = directory.firing(channel.id())?;

@@ -29,7 +29,12 @@ pub(super) async fn remind(directory: &Directory, channel: &Channel, firing: Arc
         directory
             .stats
             .attempted(channel.kind, answer.is_success(), answer.result.latency_ms);
-        if !answer.is_success() {
+        if answer.is_success() {
+            let rows = directory.store.delivery();
+            if let Err(error) = rows.hasten_unanswered(channel.id(), now_ms).await {
+                tracing::debug!(%error, "messages that wait cannot be hastened");
+            }
+        } else {
             tracing::debug!(
                 channel = channel.row.name,
                 error = answer.result.error,

@@ -23,6 +23,8 @@ pub struct Alert<'a> {
     pub resolved_ms: Option<i64>,
     /// Of the transition that led here, where it happened in this round.
     pub transition_id: Option<&'a str>,
+    /// Somebody saw it: it is not told again, until it is resolved.
+    pub acknowledged: bool,
     /// Its host is silent.
     pub stale: bool,
     /// It says that a host is gone: the others of that host are inhibited meanwhile.
@@ -31,7 +33,7 @@ pub struct Alert<'a> {
 
 /// What channels were told of what fires.
 #[derive(Debug, Default)]
-pub struct Told(HashMap<(String, String), ToldRow>);
+pub struct Told(HashMap<String, HashMap<String, ToldRow>>);
 
 /// Everything that a decision is made of.
 #[derive(Clone, Copy)]
@@ -54,12 +56,12 @@ impl Told {
     }
 
     fn insert(&mut self, row: ToldRow) {
-        self.0
-            .insert((row.channel_id.clone(), row.fingerprint.clone()), row);
+        let of_channel = self.0.entry(row.channel_id.clone()).or_default();
+        of_channel.insert(row.fingerprint.clone(), row);
     }
 
     fn get(&self, channel_id: &str, fingerprint: &str) -> Option<&ToldRow> {
-        self.0.get(&(channel_id.to_owned(), fingerprint.to_owned()))
+        self.0.get(channel_id)?.get(fingerprint)
     }
 
     /// Whether a channel was told that an alert fires this time.
@@ -73,14 +75,16 @@ impl Told {
         for row in &routed.told {
             self.insert(row.clone());
         }
-        for key in &routed.forgotten {
-            self.0.remove(key);
+        for (channel_id, fingerprint) in &routed.forgotten {
+            if let Some(of_channel) = self.0.get_mut(channel_id) {
+                of_channel.remove(fingerprint);
+            }
         }
     }
 
     /// What a channel that was disabled was told: when it is enabled again it is told anew.
     pub fn forget_channel(&mut self, channel_id: &str) {
-        self.0.retain(|(of, _), _| of != channel_id);
+        self.0.remove(channel_id);
     }
 }
 
@@ -146,7 +150,8 @@ fn decide(
     let due_ms = told
         .told_ms
         .saturating_add(channel.settings.repeat_interval_ms);
-    (round.now_ms >= due_ms).then_some(Decision::Firing(told.times))
+    let due = round.now_ms >= due_ms && !alert.acknowledged;
+    due.then_some(Decision::Firing(told.times))
 }
 
 fn put(

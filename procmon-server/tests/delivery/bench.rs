@@ -137,6 +137,7 @@ impl Bench {
             fired_ms: START_MS,
             resolved_ms: (!fires).then_some(now_ms),
             transition_id: None,
+            acknowledged: false,
             stale: false,
             host_down: false,
         });

@@ -98,6 +98,10 @@ pub(crate) async fn channels_are_kept_and_their_names_are_their_own(fixture: Fix
         .expect("it stores");
     assert!(rows.delete_channel("c").await.expect("it deletes"));
     assert!(!rows.delete_channel("c").await.expect("it is gone"));
+    // A round that was decided before comes to be stored after.
+    put(&store, &[message("late", "k", 0)]).await;
+    rows.drop_orphans().await.expect("it deletes");
+    assert!(rows.waiting().await.expect("it reads").is_empty());
     assert_eq!(rows.delivery("c", "m").await.expect("it reads"), None);
     assert!(rows.attempts("m").await.expect("it reads").is_empty());
 }

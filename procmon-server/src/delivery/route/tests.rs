@@ -65,6 +65,7 @@ fn alert<'a>(fingerprint: &'a str, labels: &'a Labels, annotations: &'a Labels) 
         fired_ms: 2_000,
         resolved_ms: None,
         transition_id: Some("t1"),
+        acknowledged: false,
         stale: false,
         host_down: false,
     }
@@ -133,6 +134,11 @@ fn each_transition_is_told_once_and_what_still_fires_again() {
             .kinds(&channels, 3_000 + 4 * HOUR_MS, &[firing])
             .is_empty()
     );
+    let seen = Alert {
+        acknowledged: true,
+        ..firing
+    };
+    assert!(history.kinds(&channels, 90 * HOUR_MS, &[seen]).is_empty());
     let resolved = Alert {
         resolved_ms: Some(9),
         ..firing

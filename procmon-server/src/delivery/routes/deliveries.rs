@@ -33,6 +33,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
     responses(
         (status = 200, description = "How it went, also when it was not delivered", body = TestResult),
         (status = 404, description = "No such channel", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Too many tests at a time", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn test_channel(
     State(app): State<App>,
@@ -40,6 +41,11 @@ async fn test_channel(
     Query(NoParameters {}): Query<NoParameters>,
 ) -> Result<Json<TestResult>, Problem> {
     let channel = find(&app, &channel_id)?;
+    let Ok(_place) = app.delivery.proving.try_acquire() else {
+        return Err(Problem::unavailable(
+            "too many channels are tested at a time; come back when others have ended",
+        ));
+    };
     let (message_id, result) = proof::test(&app.delivery, &channel).await?;
     Ok(Json(TestResult {
         delivered: result.error.is_empty(),

@@ -224,6 +224,19 @@ macro_rules! channel_queries {
             Ok(done.rows_affected() > 0)
         }
 
+        /// Drops what was decided for a channel while it was removed.
+        pub(in crate::store) async fn drop_orphans(pool: &$pool) -> Result<(), StoreError> {
+            for statement in [
+                "delete from outbox where tenant_id = $1 and channel_id not in \
+                 (select channel_id from channel where tenant_id = $1)",
+                "delete from told where tenant_id = $1 and channel_id not in \
+                 (select channel_id from channel where tenant_id = $1)",
+            ] {
+                sqlx::query(statement).bind(TENANT).execute(pool).await?;
+            }
+            Ok(())
+        }
+
         /// How many messages wait, by channel.
         pub(in crate::store) async fn waiting(pool: &$pool) -> Result<Vec<(String, i64)>, StoreError> {
             let rows = sqlx::query(

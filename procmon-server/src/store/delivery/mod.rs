@@ -73,6 +73,8 @@ statements! {
     attempts(message_id: &str) -> Vec<AttemptRow>;
     /// Sends again; false when it waits already.
     replay(channel_id: &str, message_id: &str, now_ms: i64) -> bool;
+    /// Drops what was decided for a channel while it was removed.
+    drop_orphans() -> ();
     /// How many messages wait, by channel.
     waiting() -> Vec<(String, i64)>;
     /// Gives up the oldest of what waits beyond a number; how many.

@@ -125,16 +125,25 @@ impl Bench {
 
     /// A round in which alerts fire or are resolved, stored and told.
     pub(crate) async fn round(&self, alerts: &[(&str, bool)]) {
+        let alerts = alerts.iter();
+        let alerts: Vec<_> = alerts
+            .map(|(name, fires)| (*name, START_MS, *fires))
+            .collect();
+        self.round_of(&alerts).await;
+    }
+
+    /// The same, with when each of them began to fire.
+    pub(crate) async fn round_of(&self, alerts: &[(&str, i64, bool)]) {
         let (labels, none) = (labels(), BTreeMap::new());
         let now_ms = self.clock.now_ms();
-        let alerts = alerts.iter().map(|(fingerprint, fires)| Alert {
+        let alerts = alerts.iter().map(|(fingerprint, fired_ms, fires)| Alert {
             fingerprint,
             rule_id: "busy",
             labels: &labels,
             annotations: &none,
             value: Some(1.0),
-            active_ms: START_MS,
-            fired_ms: START_MS,
+            active_ms: *fired_ms,
+            fired_ms: *fired_ms,
             resolved_ms: (!fires).then_some(now_ms),
             transition_id: None,
             acknowledged: false,

@@ -62,3 +62,15 @@ async fn an_error_does_not_repeat_the_url() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_password_in_the_url_becomes_a_header() {
+    let receiver = Receiver::start().await;
+    receiver.otherwise(Reply::Status(500));
+    let url = format!("http://user:p%40ss@{}/hook", receiver.address);
+    refusal(&url, "127.0.0.0/8").await;
+    let request = receiver.requests().remove(0);
+    // user:p@ss
+    assert_eq!(request.header("authorization"), "Basic dXNlcjpwQHNz");
+    assert_eq!(request.path, "/hook");
+}

@@ -8,6 +8,7 @@ mod alertmanager;
 mod bench;
 mod faults;
 mod guard;
+mod histories;
 mod killed;
 mod reference;
 mod subscription;

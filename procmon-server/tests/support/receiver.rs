@@ -106,6 +106,10 @@ impl Receiver {
         self.script().next.extend(replies);
     }
 
+    pub(crate) fn forget_next(&self) {
+        self.script().next.clear();
+    }
+
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.script().requests.clone()
     }

@@ -112,13 +112,13 @@ async fn tells_everything(seed: u64) {
         messages.insert(message.message_id);
     }
     let mut told = Vec::new();
-    let mut seen = BTreeSet::new();
+    let mut told_ids = BTreeSet::new();
     for request in receiver.requests() {
         assert!(
             messages.contains(request.id()),
             "seed {seed}: nothing is invented"
         );
-        if seen.insert(request.id().to_owned()) {
+        if told_ids.insert(request.id().to_owned()) {
             let (kind, data) = (
                 request.json()["type"].clone(),
                 request.json()["data"].clone(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::channel::{Channel, ChannelKind};
 use super::directory::Directory;
-use super::{resend, route};
+use super::{resend, route, schedule};
 use crate::store::{OutboxRow, StoreError};
 
 /// Attempts of one channel under way at a time.
@@ -48,7 +48,9 @@ impl Lane {
     /// What is to be sent now; call it until there is nothing.
     pub(super) async fn next(&mut self, directory: &Directory, channel: &Channel) -> Option<Work> {
         let now_ms = directory.clock.now_ms();
-        if self.busy.len() >= places(channel.kind) || now_ms < self.paused_until_ms {
+        // A pause that is longer than any was set by a clock that has been put right since.
+        let paused = (1..=schedule::LONGEST_MS).contains(&(self.paused_until_ms - now_ms));
+        if self.busy.len() >= places(channel.kind) || paused {
             return None;
         }
         let due = self.next_due_ms.is_some_and(|due_ms| due_ms <= now_ms);

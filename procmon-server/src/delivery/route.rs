@@ -147,10 +147,10 @@ fn decide(
         let wanted = matchers.all(|matcher| matcher.matches(label));
         return wanted.then_some(Decision::Firing(0));
     };
-    let due_ms = told
-        .told_ms
-        .saturating_add(channel.settings.repeat_interval_ms);
-    let due = round.now_ms >= due_ms && !alert.acknowledged;
+    let repeat_ms = channel.settings.repeat_interval_ms;
+    let since_ms = round.now_ms - told.told_ms;
+    // A clock that was far ahead when it was told must not silence it for as long.
+    let due = (since_ms >= repeat_ms || -since_ms > repeat_ms) && !alert.acknowledged;
     due.then_some(Decision::Firing(told.times))
 }
 

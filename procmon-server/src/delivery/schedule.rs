@@ -19,6 +19,8 @@ const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// A receiver may ask for more patience than the schedule has, but not for any amount of it.
 const LONGEST_RETRY_AFTER_MS: i64 = 24 * HOUR_MS;
+/// Nothing waits longer than this, by a clock that does not jump.
+pub(super) const LONGEST_MS: i64 = 30 * HOUR_MS;
 /// Delays are drawn out by up to a fifth, so that what failed together does not come back together.
 const JITTER_STEPS: i64 = 200;
 

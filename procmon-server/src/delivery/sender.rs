@@ -128,6 +128,8 @@ async fn tidy(directory: &Directory) -> Result<(), StoreError> {
             );
             stats::add(&directory.stats.overflowed, given_up);
         }
+        // By a clock that was ahead, and has been put right.
+        rows.bring_back(id, now_ms, schedule::LONGEST_MS).await?;
         rows.drop_finished(id, now_ms - KEPT_MS, KEPT).await?;
     }
     let waiting = rows.waiting().await?;

@@ -185,6 +185,9 @@ pub(crate) async fn what_found_nobody_is_tried_when_somebody_is_there(fixture: F
     rows.finish(&answered).await.expect("it stores");
     assert_eq!(rows.hasten_unanswered("c", 20).await.expect("it stores"), 1);
     assert_eq!(due(&store, 20).await, ["1"]);
+    // The clock was ahead when the others were put off.
+    rows.bring_back("c", 20, 780).await.expect("it stores");
+    assert_eq!(due(&store, 20).await, ["1", "3"]);
 }
 
 pub(crate) async fn groups_become_one_message(fixture: Fixture) {

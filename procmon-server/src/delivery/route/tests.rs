@@ -134,6 +134,13 @@ fn each_transition_is_told_once_and_what_still_fires_again() {
             .kinds(&channels, 3_000 + 4 * HOUR_MS, &[firing])
             .is_empty()
     );
+    let ahead = 90_000 * HOUR_MS;
+    assert_eq!(history.kinds(&channels, ahead, &[firing]).len(), 1);
+    assert_eq!(
+        history.kinds(&channels, 9 * HOUR_MS, &[firing]).len(),
+        1,
+        "the clock is put right"
+    );
     let seen = Alert {
         acknowledged: true,
         ..firing

@@ -250,6 +250,26 @@ macro_rules! channel_queries {
             rows.iter().map(read).collect()
         }
 
+        /// Makes due what is to wait longer than anything may.
+        pub(in crate::store) async fn bring_back(
+            pool: &$pool,
+            channel_id: &str,
+            now_ms: i64,
+            longest_ms: i64,
+        ) -> Result<(), StoreError> {
+            sqlx::query(
+                "update outbox set next_attempt_ms = $3 where tenant_id = $1 and channel_id = $2 \
+                 and state in ('pending', 'grouping') and next_attempt_ms > $4",
+            )
+            .bind(TENANT)
+            .bind(channel_id)
+            .bind(now_ms)
+            .bind(now_ms.saturating_add(longest_ms))
+            .execute(pool)
+            .await?;
+            Ok(())
+        }
+
         /// Gives up the oldest of what waits beyond a number; how many.
         pub(in crate::store) async fn give_up_oldest(
             pool: &$pool,

@@ -77,6 +77,8 @@ statements! {
     drop_orphans() -> ();
     /// How many messages wait, by channel.
     waiting() -> Vec<(String, i64)>;
+    /// Makes due what is to wait longer than anything may.
+    bring_back(channel_id: &str, now_ms: i64, longest_ms: i64) -> ();
     /// Gives up the oldest of what waits beyond a number; how many.
     give_up_oldest(channel_id: &str, kept: i64, now_ms: i64) -> u64;
     /// Drops what was finished before a time, and the oldest of what is finished beyond a number.

@@ -13,6 +13,7 @@ use crate::alerts::Alerts;
 use crate::clock::Clock;
 use crate::compaction::CompactionStats;
 use crate::config::Config;
+use crate::delivery::Directory;
 use crate::error::Problem;
 use crate::events::RecentEvents;
 use crate::ingest::limits::BodyMemory;
@@ -47,6 +48,7 @@ pub struct Shared {
     pub clock: Clock,
     pub metrics: Metrics,
     pub compaction: Arc<CompactionStats>,
+    pub delivery: Arc<Directory>,
     pub metrics_groups: usize,
     pub any_host: bool,
     /// Uploads that run to their end even when their client has gone.
@@ -75,6 +77,7 @@ impl App {
     pub fn new(
         store: Store,
         live: Arc<Live>,
+        delivery: Arc<Directory>,
         clock: Clock,
         config: &Config,
         shutdown: CancellationToken,
@@ -90,6 +93,7 @@ impl App {
             alerts: Alerts::new(config),
             clock,
             compaction: Arc::default(),
+            delivery,
             scans: Turns::new("lists", SCANS),
             past_turns: Turns::new("history", PAST_TURNS.max(heavy_places as usize)),
             live_turns: Arc::new(Semaphore::new(LIVE_TURNS)),

@@ -8,6 +8,7 @@ use anyhow::{anyhow, bail};
 use clap::{Parser, Subcommand};
 use procmon_common::config::{ByteSize, ConfigError, Entries, KeySet, Layers, Secret, Value};
 
+use crate::delivery::address_guard::AllowedNetworks;
 use crate::ingest::limits::IngestLimits;
 use crate::store::{ARGV_BYTES, Limits, MAX_SNAPSHOTS, Place};
 
@@ -29,8 +30,9 @@ const KEYS: KeySet = KeySet {
         "ingest_limits",
         "metrics_groups",
         "rules_dir",
+        "webhook_allow",
     ],
-    unsupported: &["tls_cert", "tls_key", "auth", "public_url", "webhook_allow"],
+    unsupported: &["tls_cert", "tls_key", "auth", "public_url"],
 };
 
 /// Below this a cap would drop the log while it is written.
@@ -98,6 +100,9 @@ pub struct Arguments {
     /// How many groups of processes of each host /metrics shows by name [default: 10]
     #[arg(long, value_name = "NUMBER")]
     metrics_groups: Option<String>,
+    /// Networks that webhooks may reach although they are not public, such as `10.1.0.0/16,127.0.0.1` [default: none]
+    #[arg(long, value_name = "NETWORKS")]
+    webhook_allow: Option<String>,
     /// Listen on other addresses than loopback although anybody who reaches them can read and write everything
     #[arg(long)]
     insecure_no_auth: bool,
@@ -128,6 +133,10 @@ pub struct Config {
     /// Where everything is kept, unless it is in a database. Without either nothing is kept beyond this run.
     pub data_dir: Option<PathBuf>,
     pub db_dsn: Option<Secret>,
+    /// The key that secrets are encrypted with; without one it ends with this run.
+    pub key_file: Option<PathBuf>,
+    /// Networks that webhooks may reach although they are not public.
+    pub webhook_allow: AllowedNetworks,
     pub retention: Duration,
     pub event_retention: Duration,
     pub max_sample_bytes: Option<u64>,
@@ -171,12 +180,16 @@ impl Config {
         let data_dir: Option<PathBuf> = layers.get("data_dir")?;
         let db_dsn = database(persistence, layers)?;
         let in_folder = persistence && db_dsn.is_none();
+        let data_dir = data_dir.unwrap_or_else(|| "procmon-data".into());
         let retention = kept_for(layers, "retention")?.unwrap_or(DAY);
         let event_retention = kept_for(layers, "event_retention")?;
         Ok(Self {
             bind_addr,
             any_host,
-            data_dir: in_folder.then(|| data_dir.unwrap_or_else(|| "procmon-data".into())),
+            // Beside a database too: whoever has a copy of that should not have the key.
+            key_file: persistence.then(|| data_dir.join("secret.key")),
+            data_dir: in_folder.then_some(data_dir),
+            webhook_allow: webhook_allow(layers)?,
             db_dsn,
             retention,
             // What ends with the server is to stay small.
@@ -237,6 +250,7 @@ impl Arguments {
             ("argv_bytes", &self.argv_bytes),
             ("ingest_limits", &self.ingest_limits),
             ("metrics_groups", &self.metrics_groups),
+            ("webhook_allow", &self.webhook_allow),
         ];
         let given = texts
             .into_iter()
@@ -279,6 +293,12 @@ fn metrics_groups(layers: &Layers) -> Result<usize, ConfigError> {
         }
     })?;
     Ok(groups.map_or(DEFAULT_GROUPS, |groups| groups as usize))
+}
+
+fn webhook_allow(layers: &Layers) -> anyhow::Result<AllowedNetworks> {
+    let given: Option<String> = layers.get("webhook_allow")?;
+    let networks = given.unwrap_or_default().parse();
+    networks.map_err(|error| anyhow!("{}: {error}", layers.place("webhook_allow")))
 }
 
 fn ingest_limits(layers: &Layers) -> anyhow::Result<IngestLimits> {

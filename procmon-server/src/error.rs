@@ -135,6 +135,7 @@ impl From<StoreError> for Problem {
             StoreError::Taken => Self::unavailable(
                 "another server has taken this one's database; send again, to that one",
             ),
+            StoreError::Exists => Self::conflict("there is one like this already"),
             StoreError::Closed => Self::unavailable("the server is shutting down; send again"),
             StoreError::Failed(reason) => {
                 tracing::error!(%reason, "the store failed");

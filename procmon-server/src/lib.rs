@@ -6,6 +6,7 @@ pub mod batch;
 pub mod clock;
 pub mod compaction;
 pub mod config;
+pub mod delivery;
 pub mod error;
 pub mod events;
 pub mod history;

@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::app::App;
 use crate::error::Problem;
 use crate::host_check::host_check;
-use crate::{alerts, events, history, hosts, ingest, live, metrics, processes, ui};
+use crate::{alerts, delivery, events, history, hosts, ingest, live, metrics, processes, ui};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,6 +31,7 @@ use crate::{alerts, events, history, hosts, ingest, live, metrics, processes, ui
         (name = "events", description = "What happened"),
         (name = "alerts", description = "What is wrong, and by which rules"),
         (name = "agents", description = "Who reports, and how well"),
+        (name = "channels", description = "Who is told, and the proof that they were"),
         (name = "ingest", description = "The ways in"),
     )
 )]
@@ -44,6 +45,7 @@ fn api() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(hosts::routes::router())
         .merge(live::routes::router())
         .merge(alerts::routes::router())
+        .merge(delivery::routes::router())
         .layer(compression());
     let (answers, described) = OpenApiRouter::with_openapi(Api::openapi())
         .nest("/api/v1", answers)

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::live::Live;
 use crate::store::Store;
-use crate::{alerts, compaction, http, retention};
+use crate::{alerts, compaction, delivery, http, retention};
 
 /// For requests under way to end.
 const REQUESTS_DEADLINE: Duration = Duration::from_secs(3);
@@ -34,7 +34,23 @@ pub async fn run(
     live.restore(&store)
         .await
         .context("cannot read back what was stored before")?;
-    let app = App::new(store, live, clock, &config, shutdown.clone());
+    let directory = delivery::Directory::open(
+        store.clone(),
+        clock.clone(),
+        delivery::KeyFile::new(config.key_file.clone()),
+        config.webhook_allow.clone(),
+    );
+    let directory = directory
+        .await
+        .context("cannot read back who is told of alerts")?;
+    let app = App::new(
+        store,
+        live,
+        Arc::new(directory),
+        clock,
+        &config,
+        shutdown.clone(),
+    );
     alerts::engine::restore(&app)
         .await
         .context("cannot read back the alerts")?;
@@ -51,6 +67,10 @@ pub async fn run(
     let stats = Arc::clone(&app.compaction);
     let compaction = compaction::run(app.store.clone(), stats, shutdown.clone());
     tasks.spawn(async move { ("compaction", compaction.await) });
+    let sender = delivery::run_sender(Arc::clone(&app.delivery), shutdown.clone());
+    tasks.spawn(async move { ("delivery", sender.await) });
+    let subscriptions = delivery::run_subscriptions(Arc::clone(&app.delivery), shutdown.clone());
+    tasks.spawn(async move { ("subscription", subscriptions.await) });
     let http = http::run(app.clone(), listener, shutdown.clone());
     tasks.spawn(async move { ("http", http.await) });
 

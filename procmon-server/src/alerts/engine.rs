@@ -17,10 +17,12 @@ use super::rule::{Rule, Source};
 use super::shown::Shown;
 use super::silence::Silence;
 use super::state::Step;
+use super::telling;
 use crate::app::App;
 use crate::config::Config;
+use crate::delivery::route::Alert;
 use crate::error::Problem;
-use crate::store::{Evaluation, EventQuery, Position, StoreError};
+use crate::store::{Evaluation, EventQuery, Position, Routed, StoreError};
 
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(100);
@@ -187,7 +189,12 @@ async fn evaluate(app: &App, inner: &mut Inner) -> Result<(), StoreError> {
     let decision = inner
         .book
         .decide(&inner.plan, &found, &step, app.alerts.eval_interval_ms);
-    commit(app, inner, &decision, now_ms).await?;
+    let views = telling::views(&decision, &inner.plan);
+    let silences: Vec<_> = inner.silences.values().cloned().collect();
+    let silenced = |alert: &Alert<'_>| telling::is_silenced(&silences, alert, now_ms);
+    let routed = app.delivery.decide(&views, &silenced);
+    commit(app, inner, &decision, &routed, now_ms).await?;
+    app.delivery.committed(&routed, &views);
     inner.book.apply(decision);
     inner.events.settle();
     inner.evaluated_ms = Some(now_ms);
@@ -271,6 +278,7 @@ async fn commit(
     app: &App,
     inner: &Inner,
     decision: &Decision,
+    routed: &Routed,
     now_ms: i64,
 ) -> Result<(), StoreError> {
     let idle = decision.transitions.is_empty()
@@ -291,6 +299,7 @@ async fn commit(
             .iter()
             .map(super::alert::Transition::to_stored)
             .collect(),
+        routed: routed.clone(),
     };
     app.store.commit_evaluation(&evaluation).await
 }

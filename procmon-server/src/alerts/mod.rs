@@ -6,12 +6,14 @@ mod book;
 pub mod engine;
 pub mod evaluate;
 pub mod labels;
+pub mod matcher;
 mod restore;
 pub mod routes;
 pub mod rule;
 mod shown;
 pub mod silence;
 pub mod state;
+mod telling;
 
 pub use alert::{Acknowledgement, AlertRow, Transition};
 pub use book::{Book, Decision, Key};

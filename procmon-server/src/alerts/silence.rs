@@ -1,10 +1,10 @@
 //! Silences: alerts that are not told about for a while, chosen by matchers as in Alertmanager.
 
-use regex::Regex;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::labels::{LabelSet, is_label_name};
+use super::labels::LabelSet;
+use super::matcher::Matcher;
 
 const MAX_MATCHERS: usize = 32;
 const MAX_TEXT_BYTES: usize = 4096;
@@ -12,7 +12,7 @@ const MAX_TEXT_BYTES: usize = 4096;
 /// A label and what it must, or must not, be. A label that is not there is empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub struct Matcher {
+pub struct MatcherText {
     pub name: String,
     pub value: String,
     /// The value is a regular expression that the whole label must match.
@@ -30,7 +30,7 @@ fn yes() -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SilenceText {
     pub id: String,
-    pub matchers: Vec<Matcher>,
+    pub matchers: Vec<MatcherText>,
     pub starts_ms: i64,
     pub ends_ms: i64,
     pub created_by: String,
@@ -42,7 +42,7 @@ pub struct SilenceText {
 #[derive(Clone, Debug)]
 pub struct Silence {
     pub text: SilenceText,
-    matchers: Vec<(Matcher, Option<Regex>)>,
+    matchers: Vec<Matcher>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -88,38 +88,18 @@ impl Silence {
     }
 }
 
-fn takes(matchers: &[(Matcher, Option<Regex>)], labels: &LabelSet) -> bool {
-    matchers.iter().all(|(matcher, regex)| {
-        let value = labels.get(&matcher.name).unwrap_or_default();
-        let is = match regex {
-            Some(regex) => regex.is_match(value),
-            None => value == matcher.value,
-        };
-        is == matcher.is_equal
-    })
+fn takes(matchers: &[Matcher], labels: &LabelSet) -> bool {
+    let mut matchers = matchers.iter();
+    matchers.all(|matcher| matcher.matches(|name| labels.get(name)))
 }
 
-fn compiled(matchers: &[Matcher]) -> Result<Vec<(Matcher, Option<Regex>)>, String> {
-    if matchers.is_empty() || matchers.len() > MAX_MATCHERS {
+fn compiled(texts: &[MatcherText]) -> Result<Vec<Matcher>, String> {
+    if texts.is_empty() || texts.len() > MAX_MATCHERS {
         return Err(format!("matchers must be 1 to {MAX_MATCHERS}"));
     }
-    let compiled: Vec<_> = matchers
+    let compiled: Vec<_> = texts
         .iter()
-        .map(|matcher| {
-            if !is_label_name(&matcher.name) {
-                return Err(format!("{:?} is not the name of a label", matcher.name));
-            }
-            if matcher.value.len() > MAX_TEXT_BYTES {
-                return Err(format!("the value for {} is too long", matcher.name));
-            }
-            let regex = matcher.is_regex.then(|| {
-                let whole = format!("^(?:{})$", matcher.value);
-                Regex::new(&whole).map_err(|error| {
-                    format!("{} is not a regular expression: {error}", matcher.value)
-                })
-            });
-            Ok((matcher.clone(), regex.transpose()?))
-        })
+        .map(|text| Matcher::new(&text.name, &text.value, !text.is_equal, text.is_regex))
         .collect::<Result<_, _>>()?;
     // As in Alertmanager: one that takes everything is nearly always a mistake.
     if takes(&compiled, &LabelSet::default()) {
@@ -132,8 +112,8 @@ fn compiled(matchers: &[Matcher]) -> Result<Vec<(Matcher, Option<Regex>)>, Strin
 mod tests {
     use super::*;
 
-    fn matcher(name: &str, value: &str, is_regex: bool, is_equal: bool) -> Matcher {
-        Matcher {
+    fn matcher(name: &str, value: &str, is_regex: bool, is_equal: bool) -> MatcherText {
+        MatcherText {
             name: name.to_owned(),
             value: value.to_owned(),
             is_regex,
@@ -141,7 +121,7 @@ mod tests {
         }
     }
 
-    fn silence(matchers: Vec<Matcher>) -> Result<Silence, String> {
+    fn silence(matchers: Vec<MatcherText>) -> Result<Silence, String> {
         Silence::new(SilenceText {
             id: "s".to_owned(),
             matchers,

@@ -65,3 +65,17 @@ fn limits_are_named_in_errors() {
     let expected = "--ingest-limits.proceses: unknown key; did you mean `processes`?";
     assert!(error.to_string().contains(expected), "{error}");
 }
+
+#[test]
+fn networks_of_webhooks_are_read_and_the_key_is_beside_the_data() {
+    let config = read(&[("webhook_allow", "10.0.0.0/8,::1")]).expect("networks");
+    assert_ne!(config.webhook_allow, AllowedNetworks::default());
+    assert_eq!(config.key_file, Some("procmon-data/secret.key".into()));
+    let error = read(&[("webhook_allow", "everywhere")]).expect_err("no network");
+    assert!(error.to_string().contains("--webhook-allow"), "{error}");
+    let dsn = [("db_dsn", "postgres://db/x"), ("data_dir", "/keys")];
+    let config = read(&dsn).expect("a database");
+    assert_eq!(config.key_file, Some("/keys/secret.key".into()));
+    let config = read(&[("persistence", "false")]).expect("nothing is kept");
+    assert_eq!(config.key_file, None);
+}

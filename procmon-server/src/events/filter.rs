@@ -9,7 +9,7 @@ use crate::batch::{Event, EventKind, KIND_NAMES, KindSet};
 use crate::clock::rfc3339_ns;
 use crate::error::Problem;
 use crate::page::{self, instant_ns};
-use crate::query::{Builder, Condition, Meter, compile};
+use crate::query::{Builder, Condition, Meter, QueryError, compile};
 use crate::store::history::LifeFilter;
 use crate::store::segment::ExitBounds;
 use crate::store::{EventQuery, StoredEvents};
@@ -196,4 +196,19 @@ fn kinds(text: &str) -> Result<KindSet, Problem> {
         })?;
         Ok(set.union(kind))
     })
+}
+
+/// An expression over events that something other than a request keeps, compiled.
+#[derive(Clone, Debug)]
+pub struct EventFilter(Condition);
+
+impl EventFilter {
+    pub fn compile(source: &str) -> Result<Self, QueryError> {
+        compile::<EventRow<'_>>(source).map(Self)
+    }
+
+    /// Meaningless once the meter is exhausted.
+    pub fn matches(&self, stored: &StoredEvents, event: &Event, meter: &Meter) -> bool {
+        self.0.holds(&EventRow { stored, event }, meter)
+    }
 }

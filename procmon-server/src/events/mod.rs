@@ -9,5 +9,6 @@ mod stream;
 mod view;
 
 pub(crate) use fields::EventRow;
+pub use filter::EventFilter;
 pub use recent::RecentEvents;
 pub use view::EventBody;

@@ -97,6 +97,17 @@ families! { ALERTS_LIST:
     EVALUATION_AT = Gauge("procmon_rule_evaluation_timestamp", Seconds, &[], "When it was made, Unix time");
 }
 
+families! { DELIVERY_LIST:
+    CHANNELS = Gauge("procmon_channels", None, &[], "Channels that are enabled");
+    DELIVERY_ATTEMPTS = Counter("procmon_delivery_attempts", None, &["kind", "result"], "Attempts to send, by kind of channel (`webhook`, `slack`, `alertmanager`) and result (`delivered`, `failed`)");
+    DELIVERY_LATENCY = Counter("procmon_delivery_latency", Seconds, KIND, "Time that attempts took, until the answer or the failure");
+    DELIVERIES_WAITING = Gauge("procmon_deliveries_waiting", None, &[], "Messages that are to be sent, or sent again, counted twice a minute");
+    DELIVERIES_DEAD = Counter("procmon_deliveries_dead", None, &["reason"], "Messages that were given up: `attempts` (the last one failed), `overflow` (too many waited for one channel)");
+    CHANNELS_DISABLED = Counter("procmon_channels_disabled", None, &[], "Channels that the server disabled: their receiver answered 410, or their filter takes too many steps");
+    SUBSCRIPTION_GAPS = Counter("procmon_subscription_gaps", None, &[], "Times that a subscription was behind for longer than events are kept, and missed some");
+    DELIVERY_STORE_FAILURES = Counter("procmon_delivery_store_failures", None, &[], "Reads and writes of deliveries that failed, and are made again");
+}
+
 families! { SERVER_LIST:
     QUEUE_LENGTH = Gauge("procmon_queue_length", None, QUEUE, "What is in each bounded queue, or how many places of it are taken");
     QUEUE_CAPACITY = Gauge("procmon_queue_capacity", None, QUEUE, "How much it takes");
@@ -113,12 +124,13 @@ families! { SERVER_LIST:
 }
 
 /// By the sections of the page that lists them.
-pub(super) const SECTIONS: [(&str, &[Family]); 7] = [
+pub(super) const SECTIONS: [(&str, &[Family]); 8] = [
     ("Agents", AGENTS_LIST),
     ("Hosts", HOSTS_LIST),
     ("Process groups", GROUPS_LIST),
     ("Ingest", INGEST_LIST),
     ("Store", STORE_LIST),
     ("Alerts", ALERTS_LIST),
+    ("Deliveries", DELIVERY_LIST),
     ("The server itself", SERVER_LIST),
 ];

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod compaction;
+mod delivery;
 mod families;
 mod family;
 mod figures;

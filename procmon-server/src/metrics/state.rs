@@ -40,6 +40,7 @@ impl Collector for StateCollector {
         super::store::encode(&self.app.store, encoder)?;
         super::compaction::encode(&self.app.compaction, encoder)?;
         super::alerts::encode(&self.app.alerts.shown(), encoder)?;
+        super::delivery::encode(&self.app.delivery.stats, encoder)?;
         self.queues(encoder)?;
         own(encoder, self.app.metrics.started_ms)
     }

@@ -1,6 +1,6 @@
 //! Rules, alerts, what became of them, and silences. What their bodies mean is not known here.
 
-use super::{Store, StoreError};
+use super::{Routed, Store, StoreError};
 
 /// A rule as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct StoredTransition {
 }
 
 /// What one evaluation decided: all of it is stored, or nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluation {
     pub evaluated_ms: i64,
     /// How far the log of events was read.
@@ -44,6 +44,8 @@ pub struct Evaluation {
     /// Fingerprints of those that are over and no longer shown.
     pub ended: Vec<String>,
     pub transitions: Vec<StoredTransition>,
+    /// What is told of them.
+    pub routed: Routed,
 }
 
 /// When rules were evaluated last, and how far the log of events was read.
@@ -274,7 +276,7 @@ macro_rules! alert_queries {
             for transition in &evaluation.transitions {
                 save_transition(connection, transition).await?;
             }
-            Ok(())
+            super::delivery_queries::save_routed(connection, &evaluation.routed).await
         }
 
         pub(in crate::store) async fn last_evaluation(

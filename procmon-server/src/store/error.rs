@@ -16,6 +16,9 @@ pub enum StoreError {
     Taken,
     #[error("slice {0} of the log is no longer kept")]
     Gone(u32),
+    /// Of which there can be one only.
+    #[error("it exists already")]
+    Exists,
     #[error("the store failed: {0}")]
     Failed(String),
 }
@@ -28,9 +31,11 @@ impl From<sqlx::Error> for StoreError {
             &error,
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Tls(_)
         );
-        let code = error
-            .as_database_error()
-            .and_then(sqlx::error::DatabaseError::code);
+        let of_database = error.as_database_error();
+        if of_database.is_some_and(sqlx::error::DatabaseError::is_unique_violation) {
+            return Self::Exists;
+        }
+        let code = of_database.and_then(sqlx::error::DatabaseError::code);
         match code.as_deref() {
             Some(SQLITE_FULL | POSTGRES_FULL) => Self::Full,
             // Connections that are refused or cut: starting, stopping, too many.

@@ -6,6 +6,7 @@ mod alert_engine;
 mod alerts;
 mod append;
 mod catalog;
+mod delivery;
 mod engine;
 mod error;
 pub mod format;
@@ -39,6 +40,10 @@ pub use alerts::{
 };
 pub use append::Append;
 pub use catalog::OPEN_SLICES;
+pub use delivery::{
+    AttemptResult, AttemptRow, ChannelRow, Deliveries, Finished, MessageState, OutboxRow, Routed,
+    ToldRow,
+};
 pub use error::StoreError;
 pub use log::{LogBatch, View};
 pub use position::Position;

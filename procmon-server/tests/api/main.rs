@@ -7,6 +7,7 @@ mod agents;
 mod alerts;
 mod batches;
 mod by_id;
+mod channels;
 mod document;
 mod events;
 mod followers;

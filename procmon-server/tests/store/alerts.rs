@@ -1,9 +1,11 @@
 //! Rules, alerts, what became of them, and silences.
 
 use procmon_server::store::{
-    Evaluation, LastEvaluation, RuleRow, SilenceRow, StoredAlert, StoredTransition, TransitionQuery,
+    Evaluation, LastEvaluation, Routed, RuleRow, SilenceRow, StoredAlert, StoredTransition,
+    ToldRow, TransitionQuery,
 };
 
+use crate::delivery::message;
 use crate::fixture::{Fixture, START_MS};
 
 fn rule(rule_id: &str, body: &str, at_ms: i64) -> RuleRow {
@@ -59,6 +61,13 @@ fn transition(number: i64, fingerprint: &str, to_state: &str) -> StoredTransitio
 pub(crate) async fn an_evaluation_is_kept_whole(fixture: Fixture) {
     let store = fixture.open().await;
     assert_eq!(store.last_evaluation().await.expect("it reads"), None);
+    let told = ToldRow {
+        channel_id: "c".to_owned(),
+        fingerprint: "f2".to_owned(),
+        fired_ms: START_MS,
+        told_ms: START_MS,
+        times: 1,
+    };
     let first = Evaluation {
         evaluated_ms: START_MS,
         event_cursor: "x".to_owned(),
@@ -68,6 +77,11 @@ pub(crate) async fn an_evaluation_is_kept_whole(fixture: Fixture) {
             transition(1, "f1", "pending"),
             transition(2, "f2", "firing"),
         ],
+        routed: Routed {
+            messages: vec![message("m1", "alert:f2", 1)],
+            told: vec![told.clone()],
+            ..Routed::default()
+        },
     };
     store.commit_evaluation(&first).await.expect("it commits");
     // The answer was lost, and the same is decided again.
@@ -81,7 +95,13 @@ pub(crate) async fn an_evaluation_is_kept_whole(fixture: Fixture) {
             transition(3, "f1", "firing"),
             transition(4, "f2", "resolved"),
         ],
+        routed: Routed {
+            messages: vec![message("m2", "alert:f2", 2)],
+            forgotten: vec![("c".to_owned(), "f2".to_owned())],
+            ..Routed::default()
+        },
     };
+    assert_eq!(store.delivery().told().await.expect("it reads"), [told]);
     store.commit_evaluation(&second).await.expect("it commits");
     let seen = store.save_alert(&alert("f1", "seen")).await;
     seen.expect("it saves");
@@ -95,6 +115,11 @@ pub(crate) async fn an_evaluation_is_kept_whole(fixture: Fixture) {
     assert_eq!(read, Some(last));
     let alerts = store.alerts().await.expect("it reads");
     assert_eq!(alerts, [alert("f1", "seen")]);
+    let messages = store.delivery().deliveries("c", None, i64::MAX, 10).await;
+    let messages = messages.expect("it reads").into_iter();
+    let ids: Vec<_> = messages.map(|message| message.message_id).collect();
+    assert_eq!(ids, ["m2", "m1"], "each is told once");
+    assert_eq!(store.delivery().told().await.expect("it reads"), []);
     let bodies = async |query: TransitionQuery, limit| -> Vec<String> {
         let read = store.transitions(&query, limit).await.expect("it reads");
         read.into_iter().map(|(_, body)| body).collect()

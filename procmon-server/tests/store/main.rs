@@ -8,6 +8,7 @@ mod agents;
 mod alerts;
 mod compacted;
 mod compaction;
+mod delivery;
 mod engines;
 mod fixture;
 mod indexed;
@@ -60,6 +61,12 @@ on_both! {
     alerts: rules_are_replaced_and_deleted,
         an_evaluation_is_kept_whole,
         silences_are_kept_until_they_expire;
+    delivery: channels_are_kept_and_their_names_are_their_own,
+        messages_of_one_key_leave_one_after_the_other,
+        what_found_nobody_is_tried_when_somebody_is_there,
+        groups_become_one_message,
+        what_was_told_is_kept_with_the_messages,
+        lists_go_back_and_what_is_too_much_goes;
     compacted: events_are_the_same_after_compaction;
     indexed: what_the_index_rules_out_is_not_decoded,
         a_page_of_many_agents_opens_few_segments;

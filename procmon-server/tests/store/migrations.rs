@@ -141,7 +141,10 @@ async fn make_older(fixture: &Fixture, version: u32) {
             }
         }
         Fixture::Postgres(cluster, dsn) => {
-            let sql = format!("{without} delete from _sqlx_migrations where version > {version};");
+            // Migrations after the third have nothing to do with segments.
+            let sql = format!(
+                "{without} delete from _sqlx_migrations where version > {version} and version <= 3;"
+            );
             cluster.sql(name_of(dsn), &sql);
         }
     }

@@ -4,6 +4,7 @@
 
 pub(crate) mod binary;
 pub(crate) mod postgres;
+pub(crate) mod receiver;
 pub(crate) mod sampled;
 pub(crate) mod sse;
 
@@ -81,6 +82,8 @@ impl Server {
         let config = Config {
             bind_addr: address,
             any_host: false,
+            key_file: Some(folder.join("secret.key")),
+            webhook_allow: "127.0.0.0/8".parse().expect("a network"),
             data_dir: Some(folder.to_owned()),
             retention: 24 * HOUR,
             event_retention: 7 * 24 * HOUR,

@@ -236,6 +236,117 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/channels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who is told of alerts and events */
+        get: operations["list_channels"];
+        put?: never;
+        /** A new channel */
+        post: operations["create_channel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/channels/{channel_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One channel */
+        get: operations["get_channel"];
+        /**
+         * Changes a channel
+         * @description What is left out gets its default, but for `url` and `secret`, which stay as they are.
+         */
+        put: operations["replace_channel"];
+        post?: never;
+        /** Removes a channel and its deliveries */
+        delete: operations["delete_channel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/channels/{channel_id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a channel was told, newest first */
+        get: operations["list_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/channels/{channel_id}/deliveries/{message_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One delivery with its body and every attempt */
+        get: operations["get_delivery"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/channels/{channel_id}/deliveries/{message_id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends a message again, with the id that it had */
+        post: operations["replay_delivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/channels/{channel_id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sends a message through a channel now, and tells how it went
+         * @description It is sent once, also when the channel is disabled, and listed among the deliveries.
+         */
+        post: operations["test_channel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -706,6 +817,59 @@ export interface components {
             fields: string[];
             process_id: string;
         };
+        /** @description A channel. */
+        Channel: {
+            channel_id: string;
+            created_at: string;
+            /** @description Why the server disabled it, or why it cannot be used. */
+            disabled_reason?: string | null;
+            enabled: boolean;
+            filter?: string | null;
+            group_by?: string[] | null;
+            group_wait?: string | null;
+            kind: components["schemas"]["ChannelKind"];
+            /** @description Conditions on the labels of alerts; null: every alert, or none if there is a `filter`. */
+            match?: string[] | null;
+            name: string;
+            repeat_interval: string;
+            /** @description How many secrets sign its messages. */
+            secrets: number;
+            updated_at: string;
+            /** @description Without what lets others use it: a password, a query, the path of a Slack webhook. */
+            url?: string | null;
+        };
+        /**
+         * @description What a channel talks to.
+         * @enum {string}
+         */
+        ChannelKind: "webhook" | "slack" | "alertmanager";
+        /** @description All channels. */
+        ChannelList: {
+            channels: components["schemas"]["Channel"][];
+        };
+        /** @description A channel, as it is to be. */
+        ChannelRequest: {
+            enabled?: boolean;
+            /** @description A subscription to events: an expression as in `q` of `GET /events`. For webhooks. */
+            filter?: string | null;
+            /** @description Labels; alerts with the same values of all of them are told of together. */
+            group_by?: string[] | null;
+            /** @description How long a group waits for others [default: 30s]. Without `group_by` all alerts are one group. */
+            group_wait?: string | null;
+            kind: components["schemas"]["ChannelKind"];
+            /**
+             * @description Conditions on the labels of alerts, all of which must hold, as in Alertmanager: `severity="critical"`, `host=~"db-.*"`.
+             *     Without it the channel is told of every alert (of none, if it has a `filter`).
+             */
+            match?: string[] | null;
+            /** @description Each channel has its own. */
+            name: string;
+            /** @description After how long it is told again of what still fires [default: 4h]. */
+            repeat_interval?: string | null;
+            secret?: components["schemas"]["Secrets"] | null;
+            /** @description Where messages are posted to. In `PUT` it may be left out, or given as it is shown, and stays as it is. */
+            url?: string | null;
+        };
         /** @description Since when the agent has seen everything, but for the gaps. */
         Coverage: {
             /** @description The newest 100, oldest first. */
@@ -730,6 +894,56 @@ export interface components {
             from: string;
             /** @description When it was last heard. */
             to: string;
+        };
+        /** @description A message to a channel, and how it went. */
+        Delivery: {
+            /** Format: int64 */
+            attempts: number;
+            created_at: string;
+            /** @description Why the last attempt failed. */
+            error?: string | null;
+            finished_at?: string | null;
+            /** Format: int64 */
+            latency_ms?: number | null;
+            /** @description What the receiver has as `webhook-id`, the same in every attempt. */
+            message_id: string;
+            /** @description When it is sent next; null when it is not. */
+            next_attempt_at?: string | null;
+            /** @description The beginning of the last answer. */
+            response?: string | null;
+            /** @description grouping: waits for others of its group. pending: is to be sent, or sent again. delivered. dead: given up. */
+            state: string;
+            /**
+             * Format: int32
+             * @description Of the last attempt: what was answered; null without an answer.
+             */
+            status?: number | null;
+            type: string;
+        };
+        /** @description One attempt. */
+        DeliveryAttempt: {
+            at: string;
+            /** Format: int64 */
+            attempt: number;
+            error?: string | null;
+            /** Format: int64 */
+            latency_ms: number;
+            response?: string | null;
+            /** Format: int32 */
+            status?: number | null;
+        };
+        /** @description A delivery with every attempt. */
+        DeliveryDetail: components["schemas"]["Delivery"] & {
+            /** @description Oldest first. */
+            attempt_list: components["schemas"]["DeliveryAttempt"][];
+            /** @description What is sent. */
+            body: unknown;
+        };
+        /** @description A page of deliveries. */
+        DeliveryList: {
+            deliveries: components["schemas"]["Delivery"][];
+            /** @description Null at the end. */
+            next_cursor?: string | null;
         };
         /** @description What is different on a host at a later instant. */
         Diff: {
@@ -1031,7 +1245,7 @@ export interface components {
             value: number;
         };
         /** @description A label and what it must, or must not, be. A label that is not there is empty. */
-        Matcher: {
+        MatcherText: {
             is_equal?: boolean;
             /** @description The value is a regular expression that the whole label must match. */
             is_regex?: boolean;
@@ -1434,6 +1648,8 @@ export interface components {
             /** Format: int64 */
             write_bytes?: number | null;
         };
+        /** @description One or several. */
+        Secrets: string | string[];
         /** @description Metrics of a process over time, a point for each step. */
         Series: {
             agent_id: string;
@@ -1491,7 +1707,7 @@ export interface components {
             ends_at?: string | null;
             /** @description Of the silence to replace. Made when left out. */
             id?: string | null;
-            matchers: components["schemas"]["Matcher"][];
+            matchers: components["schemas"]["MatcherText"][];
             /** @description Now when left out. */
             starts_at?: string | null;
         };
@@ -1510,7 +1726,7 @@ export interface components {
             created_by: string;
             ends_at: string;
             id: string;
-            matchers: components["schemas"]["Matcher"][];
+            matchers: components["schemas"]["MatcherText"][];
             starts_at: string;
             state: components["schemas"]["SilenceState"];
             updated_at: string;
@@ -1531,6 +1747,17 @@ export interface components {
         StartTime: number | string;
         /** @enum {string} */
         State: "running" | "ended" | "gone" | "unknown";
+        /** @description What came of a test. */
+        TestResult: {
+            delivered: boolean;
+            error?: string | null;
+            /** Format: int64 */
+            latency_ms: number;
+            message_id: string;
+            response?: string | null;
+            /** Format: int32 */
+            status?: number | null;
+        };
         TransitionList: {
             next_cursor?: string | null;
             transitions: components["schemas"]["TransitionView"][];
@@ -2335,6 +2562,389 @@ export interface operations {
             };
             /** @description The body is not valid */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_channels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChannelList"];
+                };
+            };
+        };
+    };
+    create_channel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Channel"];
+                };
+            };
+            /** @description The body is not what is described here */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The name is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not JSON */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value that cannot be */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_channel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                channel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Channel"];
+                };
+            };
+            /** @description No such channel */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replace_channel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                channel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Channel"];
+                };
+            };
+            /** @description The body is not what is described here */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such channel */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The name is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not JSON */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A value that cannot be */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_channel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                channel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No such channel */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_deliveries: {
+        parameters: {
+            query?: {
+                /** @description grouping, pending, delivered or dead. */
+                state?: string;
+                /** @description 1 to 10 000. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                channel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryList"];
+                };
+            };
+            /** @description A parameter that is not known or not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such channel */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_delivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                channel_id: string;
+                message_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryDetail"];
+                };
+            };
+            /** @description No such channel or delivery */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replay_delivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                channel_id: string;
+                message_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is sent, and listed with what comes of it */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            /** @description No such channel or delivery */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It waits to be sent already, or the channel is disabled */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    test_channel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                channel_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How it went, also when it was not delivered */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestResult"];
+                };
+            };
+            /** @description No such channel */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many tests at a time */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -17,7 +17,7 @@ mod unpacked;
 
 pub(crate) use apt::{apt_get, ensure_packages, version as package_version, with_fresh_lists};
 pub(crate) use cargo_tool::{CargoTool, cargo_deny};
-pub(crate) use python_tool::python_tool;
+pub(crate) use python_tool::{ensure_python, python_tool};
 pub(crate) use unpacked::{UnpackedProgram, unpack};
 
 /// A program and the Debian package that brings it.
@@ -41,6 +41,12 @@ pub(crate) const C_COMPILER: &[Program] = &[
 pub(crate) const PROMETHEUS: &[Program] = &[
     program("prometheus", "prometheus"),
     program("promtool", "prometheus"),
+];
+
+/// Alerts are sent to a real Alertmanager.
+pub(crate) const ALERTMANAGER: &[Program] = &[
+    program("prometheus-alertmanager", "prometheus-alertmanager"),
+    program("amtool", "prometheus-alertmanager"),
 ];
 
 /// The browser test drives Debian's Chromium; without a font its pages have no text.

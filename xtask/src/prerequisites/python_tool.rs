@@ -20,9 +20,7 @@ pub(crate) fn python_tool(name: &str, version: &str) -> Result<PathBuf> {
     if finished.is_file() && program.is_file() {
         return Ok(program);
     }
-    if find("python3").is_none() || !has_venv() {
-        ensure_packages(&["python3", "python3-venv"])?;
-    }
+    ensure_python()?;
     if folder.exists() {
         fs::remove_dir_all(&folder)
             .with_context(|| format!("cannot remove {}", folder.display()))?;
@@ -37,6 +35,14 @@ pub(crate) fn python_tool(name: &str, version: &str) -> Result<PathBuf> {
         .with_context(|| format!("cannot install {name} {version} with pip"))?;
     fs::write(&finished, "").context("cannot finish the installation")?;
     Ok(program)
+}
+
+/// Makes sure that environments can be made.
+pub(crate) fn ensure_python() -> Result<()> {
+    if find("python3").is_none() || !has_venv() {
+        ensure_packages(&["python3", "python3-venv"])?;
+    }
+    Ok(())
 }
 
 /// Debian has the module for environments in a package of its own.

@@ -34,6 +34,10 @@ fn workspace() -> Result<Tally> {
     prerequisites::ensure(prerequisites::C_COMPILER)?;
     prerequisites::ensure_postgres()?;
     prerequisites::ensure(prerequisites::PROMETHEUS)?;
+    prerequisites::ensure(prerequisites::ALERTMANAGER)?;
+    // Signatures are verified by the reference libraries, from PyPI and npm.
+    prerequisites::ensure_python()?;
+    prerequisites::ensure_node()?;
     require_root("the test of the server with a real agent")?;
     // The end-to-end test starts the agent's program too, which a test of the server alone would not build.
     build_debug()?;

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::view::AlertView;
 use super::{NoParameters, read};
 use crate::alerts::labels::stable_hash;
-use crate::alerts::silence::{Matcher, Silence, SilenceState, SilenceText};
+use crate::alerts::silence::{MatcherText, Silence, SilenceState, SilenceText};
 use crate::app::App;
 use crate::clock::rfc3339_ms;
 use crate::error::{Problem, ProblemBody};
@@ -30,7 +30,7 @@ const MAX_SHOWN: usize = 1_000;
 pub(super) struct SilenceBody {
     /// Of the silence to replace. Made when left out.
     pub id: Option<String>,
-    pub matchers: Vec<Matcher>,
+    pub matchers: Vec<MatcherText>,
     /// Now when left out.
     pub starts_at: Option<String>,
     pub ends_at: Option<String>,
@@ -46,7 +46,7 @@ pub(super) struct SilenceBody {
 pub(super) struct SilenceView {
     pub id: String,
     pub state: SilenceState,
-    pub matchers: Vec<Matcher>,
+    pub matchers: Vec<MatcherText>,
     pub starts_at: String,
     pub ends_at: String,
     pub created_by: String,

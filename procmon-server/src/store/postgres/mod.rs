@@ -46,6 +46,15 @@ pub(super) mod alert_queries {
     );
 }
 
+pub(super) mod delivery_queries {
+    super::super::delivery::delivery_queries!(
+        sqlx::PgPool,
+        sqlx::postgres::PgConnection,
+        sqlx::postgres::PgRow
+    );
+    super::super::delivery::channel_queries!(sqlx::PgPool, sqlx::postgres::PgRow);
+}
+
 pub(super) mod agent_queries {
     super::super::agents::agent_queries!(
         sqlx::PgPool,

@@ -46,6 +46,15 @@ pub(super) mod alert_queries {
     );
 }
 
+pub(super) mod delivery_queries {
+    super::super::delivery::delivery_queries!(
+        sqlx::SqlitePool,
+        sqlx::sqlite::SqliteConnection,
+        sqlx::sqlite::SqliteRow
+    );
+    super::super::delivery::channel_queries!(sqlx::SqlitePool, sqlx::sqlite::SqliteRow);
+}
+
 pub(super) mod agent_queries {
     super::super::agents::agent_queries!(
         sqlx::SqlitePool,

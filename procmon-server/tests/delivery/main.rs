@@ -1,0 +1,14 @@
+//! What is to be told is told: receivers that are away, slow or tired, servers that are killed. The receivers are real, the clock
+//! is set by the tests.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod alertmanager;
+mod bench;
+mod faults;
+mod guard;
+mod histories;
+mod killed;
+mod reference;
+mod subscription;

@@ -106,12 +106,24 @@ impl AlertRow {
 }
 
 impl Transition {
+    /// What is kept of it; one that cannot be read is told about and left out.
+    pub fn of_row((number, body): &(i64, String)) -> Option<Self> {
+        match serde_json::from_str(body) {
+            Ok(transition) => Some(transition),
+            Err(error) => {
+                tracing::error!(number, %error, "a stored change of an alert cannot be read");
+                None
+            }
+        }
+    }
+
     pub fn to_stored(&self) -> StoredTransition {
         StoredTransition {
             transition_id: self.id.clone(),
             fingerprint: self.fingerprint.clone(),
             rule_id: self.rule_id.clone(),
             agent_id: self.labels.get("agent_id").map(str::to_owned),
+            process_id: self.labels.get("process_id").map(str::to_owned),
             to_state: name(self.to),
             at_ms: self.at_ms,
             body: serde_json::to_string(self).unwrap_or_default(),

@@ -19,4 +19,5 @@ pub use alert::{Acknowledgement, AlertRow, Transition};
 pub use book::{Book, Decision, Key};
 pub use engine::{Alerts, KeptRule};
 pub use labels::LabelSet;
+pub use routes::view::TransitionView;
 pub use shown::Shown;

@@ -1,15 +1,16 @@
 //! What requests see of rules and alerts: a picture that an evaluation, or a change of a rule, replaces as a whole.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::alert::AlertRow;
 use super::engine::{Inner, KeptRule};
 use super::evaluate::Found;
-use super::rule::Rule;
 use super::rule::files::FileError;
+use super::rule::{Kind, Rule};
 use super::silence::Silence;
+use super::state::AlertState;
 
 #[derive(Debug, Default)]
 pub struct Shown {
@@ -22,6 +23,8 @@ pub struct Shown {
     pub took: Duration,
     /// Of each rule, what the last evaluation left out because it was too much.
     pub left_out: HashMap<String, u64>,
+    /// Hosts of which an alert says that they are gone.
+    down: HashSet<String>,
 }
 
 impl Shown {
@@ -39,7 +42,7 @@ impl Shown {
             }
             None => before.left_out.clone(),
         };
-        Self {
+        let mut shown = Self {
             rules: inner.all_rules(),
             alerts: inner.book.alerts.values().cloned().collect(),
             silences: inner.silences.values().cloned().collect(),
@@ -47,7 +50,27 @@ impl Shown {
             evaluated_ms: inner.evaluated_ms,
             took: evaluation.map_or(before.took, |(_, took)| took),
             left_out,
-        }
+            down: HashSet::new(),
+        };
+        let down = shown
+            .alerts
+            .iter()
+            .filter(|alert| alert.state() == AlertState::Firing && shown.says_host_is_down(alert));
+        let down = down.filter_map(|alert| alert.labels.get("agent_id"));
+        shown.down = down.map(str::to_owned).collect();
+        shown
+    }
+
+    fn says_host_is_down(&self, alert: &AlertRow) -> bool {
+        let rule = self.rule(&alert.rule_id);
+        rule.is_some_and(|rule| matches!(rule.kind, Kind::HostDown { .. }))
+    }
+
+    /// Whether it is not told about because its host is gone.
+    pub fn is_inhibited(&self, alert: &AlertRow) -> bool {
+        let agent_id = alert.labels.get("agent_id");
+        agent_id.is_some_and(|agent_id| self.down.contains(agent_id))
+            && !self.says_host_is_down(alert)
     }
 
     pub fn rule(&self, rule_id: &str) -> Option<&Arc<Rule>> {

@@ -13,17 +13,21 @@ use super::metric::{self, METRICS, Metric};
 use super::range::Range;
 use super::series::raw_points;
 use super::view::PointBody;
+use crate::alerts::Transition;
 use crate::app::App;
 use crate::batch::{EventKind, Life};
 use crate::error::Problem;
 use crate::events::EventBody;
 use crate::processes::ProcessBody;
+use crate::store::TransitionQuery;
 use crate::store::history::{HostSamples, LifeFilter};
 
 /// Samples of the end of a life that are shown.
 const LAST_SAMPLES: usize = 60;
 /// Events of one life that are shown.
 const MAX_EVENTS: usize = 1_000;
+/// Changes of its alerts that are shown, the newest.
+const MAX_TRANSITIONS: u32 = 100;
 /// A start that is computed from the boot time is about as exact.
 const START_SLACK_MS: i64 = 5_000;
 
@@ -41,6 +45,7 @@ pub(super) struct Found {
     pub(super) oom: Option<EventBody>,
     pub(super) events: Vec<EventBody>,
     pub(super) events_complete: bool,
+    pub(super) alerts: Vec<Transition>,
     pub(super) last_samples: Vec<PointBody>,
     /// When it was last in a sample, and whether the host was sampled after that.
     pub(super) last_sampled_ms: Option<i64>,
@@ -89,8 +94,10 @@ pub(super) async fn find(
     let ancestors = ancestors(app, host, &life, around_ms).await?;
     let last_sampled_ms = last_sampled_ms(&sampled);
     let last_samples = last_samples(app, host, id, last_sampled_ms).await?;
+    let alerts = transitions(app, host, id).await?;
     Ok(Some(Found {
         id,
+        alerts,
         images: images(&life, &traces),
         life,
         process: process.filter(|_| traces.end.is_none()),
@@ -106,6 +113,20 @@ pub(super) async fn find(
             .first()
             .is_some_and(|life| life.last + 1 < sampled.sample_ms.len()),
     }))
+}
+
+async fn transitions(
+    app: &App,
+    host: &PastHost,
+    id: ProcessId,
+) -> Result<Vec<Transition>, Problem> {
+    let query = TransitionQuery {
+        agent_id: Some(host.agent_id.to_string()),
+        process_id: Some(id.to_string()),
+        ..TransitionQuery::default()
+    };
+    let rows = app.store.transitions(&query, MAX_TRANSITIONS).await?;
+    Ok(rows.iter().rev().filter_map(Transition::of_row).collect())
 }
 
 fn running(app: &App, host: &PastHost, id: ProcessId) -> Option<(Arc<Life>, ProcessBody)> {

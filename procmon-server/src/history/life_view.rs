@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::host::PastHost;
 use super::life::Found;
 use super::view::PointBody;
+use crate::alerts::TransitionView;
 use crate::batch::{Image, Life, lossy};
 use crate::clock::{rfc3339_ms, rfc3339_ns};
 use crate::events::EventBody;
@@ -82,6 +83,8 @@ pub(super) struct WholeLifeBody {
     pub events: Vec<EventBody>,
     /// False: there are more events than are shown, or than could be looked through in a second; GET /events has them.
     pub events_complete: bool,
+    /// What became of alerts about it, as long as that is kept, oldest first.
+    pub alerts: Vec<TransitionView>,
 }
 
 /// What a process ran from some time on.
@@ -167,6 +170,7 @@ impl WholeLifeBody {
             last_samples: found.last_samples,
             events: found.events,
             events_complete: found.events_complete,
+            alerts: found.alerts.into_iter().map(TransitionView::from).collect(),
         }
     }
 }

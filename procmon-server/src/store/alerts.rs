@@ -27,6 +27,7 @@ pub struct StoredTransition {
     pub fingerprint: String,
     pub rule_id: String,
     pub agent_id: Option<String>,
+    pub process_id: Option<String>,
     pub to_state: String,
     pub at_ms: i64,
     /// JSON.
@@ -61,6 +62,7 @@ pub struct TransitionQuery {
     pub rule_id: Option<String>,
     pub fingerprint: Option<String>,
     pub agent_id: Option<String>,
+    pub process_id: Option<String>,
     pub to_state: Option<String>,
     pub since_ms: Option<i64>,
     pub until_ms: Option<i64>,
@@ -232,7 +234,7 @@ macro_rules! alert_queries {
         ) -> Result<(), StoreError> {
             sqlx::query(
                 "insert into alert_transition (tenant_id, transition_id, fingerprint, rule_id, agent_id, \
-                 to_state, at_ms, body) values ($1, $2, $3, $4, $5, $6, $7, $8) \
+                 process_id, to_state, at_ms, body) values ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
                  on conflict (tenant_id, transition_id) do nothing",
             )
             .bind(TENANT)
@@ -240,6 +242,7 @@ macro_rules! alert_queries {
             .bind(&transition.fingerprint)
             .bind(&transition.rule_id)
             .bind(&transition.agent_id)
+            .bind(&transition.process_id)
             .bind(&transition.to_state)
             .bind(transition.at_ms)
             .bind(&transition.body)
@@ -306,13 +309,15 @@ macro_rules! alert_queries {
                 "select id, body from alert_transition where tenant_id = $1 \
                  and ($2 is null or rule_id = $2) and ($3 is null or fingerprint = $3) \
                  and ($4 is null or agent_id = $4) and ($5 is null or to_state = $5) \
-                 and at_ms >= $6 and at_ms <= $7 and id < $8 order by id desc limit $9",
+                 and ($6 is null or process_id = $6) \
+                 and at_ms >= $7 and at_ms <= $8 and id < $9 order by id desc limit $10",
             )
             .bind(TENANT)
             .bind(&query.rule_id)
             .bind(&query.fingerprint)
             .bind(&query.agent_id)
             .bind(&query.to_state)
+            .bind(&query.process_id)
             .bind(query.since_ms.unwrap_or(i64::MIN))
             .bind(query.until_ms.unwrap_or(i64::MAX))
             .bind(query.before.unwrap_or(i64::MAX))

@@ -52,6 +52,7 @@ fn transition(number: i64, fingerprint: &str, to_state: &str) -> StoredTransitio
         fingerprint: fingerprint.to_owned(),
         rule_id: format!("r-{fingerprint}"),
         agent_id: (number % 2 == 0).then(|| "host".to_owned()),
+        process_id: (number == 3).then(|| "7-1-upload".to_owned()),
         to_state: to_state.to_owned(),
         at_ms: START_MS + number,
         body: format!("body {number}"),

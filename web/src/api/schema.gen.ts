@@ -230,7 +230,8 @@ export interface paths {
         put?: never;
         /** Say that somebody saw an alert; it holds until the alert is resolved */
         post: operations["acknowledge"];
-        delete?: never;
+        /** Take back that somebody saw an alert */
+        delete: operations["take_back"];
         options?: never;
         head?: never;
         patch?: never;
@@ -730,6 +731,19 @@ export interface components {
         };
         /** @enum {string} */
         AlertState: "inactive" | "pending" | "firing" | "resolved";
+        AlertTransition: {
+            active_at?: string | null;
+            annotations: components["schemas"]["LabelSet"];
+            at: string;
+            fingerprint: string;
+            from: components["schemas"]["AlertState"];
+            id: string;
+            labels: components["schemas"]["LabelSet"];
+            rule_id: string;
+            to: components["schemas"]["AlertState"];
+            /** Format: double */
+            value: number;
+        };
         AlertView: {
             acknowledged?: components["schemas"]["AcknowledgementView"] | null;
             /** @description Since when its condition holds. */
@@ -738,6 +752,8 @@ export interface components {
             /** @description Sixteen hexadecimal digits, made of the labels as in Prometheus. */
             fingerprint: string;
             fired_at?: string | null;
+            /** @description Nobody is told of it while another alert says that its host is gone. */
+            inhibited: boolean;
             labels: components["schemas"]["LabelSet"];
             last_present_at?: string | null;
             resolved_at?: string | null;
@@ -1760,20 +1776,7 @@ export interface components {
         };
         TransitionList: {
             next_cursor?: string | null;
-            transitions: components["schemas"]["TransitionView"][];
-        };
-        TransitionView: {
-            active_at?: string | null;
-            annotations: components["schemas"]["LabelSet"];
-            at: string;
-            fingerprint: string;
-            from: components["schemas"]["AlertState"];
-            id: string;
-            labels: components["schemas"]["LabelSet"];
-            rule_id: string;
-            to: components["schemas"]["AlertState"];
-            /** Format: double */
-            value: number;
+            transitions: components["schemas"]["AlertTransition"][];
         };
         /** @description A list of all processes of a host. */
         Upload: {
@@ -1789,6 +1792,8 @@ export interface components {
         /** @description One process from its beginning to its end. What is not known is null. */
         WholeLife: {
             agent_id: string;
+            /** @description What became of alerts about it, as long as that is kept, oldest first. */
+            alerts: components["schemas"]["AlertTransition"][];
             /** @description Its parents when it began, the nearest first, as far as they are known. */
             ancestors: components["schemas"]["Ancestor"][];
             args?: string[] | null;
@@ -2446,7 +2451,11 @@ export interface operations {
                 state?: string;
                 rule_id?: string;
                 agent_id?: string;
+                /** @description Of alerts about one process. */
+                process_id?: string;
                 fingerprint?: string;
+                /** @description Only those that are under a silence, or only those that are not. */
+                silenced?: boolean;
                 /** @description 1 to 10 000. */
                 limit?: number;
                 /** @description `next_cursor` of the page before. */
@@ -2483,6 +2492,8 @@ export interface operations {
                 rule_id?: string;
                 fingerprint?: string;
                 agent_id?: string;
+                /** @description Of alerts about one process. */
+                process_id?: string;
                 /** @description The state that the alert went into: pending, firing, resolved, inactive. */
                 state?: string;
                 /** @description RFC 3339 or Unix seconds; included. */
@@ -2562,6 +2573,45 @@ export interface operations {
             };
             /** @description The body is not valid */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    take_back: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                fingerprint: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertView"];
+                };
+            };
+            /** @description No such alert */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is over */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -28,6 +28,8 @@ create table alert_transition (
     rule_id text not null,
     -- Of alerts about one host
     agent_id text,
+    -- Of alerts about one process
+    process_id text,
     to_state text not null,
     at_ms integer not null,
     -- JSON
@@ -35,6 +37,7 @@ create table alert_transition (
     unique (tenant_id, transition_id)
 );
 create index alert_transition_fingerprint on alert_transition (tenant_id, fingerprint, id);
+create index alert_transition_process on alert_transition (tenant_id, process_id, id) where process_id is not null;
 create index alert_transition_at on alert_transition (tenant_id, at_ms);
 
 -- The last evaluation, and how far it had read the log of events.

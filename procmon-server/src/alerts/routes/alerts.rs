@@ -80,6 +80,8 @@ pub(super) async fn list_alerts(
             .collect::<Result<_, _>>()?,
     };
     let shown = app.alerts.shown();
+    let now_ms = app.clock.now_ms();
+    let is_silenced = |alert: &AlertRow| !shown.silenced_by(alert, now_ms).is_empty();
     let is = |wanted: Option<&str>, value: Option<&str>| wanted.is_none() || wanted == value;
     let mut alerts: Vec<&AlertRow> = shown
         .alerts
@@ -88,7 +90,12 @@ pub(super) async fn list_alerts(
             states.contains(&alert.state())
                 && is(parameters.rule_id.as_deref(), Some(&alert.rule_id))
                 && is(parameters.agent_id.as_deref(), alert.labels.get("agent_id"))
+                && is(
+                    parameters.process_id.as_deref(),
+                    alert.labels.get("process_id"),
+                )
                 && is(parameters.fingerprint.as_deref(), Some(&alert.fingerprint))
+                && (parameters.silenced).is_none_or(|wanted| wanted == is_silenced(alert))
         })
         .collect();
     let total = alerts.len();
@@ -97,7 +104,6 @@ pub(super) async fn list_alerts(
     let more = alerts.len() > limit;
     alerts.truncate(limit);
     let last = alerts.last().filter(|_| more);
-    let now_ms = app.clock.now_ms();
     Ok(Json(AlertList {
         next_cursor: last.map(|alert| cursor_of(alert)),
         alerts: alerts
@@ -132,8 +138,38 @@ pub(super) async fn acknowledge(
             "by must say who saw it, and by and comment have at most {MAX_COMMENT_BYTES} bytes"
         )));
     }
+    let seen = Acknowledgement {
+        by,
+        comment,
+        at_ms: app.clock.now_ms(),
+    };
+    change(&app, &fingerprint, Some(seen)).await
+}
+
+/// Take back that somebody saw an alert
+#[utoipa::path(
+    delete, path = "/alerts/{fingerprint}/ack", tag = "alerts",
+    params(("fingerprint" = String, Path)),
+    responses(
+        (status = 200, body = AlertView),
+        (status = 404, description = "No such alert", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It is over", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn take_back(
+    State(app): State<App>,
+    Path(fingerprint): Path<String>,
+    Query(NoParameters {}): Query<NoParameters>,
+) -> Result<Json<AlertView>, Problem> {
+    change(&app, &fingerprint, None).await
+}
+
+async fn change(
+    app: &App,
+    fingerprint: &str,
+    acknowledged: Option<Acknowledgement>,
+) -> Result<Json<AlertView>, Problem> {
     let mut inner = app.alerts.lock().await;
-    let found = inner.book.find(&fingerprint);
+    let found = inner.book.find(fingerprint);
     let Some((key, alert)) = found.map(|(key, alert)| (key.clone(), alert.clone())) else {
         return Err(Problem::not_found(
             "there is no such alert; GET /api/v1/alerts?state=pending,firing lists those there are",
@@ -145,11 +181,7 @@ pub(super) async fn acknowledge(
         ));
     }
     let alert = AlertRow {
-        acknowledged: Some(Acknowledgement {
-            by,
-            comment,
-            at_ms: app.clock.now_ms(),
-        }),
+        acknowledged,
         ..alert
     };
     app.store.save_alert(&alert.to_stored()).await?;

@@ -38,6 +38,7 @@ pub(super) async fn list_transitions(
         rule_id: parameters.rule_id,
         fingerprint: parameters.fingerprint,
         agent_id: parameters.agent_id,
+        process_id: parameters.process_id,
         to_state: parameters.state,
         before: before
             .transpose()
@@ -50,8 +51,7 @@ pub(super) async fn list_transitions(
         .last()
         .filter(|_| more)
         .map(|(number, _)| number.to_string());
-    let read = |(_, body): (i64, String)| serde_json::from_str::<Transition>(&body).ok();
-    let transitions = rows.into_iter().filter_map(read);
+    let transitions = rows.iter().filter_map(Transition::of_row);
     Ok(Json(TransitionList {
         transitions: transitions.map(TransitionView::from).collect(),
         next_cursor,

@@ -6,7 +6,7 @@ mod parameters;
 mod preview;
 mod rules;
 mod silences;
-mod view;
+pub mod view;
 mod warnings;
 
 use serde::Deserialize;
@@ -28,7 +28,7 @@ pub fn router() -> OpenApiRouter<App> {
         ))
         .routes(routes!(alerts::list_alerts))
         .routes(routes!(history::list_transitions))
-        .routes(routes!(alerts::acknowledge))
+        .routes(routes!(alerts::acknowledge, alerts::take_back))
         .routes(routes!(silences::list_silences, silences::post_silence))
         .routes(routes!(silences::preview_silence))
         .routes(routes!(silences::get_silence, silences::delete_silence))

@@ -13,7 +13,11 @@ pub(super) struct AlertParameters {
     pub state: Option<String>,
     pub rule_id: Option<String>,
     pub agent_id: Option<String>,
+    /// Of alerts about one process.
+    pub process_id: Option<String>,
     pub fingerprint: Option<String>,
+    /// Only those that are under a silence, or only those that are not.
+    pub silenced: Option<bool>,
     /// 1 to 10 000.
     #[param(default = 100)]
     pub limit: Option<usize>,
@@ -29,6 +33,8 @@ pub(super) struct HistoryParameters {
     pub rule_id: Option<String>,
     pub fingerprint: Option<String>,
     pub agent_id: Option<String>,
+    /// Of alerts about one process.
+    pub process_id: Option<String>,
     /// The state that the alert went into: pending, firing, resolved, inactive.
     pub state: Option<String>,
     /// RFC 3339 or Unix seconds; included.

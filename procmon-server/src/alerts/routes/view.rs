@@ -59,6 +59,8 @@ pub(super) struct AlertView {
     pub acknowledged: Option<AcknowledgementView>,
     /// Silences that it is under.
     pub silenced_by: Vec<String>,
+    /// Nobody is told of it while another alert says that its host is gone.
+    pub inhibited: bool,
 }
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -72,7 +74,8 @@ pub(super) struct AlertList {
 }
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub(super) struct TransitionView {
+#[schema(as = AlertTransition)]
+pub struct TransitionView {
     pub id: String,
     pub fingerprint: String,
     pub rule_id: String,
@@ -136,6 +139,7 @@ impl AlertView {
             stale: progress.is_stale(),
             acknowledged: alert.acknowledged.as_ref().map(acknowledged),
             silenced_by: shown.silenced_by(alert, now_ms),
+            inhibited: shown.is_inhibited(alert),
         }
     }
 }

@@ -5,6 +5,7 @@ mod kinds;
 mod life;
 mod preview;
 mod rules;
+mod shown;
 mod silences;
 
 use std::time::{Duration, Instant};

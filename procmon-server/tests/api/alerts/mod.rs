@@ -2,6 +2,7 @@
 
 mod events;
 mod kinds;
+mod late;
 mod life;
 mod preview;
 mod rules;

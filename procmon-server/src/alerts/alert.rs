@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::evaluate::Subject;
 use super::labels::{LabelSet, stable_hash};
 use super::rule::Rule;
-use super::state::{AlertState, Change, Progress};
+use super::state::{AlertState, Change, Ending, Progress};
 use crate::store::{StoredAlert, StoredTransition};
 
 /// An alert that is pending, that fires, or that was resolved a moment ago.
@@ -47,6 +47,9 @@ pub struct Transition {
     pub at_ms: i64,
     /// Since when its condition holds.
     pub active_at_ms: Option<i64>,
+    /// Of one that is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Ending>,
     pub value: f64,
     pub labels: LabelSet,
     pub annotations: LabelSet,
@@ -90,6 +93,7 @@ impl AlertRow {
             to: change.to,
             at_ms,
             active_at_ms,
+            reason: change.ending,
             value: self.value,
             labels: self.labels.clone(),
             annotations: self.annotations.clone(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::alert::{AlertRow, Transition};
 use super::evaluate::{Found, Known, Plan, Sighting, Subject};
 use super::rule::{Kind, Rule};
-use super::state::{AlertState, Sight, Step, Timing};
+use super::state::{AlertState, Ending, Sight, Step, Timing};
 use crate::store::StoredAlert;
 
 /// A resolved alert is shown for so long.
@@ -211,6 +211,7 @@ fn timing(rule: &Rule, subject: &Subject, found: &Found, eval_interval_ms: i64) 
         for_ms: rule.for_ms,
         keep_firing_for_ms: rule.keep_firing_for_ms,
         tolerance_ms: TOLERATED_INTERVALS * interval_ms.max(eval_interval_ms),
+        keep_stale_for_ms: rule.keep_stale_for_ms,
     }
 }
 
@@ -245,7 +246,7 @@ fn advance(
 fn end(key: &Key, kept: &AlertRow, step: &Step, decision: &mut Decision) {
     let mut alert = kept.clone();
     let active_at_ms = alert.progress.active_at_ms();
-    if let Some(change) = alert.progress.end(step.at_ms) {
+    if let Some(change) = alert.progress.end(step.at_ms, Ending::Rule) {
         alert.acknowledged = None;
         let transition = alert.transition(change, active_at_ms, step.at_ms);
         decision.transitions.push(transition);

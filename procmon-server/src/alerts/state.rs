@@ -55,6 +55,20 @@ pub struct Timing {
     pub keep_firing_for_ms: i64,
     /// For so long data may be missing.
     pub tolerance_ms: i64,
+    /// After its host was silent for so long it is over.
+    pub keep_stale_for_ms: i64,
+}
+
+/// Why an alert is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Its condition no longer holds.
+    Condition,
+    /// Nothing was heard of its host for `keep_stale_for`: whether its condition holds is not known.
+    Stale,
+    /// Its rule is deleted, disabled, or labelled otherwise.
+    Rule,
 }
 
 /// One evaluation, and the time since the one before.
@@ -95,9 +109,12 @@ pub struct Progress {
     gone: Option<Stretch>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     missing: Option<Stretch>,
-    /// The last evaluation before its host fell silent.
+    /// From the last evaluation before its host fell silent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    frozen_since_ms: Option<i64>,
+    frozen: Option<Stretch>,
+    /// Why it was resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
     #[serde(default)]
     pub last_present_ms: i64,
 }
@@ -107,6 +124,8 @@ pub struct Progress {
 pub struct Change {
     pub from: AlertState,
     pub to: AlertState,
+    /// Of one that is over.
+    pub ending: Option<Ending>,
 }
 
 impl Step {
@@ -158,7 +177,7 @@ impl Progress {
 
     /// Its host is silent, or what it looks at is not known yet.
     pub fn is_stale(&self) -> bool {
-        self.frozen_since_ms.is_some()
+        self.frozen.is_some()
     }
 
     /// It is over, or never began.
@@ -178,10 +197,7 @@ impl Progress {
     /// Takes in what an evaluation saw.
     pub fn advance(&mut self, sight: Sight, step: &Step, timing: &Timing) -> Option<Change> {
         if sight == Sight::Frozen {
-            if !self.is_over() {
-                self.frozen_since_ms.get_or_insert(step.previous_ms());
-            }
-            return None;
+            return self.freeze(step, timing);
         }
         let counted_ms = self.count(step);
         let sight = self.bridge(sight, step.at_ms, counted_ms, timing)?;
@@ -206,6 +222,7 @@ impl Progress {
                 if gone.lasted_ms(step.at_ms) >= timing.keep_firing_for_ms {
                     self.state = AlertState::Resolved;
                     self.resolved_at_ms = Some(step.at_ms);
+                    self.ending = Some(Ending::Condition);
                     self.gone = None;
                 }
             }
@@ -215,11 +232,24 @@ impl Progress {
             self.last_present_ms = step.at_ms;
         }
         let to = self.state;
-        (from != to).then_some(Change { from, to })
+        let ending = self.is_over().then_some(Ending::Condition);
+        (from != to).then_some(Change { from, to, ending })
     }
 
-    /// Ends it whatever it looks at: its rule is no more.
-    pub fn end(&mut self, at_ms: i64) -> Option<Change> {
+    /// It stands still, for as long as it may.
+    fn freeze(&mut self, step: &Step, timing: &Timing) -> Option<Change> {
+        if self.is_over() {
+            return None;
+        }
+        let since_ms = step.previous_ms();
+        let frozen = self.frozen.get_or_insert(Stretch::from(since_ms));
+        frozen.skip(step.elapsed_ms.saturating_sub(step.counted_ms));
+        let is_old = frozen.lasted_ms(step.at_ms) >= timing.keep_stale_for_ms;
+        is_old.then(|| self.end(step.at_ms, Ending::Stale))?
+    }
+
+    /// Ends it whatever it looks at.
+    pub fn end(&mut self, at_ms: i64, ending: Ending) -> Option<Change> {
         let from = self.state;
         let to = match from {
             AlertState::Pending => AlertState::Inactive,
@@ -227,9 +257,12 @@ impl Progress {
             AlertState::Inactive | AlertState::Resolved => return None,
         };
         self.state = to;
-        self.resolved_at_ms = (to == AlertState::Resolved).then_some(at_ms);
-        (self.gone, self.missing, self.frozen_since_ms) = (None, None, None);
-        Some(Change { from, to })
+        let is_resolved = to == AlertState::Resolved;
+        self.resolved_at_ms = is_resolved.then_some(at_ms);
+        self.ending = is_resolved.then_some(ending);
+        (self.gone, self.missing, self.frozen) = (None, None, None);
+        let ending = Some(ending);
+        Some(Change { from, to, ending })
     }
 
     /// It holds: long enough?
@@ -244,8 +277,8 @@ impl Progress {
     /// Leaves out of all times what does not count: what passed while the host was silent, or more than the step may have been.
     /// Returns what counts of the step.
     fn count(&mut self, step: &Step) -> i64 {
-        let (counted_ms, uncounted_ms) = match self.frozen_since_ms.take() {
-            Some(since_ms) => (0, step.at_ms.saturating_sub(since_ms)),
+        let (counted_ms, uncounted_ms) = match self.frozen.take() {
+            Some(frozen) => (0, step.at_ms.saturating_sub(frozen.since_ms)),
             None => (
                 step.counted_ms,
                 step.elapsed_ms.saturating_sub(step.counted_ms),

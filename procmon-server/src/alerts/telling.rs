@@ -52,6 +52,7 @@ fn view<'a>(
         active_ms: progress.active_at_ms().unwrap_or(fired_ms),
         fired_ms,
         resolved_ms,
+        reason: progress.ending,
         transition_id,
         acknowledged: alert.acknowledged.is_some(),
         stale: progress.is_stale(),

@@ -53,6 +53,7 @@ pub(super) fn alert_data(alert: &Alert<'_>, repeat: i64) -> Value {
         "active_at": rfc3339_ms(alert.active_ms),
         "fired_at": rfc3339_ms(alert.fired_ms),
         "resolved_at": alert.resolved_ms.map(rfc3339_ms),
+        "reason": alert.reason,
         "transition_id": alert.transition_id,
         "stale": alert.stale,
         "repeat": repeat,

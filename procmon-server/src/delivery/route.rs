@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::body;
 use super::channel::{Channel, Grouping};
 use crate::alerts::LabelSet;
+use crate::alerts::state::Ending;
 use crate::store::{MessageState, OutboxRow, Routed, ToldRow};
 
 /// An alert that fires, or did until just now.
@@ -22,6 +23,8 @@ pub struct Alert<'a> {
     pub fired_ms: i64,
     /// When it ceased to fire.
     pub resolved_ms: Option<i64>,
+    /// Why it did.
+    pub reason: Option<Ending>,
     /// Of the transition that led here, where it happened in this round.
     pub transition_id: Option<&'a str>,
     /// Somebody saw it: it is not told again, until it is resolved.

@@ -145,6 +145,7 @@ impl Bench {
             active_ms: *fired_ms,
             fired_ms: *fired_ms,
             resolved_ms: (!fires).then_some(now_ms),
+            reason: None,
             transition_id: None,
             acknowledged: false,
             stale: false,

@@ -739,6 +739,7 @@ export interface components {
             from: components["schemas"]["AlertState"];
             id: string;
             labels: components["schemas"]["LabelSet"];
+            reason?: components["schemas"]["Ending"] | null;
             rule_id: string;
             to: components["schemas"]["AlertState"];
             /** Format: double */
@@ -756,6 +757,7 @@ export interface components {
             inhibited: boolean;
             labels: components["schemas"]["LabelSet"];
             last_present_at?: string | null;
+            reason?: components["schemas"]["Ending"] | null;
             resolved_at?: string | null;
             rule_id: string;
             /** @description Silences that it is under. */
@@ -977,6 +979,11 @@ export interface components {
             /** @description There at both. */
             unchanged: number;
         };
+        /**
+         * @description Why an alert is over.
+         * @enum {string}
+         */
+        Ending: "condition" | "stale" | "rule";
         EpisodeBody: {
             active_at: string;
             fired_at: string;
@@ -1534,6 +1541,11 @@ export interface components {
              * @default null
              */
             keep_firing_for: string | null;
+            /**
+             * @description After its host was silent for so long an alert is over; 24h when left out.
+             * @default null
+             */
+            keep_stale_for: string | null;
             /**
              * @description `threshold` when left out.
              * @default threshold

@@ -47,6 +47,7 @@ pub(super) fn replay(
         for_ms: rule.for_ms,
         keep_firing_for_ms: rule.keep_firing_for_ms,
         tolerance_ms: most_ms,
+        keep_stale_for_ms: rule.keep_stale_for_ms,
     };
     for (id, presence) in &presences.by_id {
         if replayed.is_too_much() {

@@ -46,8 +46,13 @@ pub fn scan(
             pass.host(&host, memory, &mut found);
         } else {
             found.frozen.insert(Arc::clone(&host.agent_id));
+            // While the server was away nobody could be heard.
+            let heard_ms = host.agent.last_seen_ms.max(moment.quiet_since_ms);
+            let silent_ms = moment.now_ms.saturating_sub(heard_ms);
             for (index, rule) in plan.rules().iter().enumerate() {
-                if rule.is_about_processes() && rule.hosts.takes(&host.agent_id, &host.agent) {
+                // One that is silent for longer is no more, and nobody waits for it.
+                let counts = rule.is_about_processes() && silent_ms < rule.keep_stale_for_ms;
+                if counts && rule.hosts.takes(&host.agent_id, &host.agent) {
                     found.partial.insert(index);
                 }
             }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::alerts::rule::{RuleBody, Source};
-use crate::alerts::state::AlertState;
+use crate::alerts::state::{AlertState, Ending};
 use crate::alerts::{Acknowledgement, AlertRow, KeptRule, LabelSet, Shown, Transition};
 use crate::clock::rfc3339_ms;
 
@@ -53,6 +53,8 @@ pub(super) struct AlertView {
     pub active_at: Option<String>,
     pub fired_at: Option<String>,
     pub resolved_at: Option<String>,
+    /// Why it was resolved.
+    pub reason: Option<Ending>,
     pub last_present_at: Option<String>,
     /// Its host is silent: it stays as it is until more is known.
     pub stale: bool,
@@ -83,6 +85,8 @@ pub struct TransitionView {
     pub to: AlertState,
     pub at: String,
     pub active_at: Option<String>,
+    /// Why it is over.
+    pub reason: Option<Ending>,
     pub value: f64,
     pub labels: LabelSet,
     pub annotations: LabelSet,
@@ -135,6 +139,7 @@ impl AlertView {
             active_at: progress.active_at_ms().map(rfc3339_ms),
             fired_at: progress.fired_at_ms.map(rfc3339_ms),
             resolved_at: progress.resolved_at_ms.map(rfc3339_ms),
+            reason: progress.ending,
             last_present_at: present.map(rfc3339_ms),
             stale: progress.is_stale(),
             acknowledged: alert.acknowledged.as_ref().map(acknowledged),
@@ -162,6 +167,7 @@ impl From<Transition> for TransitionView {
             to: transition.to,
             at: rfc3339_ms(transition.at_ms),
             active_at: transition.active_at_ms.map(rfc3339_ms),
+            reason: transition.reason,
             value: transition.value,
             labels: transition.labels,
             annotations: transition.annotations,

@@ -79,6 +79,9 @@ pub struct RuleBody {
     /// It fires for so long after its condition held last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_firing_for: Option<String>,
+    /// After its host was silent for so long an alert is over; 24h when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_stale_for: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub severity: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

@@ -45,8 +45,9 @@ pub(super) fn check_name(body: &RuleBody) -> Result<(), RuleError> {
 
 /// A key that means nothing for the rule's kind is a mistake that would be found too late.
 pub(super) fn check_keys(body: &RuleBody) -> Result<(), RuleError> {
-    use RuleKind::{Change, CrashLoop, Event, HostDown, Rate, Threshold};
+    use RuleKind::{Absence, Change, CrashLoop, Event, HostDown, Rate, Threshold, Zombie};
     let compares: &[RuleKind] = &[Threshold, Rate];
+    let stand_still: &[RuleKind] = &[Threshold, Rate, Absence, Zombie, Event, CrashLoop, Change];
     for (key, given, kinds) in [
         ("metric", body.metric.is_some(), compares),
         ("operator", body.operator.is_some(), compares),
@@ -57,6 +58,7 @@ pub(super) fn check_keys(body: &RuleBody) -> Result<(), RuleError> {
         ("count", body.count.is_some(), &[CrashLoop]),
         ("field", body.field.is_some(), &[Change]),
         ("after", body.after.is_some(), &[HostDown]),
+        ("keep_stale_for", body.keep_stale_for.is_some(), stand_still),
         (
             "aggregate",
             body.aggregate.is_some(),
@@ -79,7 +81,7 @@ pub(super) fn check_keys(body: &RuleBody) -> Result<(), RuleError> {
         return Err(RuleError::new("process_name", message));
     }
     let any = [&body.user, &body.container, &body.cgroup];
-    if body.kind == RuleKind::Absence && !scoped && any.iter().all(|key| key.is_none()) {
+    if body.kind == Absence && !scoped && any.iter().all(|key| key.is_none()) {
         let message = "absence needs to know of which process: give process_name, q, user, container or cgroup";
         return Err(RuleError::new("process_name", message));
     }

@@ -22,6 +22,7 @@ pub struct Rule {
     pub processes: Condition,
     pub for_ms: i64,
     pub keep_firing_for_ms: i64,
+    pub keep_stale_for_ms: i64,
     /// What every alert of it has, besides what tells them apart.
     pub labels: LabelSet,
     pub annotations: Vec<(String, Template)>,
@@ -40,6 +41,8 @@ pub enum Source {
 
 /// Events are over as soon as they happened: their alerts fire for so long, unless the rule says otherwise.
 const EVENT_KEEP_MS: i64 = 300_000;
+/// What a silent host hides may still be; a host that is silent for so long is no more.
+const STALE_KEEP_MS: i64 = 86_400_000;
 
 impl Rule {
     pub fn new(mut body: RuleBody, source: Source) -> Result<Self, RuleError> {
@@ -52,6 +55,7 @@ impl Rule {
         check_aggregate(body.kind, aggregate.as_ref(), &kind)?;
         let for_ms = for_ms(&body)?;
         let keep_ms = duration(body.keep_firing_for.as_deref(), "keep_firing_for")?;
+        let stale_ms = duration(body.keep_stale_for.as_deref(), "keep_stale_for")?;
         let is_momentary = matches!(kind, Kind::Event { .. } | Kind::Change(_));
         let labels = labels_of(&id, &body)?;
         let about_events = matches!(kind, Kind::Event { .. } | Kind::CrashLoop { .. });
@@ -64,6 +68,7 @@ impl Rule {
             },
             for_ms,
             keep_firing_for_ms: keep_ms.unwrap_or(if is_momentary { EVENT_KEEP_MS } else { 0 }),
+            keep_stale_for_ms: stale_ms.unwrap_or(STALE_KEEP_MS),
             enabled: body.enabled,
             annotations: Vec::new(),
             id,

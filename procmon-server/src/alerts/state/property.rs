@@ -22,6 +22,7 @@ struct Model {
     gone_ms: Option<i64>,
     missing_ms: Option<i64>,
     was_frozen: bool,
+    frozen_ms: i64,
     /// All the time that was looked at while the condition held or may have held.
     looked_ms: i64,
 }
@@ -30,8 +31,20 @@ impl Model {
     fn evaluate(&mut self, sight: Sight, counted_ms: i64, timing: &Timing) {
         if sight == Sight::Frozen {
             self.was_frozen = matches!(self.state, AlertState::Pending | AlertState::Firing);
+            self.frozen_ms += counted_ms;
+            if self.was_frozen && self.frozen_ms >= timing.keep_stale_for_ms {
+                let state = match self.state {
+                    AlertState::Firing => AlertState::Resolved,
+                    _ => AlertState::Inactive,
+                };
+                *self = Self {
+                    state,
+                    ..Self::default()
+                };
+            }
             return;
         }
+        self.frozen_ms = 0;
         // Nobody knows what was during the silence: it does not count, up to the first look after it.
         let counted_ms = if std::mem::take(&mut self.was_frozen) {
             0
@@ -120,11 +133,13 @@ proptest! {
         happenings in proptest::collection::vec(happening(), 1..120),
         for_s in 0..120_i64,
         keep_s in 0..90_i64,
+        stale_s in 1..200_i64,
     ) {
         let timing = Timing {
             for_ms: for_s * 1000,
             keep_firing_for_ms: keep_s * 1000,
             tolerance_ms: MOST_MS,
+            keep_stale_for_ms: stale_s * 1000,
         };
         let (mut progress, mut model) = (Progress::default(), Model::default());
         // What the store has: it is written when it has to be, and at no other time.
@@ -147,7 +162,8 @@ proptest! {
                     prop_assert_eq!(progress.state, model.state);
                     prop_assert_eq!(change.is_some(), before != progress.state);
                     if let Some(change) = change {
-                        prop_assert!(!matches!(sight, Sight::Frozen), "a silent host changes nothing");
+                        let is_stale = change.ending == Some(Ending::Stale);
+                        prop_assert_eq!(sight == Sight::Frozen, is_stale, "a silent host changes nothing else");
                         prop_assert_eq!(change.from, before);
                         if change.to == AlertState::Firing {
                             prop_assert_eq!(sight, Sight::Present);

@@ -4,6 +4,7 @@ const TIMING: Timing = Timing {
     for_ms: 60_000,
     keep_firing_for_ms: 0,
     tolerance_ms: 30_000,
+    keep_stale_for_ms: 3_600_000,
 };
 
 /// An alert, and a clock that goes on by a quarter of a minute.
@@ -145,7 +146,31 @@ fn a_clock_that_jumps_neither_fires_nor_resolves() {
 fn a_rule_that_goes_takes_its_alerts_along() {
     let mut case = Case::new(TIMING);
     case.see(Present);
-    let change = case.progress.end(5).expect("it was pending");
+    let change = case.progress.end(5, Ending::Rule).expect("it was pending");
     assert_eq!((change.from, change.to), (Pending, Inactive));
-    assert_eq!(case.progress.end(6), None);
+    assert_eq!(case.progress.end(6, Ending::Rule), None);
+}
+
+#[test]
+fn what_stood_still_for_too_long_is_over() {
+    let mut case = Case::new(Timing {
+        for_ms: 0,
+        keep_stale_for_ms: 60_000,
+        ..TIMING
+    });
+    let states = case.see_all(&[Present, Frozen, Frozen, Frozen]);
+    assert_eq!(states, [Firing, Firing, Firing, Firing]);
+    // The server was away for a day: nobody listened to the host.
+    case.at_ms += 86_400_000;
+    assert_eq!(case.see(Frozen), Resolved);
+    assert_eq!(case.progress.ending, Some(Ending::Stale));
+    assert!(!case.progress.is_stale());
+    assert_eq!(case.see(Frozen), Resolved);
+    assert_eq!(case.see(Present), Firing, "another time");
+    assert_eq!(case.progress.ending, None);
+    // Heard in between.
+    let states = case.see_all(&[Frozen, Frozen, Frozen, Present, Frozen, Frozen, Frozen]);
+    assert_eq!(states, [Firing; 7]);
+    case.see(Absent);
+    assert_eq!(case.progress.ending, Some(Ending::Condition));
 }

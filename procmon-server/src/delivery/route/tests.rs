@@ -59,6 +59,7 @@ fn alert<'a>(fingerprint: &'a str, labels: &'a LabelSet, annotations: &'a LabelS
         active_ms: 1_000,
         fired_ms: 2_000,
         resolved_ms: None,
+        reason: None,
         transition_id: Some("t1"),
         acknowledged: false,
         stale: false,

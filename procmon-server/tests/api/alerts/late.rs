@@ -77,3 +77,66 @@ async fn what_was_waiting_to_be_sent_neither_fires_nor_resolves() {
     assert_eq!(states(&server, "pid").await, swapped);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_host_that_does_not_come_back_takes_its_alerts_along() {
+    let server = server().await;
+    let busy = json!({ "metric": "cpu_percent", "operator": ">", "threshold": 80 });
+    for (id, more) in [
+        ("short", json!({ "keep_stale_for": "2m" })),
+        ("long", json!({})),
+        (
+            "fleet",
+            json!({ "keep_stale_for": "2m", "aggregate": { "function": "sum", "by": [] } }),
+        ),
+    ] {
+        let mut body = busy.clone();
+        body["id"] = json!(id);
+        body["name"] = json!(id);
+        let more = more.as_object().expect("an object").clone();
+        body.as_object_mut().expect("an object").extend(more);
+        rule(&server, &body).await;
+    }
+    let hot = sample(7, "java", 95.5);
+    let cool = sample(8, "ruby", 1.0);
+    let (gone, stays) = (
+        ("a", std::slice::from_ref(&hot)),
+        ("b", std::slice::from_ref(&cool)),
+    );
+    evaluate(&server, &[gone, stays]).await;
+    let firing = pairs(&[("fleet", "firing"), ("long", "firing"), ("short", "firing")]);
+    assert_eq!(states(&server, "rule_id").await, firing);
+    for _ in 0..7 {
+        evaluate(&server, &[stays]).await;
+    }
+    assert_eq!(states(&server, "rule_id").await, firing);
+    for _ in 0..2 {
+        evaluate(&server, &[stays]).await;
+    }
+    let over = pairs(&[
+        ("fleet", "resolved"),
+        ("long", "firing"),
+        ("short", "resolved"),
+    ]);
+    assert_eq!(states(&server, "rule_id").await, over);
+    let history = server.json("/api/v1/alerts/history?state=resolved").await;
+    let reason = |rule_id: &str| {
+        let mut all = history["transitions"].as_array().expect("a list").iter();
+        let found = all
+            .find(|change| change["rule_id"] == rule_id)
+            .expect("it is over");
+        found["reason"].clone()
+    };
+    assert_eq!(reason("short"), "stale");
+    assert_eq!(reason("fleet"), "condition", "what is left is not too much");
+    let refused = refused(
+        &server,
+        &json!({ "name": "Down", "kind": "host_down", "keep_stale_for": "1m" }),
+    )
+    .await;
+    assert!(
+        refused.starts_with("keep_stale_for means nothing"),
+        "{refused}"
+    );
+    server.stop().await;
+}

@@ -135,7 +135,7 @@ async fn a_host_that_does_not_come_back_takes_its_alerts_along() {
     )
     .await;
     assert!(
-        refused.starts_with("keep_stale_for means nothing"),
+        refused.starts_with("keep_stale_for: means nothing"),
         "{refused}"
     );
     server.stop().await;

@@ -14,6 +14,7 @@ mod host_check;
 pub mod hosts;
 pub mod http;
 pub mod ingest;
+mod json_body;
 mod keyset;
 pub mod live;
 pub mod metrics;

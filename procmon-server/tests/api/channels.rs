@@ -250,8 +250,8 @@ async fn what_cannot_be_a_channel_says_why() {
     for (change, status, wanted) in [
         (json!({"name": "x"}), 409, "PUT"),
         (json!({"name": " "}), 422, "name"),
-        (json!({"kind": "pigeon"}), 400, "alertmanager"),
-        (json!({"nmae": "z"}), 400, "nmae"),
+        (json!({"kind": "pigeon"}), 422, "alertmanager"),
+        (json!({"nmae": "z"}), 422, "nmae"),
         (json!({"url": null}), 422, "url is missing"),
         (json!({"url": "ftp://example.com/"}), 422, "https://"),
         (json!({"url": "http://10.0.0.1/"}), 422, "webhook_allow"),

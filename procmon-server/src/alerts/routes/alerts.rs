@@ -1,19 +1,19 @@
 //! `/alerts`
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::NoParameters;
 use super::parameters::AlertParameters;
 use super::view::{AlertList, AlertView};
-use super::{NoParameters, read};
 use crate::alerts::state::AlertState;
 use crate::alerts::{Acknowledgement, AlertRow};
 use crate::app::App;
 use crate::clock::rfc3339_ms;
 use crate::error::{Problem, ProblemBody};
+use crate::json_body::JsonBody;
 use crate::page::{self, Query};
 
 const MAX_COMMENT_BYTES: usize = 4096;
@@ -124,15 +124,17 @@ pub(super) async fn list_alerts(
         (status = 200, body = AlertView),
         (status = 404, description = "No such alert", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It is over", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too long", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The content type is not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "The body is not valid", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn acknowledge(
     State(app): State<App>,
     Path(fingerprint): Path<String>,
     Query(NoParameters {}): Query<NoParameters>,
-    body: Bytes,
+    JsonBody(AcknowledgementBody { by, comment }): JsonBody<AcknowledgementBody>,
 ) -> Result<Json<AlertView>, Problem> {
-    let AcknowledgementBody { by, comment } = read(&body)?;
     if by.trim().is_empty() || by.len() + comment.len() > MAX_COMMENT_BYTES {
         return Err(Problem::invalid(format!(
             "by must say who saw it, and by and comment have at most {MAX_COMMENT_BYTES} bytes"

@@ -43,18 +43,3 @@ impl From<RuleError> for Problem {
         Self::invalid(error.to_string())
     }
 }
-
-/// A body whose content has a place for every key, in the words of people.
-fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        let message = error.into_inner();
-        let place = if path == "." { "the body" } else { &path };
-        if message.is_data() {
-            Problem::invalid(format!("{place}: {message}"))
-        } else {
-            Problem::bad_request(format!("{place} is not JSON: {message}"))
-        }
-    })
-}

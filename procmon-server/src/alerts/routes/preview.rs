@@ -1,7 +1,6 @@
 //! `POST /alert-rules/preview`
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,6 +14,7 @@ use crate::alerts::state::Sight;
 use crate::app::App;
 use crate::clock::rfc3339_ms;
 use crate::error::{Problem, ProblemBody};
+use crate::json_body::JsonBytes;
 use crate::page::{Query, instant_ns};
 
 use super::parameters::PreviewParameters;
@@ -86,12 +86,14 @@ pub(super) struct EpisodeBody {
     responses(
         (status = 200, body = PreviewBody),
         (status = 400, description = "A parameter is not valid", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too long", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The content type is not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Not a rule; the answer explains", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn preview_rule(
     State(app): State<App>,
     Query(parameters): Query<PreviewParameters>,
-    body: Bytes,
+    JsonBytes(body): JsonBytes,
 ) -> Result<Json<PreviewBody>, Problem> {
     let mut body = RuleBody::from_json(&body)?;
     body.enabled = true;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
@@ -16,6 +15,7 @@ use crate::alerts::rule::{Rule, RuleBody, Source};
 use crate::app::App;
 use crate::clock::rfc3339_ms;
 use crate::error::{Problem, ProblemBody};
+use crate::json_body::JsonBytes;
 use crate::page::Query;
 use crate::store::RuleRow;
 
@@ -57,12 +57,15 @@ pub(super) async fn list_rules(
         (status = 200, description = "Replaced", body = RuleView),
         (status = 201, description = "Created", body = RuleView),
         (status = 409, description = "Written in a file", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too long", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The content type is not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Not a rule; the answer explains", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn post_rule(
     State(app): State<App>,
     Query(NoParameters {}): Query<NoParameters>,
-    body: Bytes,
+    JsonBytes(body): JsonBytes,
 ) -> Result<(StatusCode, Json<RuleView>), Problem> {
     save(&app, RuleBody::from_json(&body)?).await
 }
@@ -98,13 +101,16 @@ pub(super) async fn get_rule(
         (status = 200, description = "Replaced", body = RuleView),
         (status = 201, description = "Created", body = RuleView),
         (status = 409, description = "Written in a file, or the body names another rule", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too long", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The content type is not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Not a rule; the answer explains", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn put_rule(
     State(app): State<App>,
     Path(id): Path<String>,
     Query(NoParameters {}): Query<NoParameters>,
-    body: Bytes,
+    JsonBytes(body): JsonBytes,
 ) -> Result<(StatusCode, Json<RuleView>), Problem> {
     let mut body = RuleBody::from_json(&body)?;
     if body.id.as_ref().is_some_and(|named| *named != id) {

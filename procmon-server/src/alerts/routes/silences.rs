@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use procmon_common::config::parse_duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::NoParameters;
 use super::view::AlertView;
-use super::{NoParameters, read};
 use crate::alerts::labels::stable_hash;
 use crate::alerts::silence::{MatcherText, Silence, SilenceState, SilenceText};
 use crate::app::App;
 use crate::clock::rfc3339_ms;
 use crate::error::{Problem, ProblemBody};
+use crate::json_body::JsonBody;
 use crate::page::{Query, instant_ns};
 use crate::store::SilenceRow;
 
@@ -146,14 +146,16 @@ pub(super) async fn list_silences(
         (status = 200, description = "Replaced", body = SilenceView),
         (status = 201, description = "Created", body = SilenceView),
         (status = 404, description = "No silence has this id", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too long", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The content type is not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Not a silence", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn post_silence(
     State(app): State<App>,
     Query(NoParameters {}): Query<NoParameters>,
-    body: Bytes,
+    JsonBody(body): JsonBody<SilenceBody>,
 ) -> Result<(StatusCode, Json<SilenceView>), Problem> {
-    let body: SilenceBody = read(&body)?;
     let named = body.id.clone().filter(|id| !id.is_empty());
     let silence = silence_of(body, app.clock.now_ms())?;
     let mut inner = app.alerts.lock().await;
@@ -181,14 +183,16 @@ pub(super) async fn post_silence(
     request_body = SilenceBody,
     responses(
         (status = 200, body = SilencePreview),
+        (status = 400, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too long", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The content type is not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Not a silence", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn preview_silence(
     State(app): State<App>,
     Query(NoParameters {}): Query<NoParameters>,
-    body: Bytes,
+    JsonBody(mut body): JsonBody<SilenceBody>,
 ) -> Result<Json<SilencePreview>, Problem> {
-    let mut body: SilenceBody = read(&body)?;
     if body.ends_at.is_none() && body.duration.is_none() {
         body.duration = Some("1h".to_owned());
     }

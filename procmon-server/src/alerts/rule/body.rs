@@ -154,6 +154,7 @@ const KEYS: &[&str] = &[
     "for",
     "duration",
     "keep_firing_for",
+    "keep_stale_for",
     "severity",
     "labels",
     "annotations",

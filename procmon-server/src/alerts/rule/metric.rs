@@ -66,8 +66,10 @@ impl Metric {
             .ok_or_else(|| {
                 let names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
                 let nearest = crate::query::nearest(name, names.iter().copied());
-                let hint = nearest
-                    .map_or_else(String::new, |nearest| format!("; did you mean {nearest}?"));
+                let hint = nearest.map_or_else(
+                    || ".".to_owned(),
+                    |nearest| format!("; did you mean {nearest}?"),
+                );
                 RuleError::new(
                     "metric",
                     format!(

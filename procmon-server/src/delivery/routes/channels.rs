@@ -11,12 +11,13 @@ use ring::rand::SecureRandom;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::request::{ChannelRequest, JsonBody};
+use super::request::ChannelRequest;
 use super::view::{ChannelBody, ChannelList};
 use crate::app::App;
 use crate::delivery::channel::{Channel, Target};
 use crate::delivery::directory::MAX_CHANNELS;
 use crate::error::{Problem, ProblemBody};
+use crate::json_body::JsonBody;
 use crate::page::Query;
 use crate::store::{ChannelRow, StoreError};
 
@@ -59,11 +60,11 @@ async fn list_channels(
     request_body = ChannelRequest,
     responses(
         (status = 201, body = ChannelBody),
-        (status = 400, description = "The body is not what is described here", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The name is taken", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too long", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "A value that cannot be", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "A key that is not known, or a value that cannot be", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn create_channel(
     State(app): State<App>,
@@ -112,12 +113,12 @@ async fn get_channel(
     request_body = ChannelRequest,
     responses(
         (status = 200, body = ChannelBody),
-        (status = 400, description = "The body is not what is described here", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such channel", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The name is taken", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too long", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "A value that cannot be", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "A key that is not known, or a value that cannot be", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn replace_channel(
     State(app): State<App>,

@@ -2,12 +2,8 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
-use axum::http::{StatusCode, header};
 use procmon_common::config::parse_duration;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::alerts::matcher::Matcher;
@@ -21,7 +17,6 @@ const MAX_NAME_BYTES: usize = 128;
 const MAX_URL_BYTES: usize = 2048;
 const MAX_SECRETS: usize = 4;
 const MAX_MATCHERS: usize = 32;
-const MAX_BODY_BYTES: usize = 64 << 10;
 const SHORTEST_REPEAT: Duration = Duration::from_mins(1);
 const LONGEST: Duration = Duration::from_hours(24 * 30);
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
@@ -244,46 +239,5 @@ pub(super) fn shown(ms: i64) -> String {
         "0s".to_owned()
     } else {
         format!("{ms}ms")
-    }
-}
-
-/// A JSON body. What is wrong with it is said as for uploads; another content type is refused, because a page of somebody else
-/// could send it.
-pub(super) struct JsonBody<T>(pub(super) T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let media_type = request.headers().get(header::CONTENT_TYPE);
-        let media_type = media_type.and_then(|value| value.to_str().ok());
-        let media_type = media_type.unwrap_or_default().split(';').next();
-        if media_type.map(str::trim) != Some("application/json") {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "the body must be JSON: send Content-Type: application/json",
-            ));
-        }
-        let bytes = Bytes::from_request(request, state).await;
-        let bytes = bytes.map_err(|_| Problem::bad_request("the body could not be read"))?;
-        if bytes.len() > MAX_BODY_BYTES {
-            return Err(Problem::too_large(format!(
-                "the body is longer than {MAX_BODY_BYTES} bytes"
-            )));
-        }
-        let mut reader = serde_json::Deserializer::from_slice(&bytes);
-        let body = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let place = error.path().to_string();
-            let place = if place == "." {
-                "the body".to_owned()
-            } else {
-                place
-            };
-            Problem::bad_request(format!("{place}: {}", error.into_inner()))
-        })?;
-        reader
-            .end()
-            .map_err(|error| Problem::bad_request(format!("after the body: {error}")))?;
-        Ok(Self(body))
     }
 }

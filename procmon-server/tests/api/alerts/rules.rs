@@ -126,3 +126,31 @@ async fn rules_of_files_are_shown_and_not_changed() {
     );
     server.stop().await;
 }
+
+/// A page of somebody else can make a browser send a form, and nothing else without being asked.
+#[tokio::test]
+async fn bodies_must_say_that_they_are_json() {
+    let server = server().await;
+    for path in [
+        "alert-rules",
+        "alert-rules/preview",
+        "silences",
+        "silences/preview",
+        "alerts/0/ack",
+    ] {
+        let url = server.url(&format!("/api/v1/{path}"));
+        let form = server.http.post(&url).body("{\"name\":\"x\"}").send();
+        let status = form.await.expect("an answer").status();
+        assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{path}");
+        let request = server.http.post(&url);
+        let broken = request.header("content-type", "application/json").body("{");
+        let status = broken.send().await.expect("an answer").status();
+        assert!(status == 400 || status == 422, "{path}: {status}");
+        let request = server.http.post(&url);
+        let request = request.header("content-type", "application/json");
+        let long = request.body(" ".repeat(1 << 17)).send().await;
+        let status = long.expect("an answer").status();
+        assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
+    }
+    server.stop().await;
+}

@@ -229,6 +229,7 @@ async fn read_events(app: &App, inner: &mut Inner, now_ms: i64) -> Result<(), St
         let (plan, live) = (Arc::clone(&inner.plan), Arc::clone(&app.live));
         let mut events = std::mem::take(&mut inner.events);
         inner.events = aside(move || {
+            events.read_ahead(&plan, &batches);
             for batch in &batches {
                 events.feed(&plan, &live, batch, now_ms);
             }

@@ -191,8 +191,8 @@ async fn evaluate(app: &App, inner: &mut Inner) -> Result<(), StoreError> {
         .decide(&inner.plan, &found, &step, app.alerts.eval_interval_ms);
     let views = telling::views(&decision, &inner.plan);
     let silences: Vec<_> = inner.silences.values().cloned().collect();
-    let silenced = |alert: &Alert<'_>| telling::is_silenced(&silences, alert, now_ms);
-    let routed = app.delivery.decide(&views, &silenced);
+    let is_quiet = |alert: &Alert<'_>| telling::is_silenced(&silences, alert, now_ms);
+    let routed = app.delivery.decide(&views, &is_quiet);
     commit(app, inner, &decision, &routed, now_ms).await?;
     app.delivery.committed(&routed, &views);
     inner.book.apply(decision);
@@ -229,6 +229,7 @@ async fn read_events(app: &App, inner: &mut Inner, now_ms: i64) -> Result<(), St
         let (plan, live) = (Arc::clone(&inner.plan), Arc::clone(&app.live));
         let mut events = std::mem::take(&mut inner.events);
         inner.events = aside(move || {
+            events.read_ahead(&plan, &batches);
             for batch in &batches {
                 events.feed(&plan, &live, batch, now_ms);
             }

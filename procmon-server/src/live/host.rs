@@ -160,6 +160,11 @@ impl Host {
         }
     }
 
+    /// Those that ended a moment ago.
+    pub fn departed_lives(&self) -> impl Iterator<Item = &Arc<Life>> {
+        self.departed.values()
+    }
+
     /// Whether a handle names a process that has not ended.
     pub fn is_running(&self, handle: u32) -> bool {
         self.processes.contains(handle)

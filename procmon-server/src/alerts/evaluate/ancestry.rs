@@ -4,8 +4,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::batch::Life;
+use crate::batch::{EventKind, Life};
 use crate::live::Host;
+use crate::store::StoredEvents;
 
 /// Lives remembered of each host, the newest.
 const RECENT: usize = 4_096;
@@ -18,11 +19,14 @@ const DEPTH: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Ancestry {
     hosts: HashMap<Arc<str>, Recent>,
+    ended: HashMap<Arc<str>, ByPid>,
 }
+
+type ByPid = HashMap<u32, Known, foldhash::quality::RandomState>;
 
 #[derive(Debug, Default)]
 struct Recent {
-    by_pid: HashMap<u32, Known, foldhash::quality::RandomState>,
+    by_pid: ByPid,
     order: VecDeque<u32>,
 }
 
@@ -30,40 +34,87 @@ struct Recent {
 struct Known {
     ppid: Option<u32>,
     name: Arc<[u8]>,
+    started_ns: Option<i64>,
 }
 
-/// Those of a host that run now.
-pub(super) struct Running(HashMap<u32, Known, foldhash::quality::RandomState>);
+impl Known {
+    fn of(life: &Life) -> Option<(u32, Self)> {
+        let known = Self {
+            ppid: life.ppid,
+            name: Arc::clone(&life.image.as_ref()?.name),
+            started_ns: life.started_ns,
+        };
+        Some((life.id?.pid, known))
+    }
+}
+
+/// Those of a host that run now, and those that ended a moment ago.
+#[derive(Default)]
+pub(super) struct Running {
+    now: ByPid,
+    departed: ByPid,
+}
 
 impl Running {
     pub(super) fn of(host: &Host, now_ms: i64) -> Self {
-        let known = host.views(now_ms).filter_map(|view| {
-            let known = Known {
+        let now = host.views(now_ms).filter_map(|view| {
+            let (pid, known) = Known::of(&view.process.life)?;
+            let sampled = Known {
                 ppid: view.ppid(),
-                name: view.process.life.image()?.name.clone(),
+                ..known
             };
-            Some((view.id.pid, known))
+            Some((pid, sampled))
         });
-        Self(known.collect())
+        let mut departed = ByPid::default();
+        for life in host.departed_lives() {
+            keep_newest(&mut departed, life);
+        }
+        Self {
+            now: now.collect(),
+            departed,
+        }
+    }
+}
+
+/// Of several with one pid the last that began.
+fn keep_newest(lives: &mut ByPid, life: &Life) {
+    let Some((pid, known)) = Known::of(life) else {
+        return;
+    };
+    let newer = |before: &Known| known.started_ns >= before.started_ns;
+    if lives.get(&pid).is_none_or(newer) {
+        lives.insert(pid, known);
     }
 }
 
 impl Ancestry {
+    /// Learns what is about to be told one by one. A process that only forks and ends is told of when it ends, and that is after
+    /// what it started.
+    pub(super) fn read_ahead(&mut self, batches: &[StoredEvents]) {
+        self.ended.clear();
+        for batch in batches {
+            let exits = batch
+                .events
+                .iter()
+                .filter(|event| matches!(event.kind, EventKind::Exit(_)));
+            for life in exits.filter_map(|event| event.life.as_deref()) {
+                let ended = self.ended.entry(Arc::clone(&batch.agent_id)).or_default();
+                keep_newest(ended, life);
+            }
+        }
+    }
+
     /// Remembers a process that something happened to.
     pub(super) fn note(&mut self, agent_id: &Arc<str>, life: &Life) {
-        let (Some(id), Some(image)) = (life.id, &life.image) else {
+        let Some((pid, known)) = Known::of(life) else {
             return;
         };
         if !self.hosts.contains_key(agent_id) && self.hosts.len() >= HOSTS {
             return;
         }
         let recent = self.hosts.entry(Arc::clone(agent_id)).or_default();
-        let known = Known {
-            ppid: life.ppid,
-            name: Arc::clone(&image.name),
-        };
-        if recent.by_pid.insert(id.pid, known).is_none() {
-            recent.order.push_back(id.pid);
+        if recent.by_pid.insert(pid, known).is_none() {
+            recent.order.push_back(pid);
             if recent.order.len() > RECENT
                 && let Some(oldest) = recent.order.pop_front()
             {
@@ -74,20 +125,31 @@ impl Ancestry {
 
     /// The parent first, each ended by NUL; `None` when not even the parent is known.
     pub(super) fn of(&self, agent_id: &str, life: &Life, running: &Running) -> Option<Vec<u8>> {
-        let recent = self.hosts.get(agent_id);
-        let find = |pid: u32| {
-            let remembered = || recent.and_then(|recent| recent.by_pid.get(&pid));
-            running.0.get(&pid).or_else(remembered)
+        let recent = self.hosts.get(agent_id).map(|recent| &recent.by_pid);
+        // Of what is said of one life the last counts: what was told before the event says what it was then.
+        let sources = [
+            self.ended.get(agent_id),
+            Some(&running.departed),
+            Some(&running.now),
+            recent,
+        ];
+        let find = |pid: u32, before_ns: Option<i64>| {
+            let lives = sources.iter().flatten().filter_map(|lives| lives.get(&pid));
+            // Another that had the pid later is no parent.
+            let is_later = |known: &Known| matches!((known.started_ns, before_ns), (Some(started), Some(before)) if started > before);
+            lives.max_by_key(|known| (!is_later(known), known.started_ns))
         };
         let mut names = Vec::new();
-        let mut above = life.ppid;
+        let (mut above, mut before_ns) = (life.ppid, life.started_ns);
         for _ in 0..DEPTH {
-            let Some(known) = above.filter(|pid| *pid != 0).and_then(find) else {
+            let parent = above.filter(|pid| *pid != 0);
+            let Some(known) = parent.and_then(|pid| find(pid, before_ns)) else {
                 break;
             };
             names.extend(known.name.iter().filter(|byte| **byte != 0));
             names.push(0);
             above = known.ppid;
+            before_ns = known.started_ns.or(before_ns);
         }
         (!names.is_empty() || life.ppid == Some(0)).then_some(names)
     }

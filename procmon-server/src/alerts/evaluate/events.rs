@@ -36,6 +36,13 @@ pub struct EventMemory {
 }
 
 impl EventMemory {
+    /// Before batches are taken in one by one.
+    pub fn read_ahead(&mut self, plan: &Plan, batches: &[StoredEvents]) {
+        if plan.needs_ancestors {
+            self.ancestry.read_ahead(batches);
+        }
+    }
+
     /// Takes in a batch of the log.
     pub fn feed(&mut self, plan: &Plan, live: &Live, batch: &StoredEvents, now_ms: i64) {
         let Some(entry) = live.get(&batch.agent_id) else {

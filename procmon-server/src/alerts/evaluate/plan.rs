@@ -77,7 +77,8 @@ impl Plan {
         &self.rules
     }
 
-    /// Kinds of events that are read. Who ran above others is learnt from events of every kind.
+    /// Kinds of events that are read. Who ran above others is learnt from how they begin, and from ends: a process that only forks
+    /// begins without an event.
     pub fn wanted_kinds(&self) -> KindSet {
         let mut wanted = KindSet::EMPTY;
         for index in &self.events {
@@ -88,8 +89,8 @@ impl Plan {
             wanted = wanted.union(kinds);
         }
         if self.needs_ancestors {
-            let known =
-                ["fork", "exec"].map(|name| KindSet::of_name(name).unwrap_or(KindSet::EMPTY));
+            let known = ["fork", "exec", "exit"]
+                .map(|name| KindSet::of_name(name).unwrap_or(KindSet::EMPTY));
             wanted = known.into_iter().fold(wanted, KindSet::union);
         }
         wanted

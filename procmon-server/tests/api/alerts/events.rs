@@ -102,6 +102,64 @@ async fn a_shell_under_nginx() {
     server.stop().await;
 }
 
+/// What only forks, and is gone before anybody looks, is told of when it ends.
+#[tokio::test]
+async fn a_shell_under_a_process_that_only_forked() {
+    let server = server().await;
+    let shell = json!({
+        "id": "shell", "name": "Shell", "kind": "event", "types": ["exec"], "q": "'nginx' in ancestors",
+        "keep_firing_for": "0s"
+    });
+    rule(&server, &shell).await;
+    let mut agent = FakeAgent::new("web");
+    let list = |agent: &mut FakeAgent| {
+        let mut batch = agent.key(50, 2);
+        for (process, name) in batch.processes.iter_mut().zip(["nginx", "crond"]) {
+            process.image = Some(image(0, format!("{name}\0").as_bytes()));
+            process.ppid = 1;
+        }
+        batch
+    };
+    tick(&server, &mut agent, list).await;
+    let forks = |agent: &mut FakeAgent, pid: u32, parent: u32| {
+        let mut batch = exec(agent, pid + 1, pid, b"/bin/sh\0", 10);
+        let mut fork = process(pid, agent.now_ns);
+        fork.ppid = parent;
+        fork.baseline = false;
+        batch.processes.push(fork);
+        batch
+    };
+    let end =
+        |agent: &FakeAgent, pid: u32| event(agent.now_ns, pid, wire::event::Kind::Exit(exited(0)));
+    // Under cron.
+    tick(&server, &mut agent, |agent| {
+        let mut batch = forks(agent, 200, 51);
+        batch.events.push(end(agent, 200));
+        batch
+    })
+    .await;
+    assert!(alerts(&server).await.is_empty());
+    // It ends together with what it started, and after that.
+    for (pid, later) in [(300, false), (400, true)] {
+        tick(&server, &mut agent, |agent| {
+            let mut batch = forks(agent, pid, 50);
+            if !later {
+                batch.events.push(end(agent, pid));
+            }
+            batch
+        })
+        .await;
+        assert_eq!(
+            states(&server, "name").await,
+            pairs(&[("sh", "firing")]),
+            "{pid}"
+        );
+        tick(&server, &mut agent, list).await;
+        assert_eq!(states(&server, "name").await, pairs(&[("sh", "resolved")]));
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_program_that_crashes_again_and_again() {
     let folder = tempfile::tempdir().expect("a folder");

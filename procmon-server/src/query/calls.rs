@@ -280,6 +280,11 @@ impl Checker {
 
 fn unknown_function(name: &str, known: &[&str]) -> String {
     let everywhere = FUNCTIONS.iter().chain(&TEXT_METHODS).chain(&LIST_METHODS);
+    if TEXT_METHODS.contains(&name) && known == LIST_METHODS.as_slice() {
+        return format!(
+            "{name} is for texts, and this is a list: write 'x' in list, or list.exists(each, each.{name}('x'))"
+        );
+    }
     let candidates = if nearest(name, known.iter().copied()).is_some() {
         nearest(name, known.iter().copied())
     } else {

@@ -25,10 +25,7 @@ async fn create(server: &Server, body: &Value) -> Value {
 }
 
 fn path_of(channel: &Value) -> String {
-    format!(
-        "/channels/{}",
-        channel["channel_id"].as_str().expect("an id")
-    )
+    format!("/channels/{}", channel["id"].as_str().expect("an id"))
 }
 
 #[tokio::test]
@@ -41,7 +38,7 @@ async fn a_channel_is_made_changed_and_removed_and_keeps_its_secret_to_itself() 
     });
     let channel = create(&server, &body).await;
     let mut shown = channel.clone();
-    shown["channel_id"] = json!("ch_…");
+    shown["id"] = json!("ch_…");
     insta::assert_json_snapshot!(shown);
     let path = path_of(&channel);
     let mut changed =

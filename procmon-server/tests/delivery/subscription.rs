@@ -97,7 +97,7 @@ async fn what_happens_while_the_receiver_is_away_is_told_later() {
     .await;
     let path = format!(
         "/api/v1/channels/{}/deliveries",
-        channel["channel_id"].as_str().expect("an id")
+        channel["id"].as_str().expect("an id")
     );
     until("both are marked", async || {
         let list = server.json(&path).await;

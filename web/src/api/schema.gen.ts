@@ -837,7 +837,6 @@ export interface components {
         };
         /** @description A channel. */
         Channel: {
-            channel_id: string;
             created_at: string;
             /** @description Why the server disabled it, or why it cannot be used. */
             disabled_reason?: string | null;
@@ -845,6 +844,7 @@ export interface components {
             filter?: string | null;
             group_by?: string[] | null;
             group_wait?: string | null;
+            id: string;
             kind: components["schemas"]["ChannelKind"];
             /** @description Conditions on the labels of alerts; null: every alert, or none if there is a `filter`. */
             match?: string[] | null;
@@ -1569,6 +1569,7 @@ export interface components {
             operator: string | null;
             /**
              * Format: int32
+             * @description 0 is any.
              * @default null
              */
             pid: number | null;

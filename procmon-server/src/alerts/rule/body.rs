@@ -21,6 +21,7 @@ pub struct RuleBody {
     pub kind: RuleKind,
     /// Which processes: the name, a pattern with `*` and `?`, or a regular expression between slashes. Empty is any.
     pub process_name: String,
+    /// 0 is any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
     /// User name or uid.
@@ -168,6 +169,11 @@ impl RuleBody {
         let value =
             value.map_err(|error| RuleError::new("body", format!("is not JSON: {error}")))?;
         Self::from_value(value)
+    }
+
+    /// No process has the pid 0: it is what a pid that was left out becomes in some languages.
+    pub fn named_pid(&self) -> Option<u32> {
+        self.pid.filter(|pid| *pid != 0)
     }
 
     /// From an entry of a YAML file, which was read already.

@@ -75,7 +75,7 @@ pub(super) fn check_keys(body: &RuleBody) -> Result<(), RuleError> {
             return Err(RuleError::new(key, message));
         }
     }
-    let scoped = !body.process_name.is_empty() || body.pid.is_some() || body.q.is_some();
+    let scoped = !body.process_name.is_empty() || body.named_pid().is_some() || body.q.is_some();
     if body.kind == HostDown && scoped {
         let message = "host_down is about hosts; choose them with agent_id or agent_labels";
         return Err(RuleError::new("process_name", message));

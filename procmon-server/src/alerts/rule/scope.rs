@@ -134,7 +134,7 @@ pub(super) fn condition<R: Row>(body: &RuleBody) -> Result<Condition, RuleError>
         })?),
     };
     Ok(Builder::<R>::default()
-        .equals("pid", body.pid)
+        .equals("pid", body.named_pid())
         .user(given(body.user.as_deref()))
         .starts_with("container_id", given(body.container.as_deref()))
         .contains("cgroup", given(body.cgroup.as_deref()))

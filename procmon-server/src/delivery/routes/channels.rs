@@ -80,7 +80,7 @@ async fn create_channel(
     let channel_id = new_id().map_err(|error| failed(&error))?;
     let target = request.target(None)?;
     let channel = save(&app, channel_id, &request, target, None).await?;
-    let place = format!("/api/v1/channels/{}", channel.channel_id);
+    let place = format!("/api/v1/channels/{}", channel.id);
     Ok((
         StatusCode::CREATED,
         [(header::LOCATION, place)],

@@ -12,7 +12,7 @@ use crate::store::{AttemptRow, MessageState, OutboxRow};
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Channel)]
 pub(super) struct ChannelBody {
-    pub channel_id: String,
+    pub id: String,
     pub name: String,
     pub kind: ChannelKind,
     /// Without what lets others use it: a password, a query, the path of a Slack webhook.
@@ -39,7 +39,7 @@ impl ChannelBody {
         let target = channel.target.as_ref();
         let reason = Some(row.disabled_reason.clone()).filter(|reason| !reason.is_empty());
         Self {
-            channel_id: row.channel_id.clone(),
+            id: row.channel_id.clone(),
             name: row.name.clone(),
             kind: channel.kind,
             url: target.ok().map(|target| target.shown_url(channel.kind)),

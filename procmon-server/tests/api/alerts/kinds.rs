@@ -16,6 +16,7 @@ async fn scopes_select() {
         ("pattern", json!({ "process_name": "ja*" })),
         ("expression", json!({ "process_name": "/^(java|go)$/" })),
         ("pid", json!({ "pid": 8 })),
+        ("any", json!({ "pid": 0, "process_name": "" })),
         ("user", json!({ "user": "bob" })),
         (
             "q",
@@ -50,6 +51,7 @@ async fn scopes_select() {
         ("pattern", "7,9"),
         ("expression", "7,8,9"),
         ("pid", "8"),
+        ("any", "7,8,9"),
         ("user", "8"),
         ("q", "8"),
         ("host", "7,8"),

@@ -47,7 +47,7 @@ async fn what_is_wrong_is_explained() {
         (
             "metric",
             json!("cpu"),
-            "Metrics are: cpu_percent, memory_rss",
+            "there is no metric cpu. Metrics are: cpu_percent, memory_rss",
         ),
         ("operator", json!("above"), "must be >, >=, <, <=, == or !="),
         ("threshold", json!(null), "threshold: is missing"),
@@ -65,6 +65,12 @@ async fn what_is_wrong_is_explained() {
         let detail = refused(&server, &body).await;
         assert!(detail.contains(wanted), "{detail}");
     }
+    let shell = json!({ "name": "x", "kind": "event", "types": ["exec"], "q": "ancestors.contains('nginx')" });
+    let detail = refused(&server, &shell).await;
+    assert!(
+        detail.contains("this is a list: write 'x' in list"),
+        "{detail}"
+    );
     upload(&server, "slow", &[]).await;
     let mut body = valid;
     body["for"] = json!("2s");

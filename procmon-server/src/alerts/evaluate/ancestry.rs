@@ -33,6 +33,7 @@ struct Known {
 }
 
 /// Those of a host that run now.
+#[derive(Default)]
 pub(super) struct Running(HashMap<u32, Known, foldhash::quality::RandomState>);
 
 impl Running {

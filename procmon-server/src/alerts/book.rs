@@ -42,7 +42,11 @@ impl Book {
         for row in stored {
             match serde_json::from_str::<AlertRow>(&row.body) {
                 Ok(alert) => {
-                    alerts.insert(key_of(&alert), alert);
+                    let key = key_of(&alert);
+                    // One that is over does not take the place of one that lives.
+                    if !alert.progress.is_over() || !alerts.contains_key(&key) {
+                        alerts.insert(key, alert);
+                    }
                 }
                 Err(error) => {
                     let fingerprint = &row.fingerprint;
@@ -60,8 +64,9 @@ impl Book {
             let Some(rule) = positions.get(&**rule_id).copied() else {
                 continue;
             };
-            // One that is over begins like a new one.
-            if alert.progress.is_over() {
+            // One that is over, or that its rule labels otherwise by now, begins like a new one.
+            let current = alert.labels.contains(&plan.rules()[rule].labels);
+            if alert.progress.is_over() || !current {
                 continue;
             }
             match subject {
@@ -99,7 +104,10 @@ impl Book {
                 .map(|index| (*index, &plan.rules()[*index]));
             let current = rule.filter(|(_, rule)| alert.labels.contains(&rule.labels));
             let Some((index, rule)) = current else {
-                end(key, alert, step, &mut decision);
+                let succeeded = seen
+                    .get(key)
+                    .is_some_and(|sighting| sighting.sight == Sight::Present);
+                end(key, alert, step, succeeded, &mut decision);
                 continue;
             };
             let sighting = seen.remove(key);
@@ -242,14 +250,20 @@ fn advance(
     settle(key, kept, alert, step, decision);
 }
 
-/// Its rule is gone, disabled, or names its alerts otherwise.
-fn end(key: &Key, kept: &AlertRow, step: &Step, decision: &mut Decision) {
+/// Its rule is gone, disabled, or names its alerts otherwise. Then one with other labels may succeed it at once.
+fn end(key: &Key, kept: &AlertRow, step: &Step, succeeded: bool, decision: &mut Decision) {
     let mut alert = kept.clone();
     let active_at_ms = alert.progress.active_at_ms();
     if let Some(change) = alert.progress.end(step.at_ms, Ending::Rule) {
         alert.acknowledged = None;
         let transition = alert.transition(change, active_at_ms, step.at_ms);
         decision.transitions.push(transition);
+    }
+    if succeeded {
+        // It is told about, and not written down: its successor has its place.
+        decision.ended.push(alert.fingerprint.clone());
+        decision.alerts.push((key.clone(), alert, false));
+        return;
     }
     settle(key, kept, alert, step, decision);
 }

@@ -1,10 +1,11 @@
 //! The evaluation: every so often all rules are looked at, what became of alerts is written down, and then shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,8 @@ use crate::store::{Evaluation, EventQuery, Position, Routed, StoreError};
 
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(100);
+/// After an evaluation that could not be stored: looking at everything has a price.
+const FAILED_PAUSE: Duration = Duration::from_secs(1);
 /// Batches of the log read at a time, and reads of one evaluation: what is left is for the next.
 const EVENT_BATCHES: u32 = 64;
 const EVENT_READS: usize = 1_000;
@@ -84,8 +87,16 @@ impl Inner {
     /// After rules changed.
     pub(super) fn replan(&mut self) {
         let rules = self.all_rules();
-        self.series.retain_rules(|id| rules.contains_key(id));
-        self.events.retain_rules(|id| rules.contains_key(id));
+        // What was remembered for a rule that looks at something else now, or looked at nothing for a while, means nothing.
+        let before = self.plan.rules().iter();
+        let before: HashMap<&str, &Rule> = before.map(|rule| (rule.id.as_str(), &**rule)).collect();
+        let goes_on = |id: &str| {
+            let rule = rules.get(id).map(|kept| &kept.rule);
+            let rule = rule.filter(|rule| rule.enabled);
+            rule.is_some_and(|rule| before.get(id).is_some_and(|old| old.looks_as(rule)))
+        };
+        self.series.retain_rules(goes_on);
+        self.events.retain_rules(goes_on);
         self.plan = Arc::new(Plan::new(rules.into_values().map(|kept| kept.rule)));
     }
 }
@@ -149,7 +160,8 @@ pub async fn restore(app: &App) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs until the shutdown. A failure is logged and tried again: none of this may stop the server.
+/// Runs until the shutdown. A failure is logged and tried again: none of this may stop the server, but that another one has
+/// taken its database.
 pub async fn run(app: App, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -165,11 +177,15 @@ pub async fn run(app: App, shutdown: CancellationToken) -> anyhow::Result<()> {
         }
         match evaluate(&app, &mut inner).await {
             Ok(()) => failed = false,
-            Err(error) if !failed => {
-                failed = true;
-                tracing::warn!(%error, "rules cannot be evaluated; it is tried again, and nothing was told to anybody");
+            Err(error @ StoreError::Taken) => {
+                return Err(error).context("rules are no longer evaluated here");
             }
-            Err(_) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut failed, true) {
+                    tracing::warn!(%error, "rules cannot be evaluated; it is tried again, and nothing was told to anybody");
+                }
+                ticks.reset_after(FAILED_PAUSE);
+            }
         }
     }
 }
@@ -197,6 +213,7 @@ async fn evaluate(app: &App, inner: &mut Inner) -> Result<(), StoreError> {
     app.delivery.committed(&routed, &views);
     inner.book.apply(decision);
     inner.events.settle();
+    inner.series.settle();
     inner.evaluated_ms = Some(now_ms);
     app.alerts.show(inner, Some((&found, began.elapsed())));
     expire(app, inner, now_ms).await

@@ -45,31 +45,38 @@ pub(super) struct Lane {
 const REMINDER: &str = "reminder";
 
 impl Lane {
-    /// What is to be sent now; call it until there is nothing.
-    pub(super) async fn next(&mut self, directory: &Directory, channel: &Channel) -> Option<Work> {
+    /// What is to be sent now; call it until there is nothing. An error says that another server sends from now on.
+    pub(super) async fn next(
+        &mut self,
+        directory: &Directory,
+        channel: &Channel,
+    ) -> Result<Option<Work>, StoreError> {
         let now_ms = directory.clock.now_ms();
         // A pause that is longer than any was set by a clock that has been put right since.
         let paused = (1..=schedule::LONGEST_MS).contains(&(self.paused_until_ms - now_ms));
         if self.busy.len() >= places(channel.kind) || paused {
-            return None;
+            return Ok(None);
         }
         let due = self.next_due_ms.is_some_and(|due_ms| due_ms <= now_ms);
         if self.ready.is_empty() && (self.dirty || due) {
             self.dirty = false;
             if let Err(error) = self.look(directory, channel, now_ms).await {
+                if matches!(error, StoreError::Taken) {
+                    return Err(error);
+                }
                 tracing::warn!(%error, "what is to be delivered cannot be read");
                 super::stats::add(&directory.stats.store_failures, 1);
                 self.dirty = true;
                 self.paused_until_ms = now_ms + STORE_PAUSE_MS;
-                return None;
+                return Ok(None);
             }
         }
         while let Some(message) = self.ready.pop_front() {
             if self.busy.insert(message.order_key.clone()) {
-                return Some(Work::Message(Box::new(message)));
+                return Ok(Some(Work::Message(Box::new(message))));
             }
         }
-        self.reminder(directory, channel, now_ms)
+        Ok(self.reminder(directory, channel, now_ms))
     }
 
     fn reminder(&mut self, directory: &Directory, channel: &Channel, now_ms: i64) -> Option<Work> {

@@ -145,10 +145,13 @@ fn decide(
     if muted {
         return None;
     }
+    // A channel that was told, and no longer wants to be, is told of the end alone.
+    let mut matchers = channel.settings.matchers.iter();
+    if !matchers.all(|matcher| matcher.matches(|name| alert.labels.get(name))) {
+        return None;
+    }
     let Some(told) = told else {
-        let mut matchers = channel.settings.matchers.iter();
-        let wanted = matchers.all(|matcher| matcher.matches(|name| alert.labels.get(name)));
-        return wanted.then_some(Decision::Firing(0));
+        return Some(Decision::Firing(0));
     };
     let repeat_ms = channel.settings.repeat_interval_ms;
     let since_ms = round.now_ms - told.told_ms;

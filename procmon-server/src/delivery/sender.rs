@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,8 @@ struct Ended {
     channel_id: String,
     order_key: Option<String>,
     paused_until_ms: Option<i64>,
+    /// What came of it cannot be written down, because another server has taken the database.
+    taken: bool,
 }
 
 /// Runs until the shutdown.
@@ -44,26 +47,27 @@ pub async fn run(directory: Arc<Directory>, shutdown: CancellationToken) -> anyh
         directory,
         lanes: HashMap::new(),
         attempts: JoinSet::new(),
+        tidied: None,
     };
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut count = 0_u64;
     loop {
         tokio::select! {
-            _ = ticks.tick() => {
-                if count.is_multiple_of(TIDY_EVERY) {
-                    sender.tidy().await;
-                }
-                count += 1;
-            }
+            _ = ticks.tick() => count += 1,
             () = sender.directory.woken() => {}
             Some(ended) = sender.attempts.join_next() => match ended {
+                Ok(Ended { taken: true, .. }) => return Err(StoreError::Taken).context(STOPS),
                 Ok(ended) => sender.ended(&ended),
                 Err(error) => return Err(anyhow::Error::new(error).context("an attempt to deliver panicked")),
             },
             () = shutdown.cancelled() => break,
         }
-        sender.start_what_is_due().await;
+        // The store may be slow: that must not keep the server from stopping.
+        tokio::select! {
+            started = sender.start_what_is_due(count) => started.context(STOPS)?,
+            () = shutdown.cancelled() => break,
+        }
     }
     let drain = async { while sender.attempts.join_next().await.is_some() {} };
     if timeout(GRACE, drain).await.is_err() {
@@ -72,15 +76,25 @@ pub async fn run(directory: Arc<Directory>, shutdown: CancellationToken) -> anyh
     Ok(())
 }
 
+const STOPS: &str = "nothing more is sent from here";
+
 struct Sender {
     directory: Arc<Directory>,
     /// One for each channel, bounded by their number.
     lanes: HashMap<String, Lane>,
     attempts: JoinSet<Ended>,
+    /// Tick of the last tidying up.
+    tidied: Option<u64>,
 }
 
 impl Sender {
-    async fn start_what_is_due(&mut self) {
+    /// An error says that another server has taken the database.
+    async fn start_what_is_due(&mut self, tick: u64) -> Result<(), StoreError> {
+        let tidy_due = |tidied: u64| tick - tidied >= TIDY_EVERY;
+        if self.tidied.is_none_or(tidy_due) {
+            self.tidied = Some(tick);
+            self.tidy().await?;
+        }
         let dirty = self.directory.take_dirty();
         let channels = self.directory.channels();
         self.lanes
@@ -93,11 +107,12 @@ impl Sender {
             if !channel.row.enabled {
                 continue;
             }
-            while let Some(work) = lane.next(&self.directory, channel).await {
+            while let Some(work) = lane.next(&self.directory, channel).await? {
                 let (directory, channel) = (Arc::clone(&self.directory), Arc::clone(channel));
                 self.attempts.spawn(do_work(directory, channel, work));
             }
         }
+        Ok(())
     }
 
     fn ended(&mut self, ended: &Ended) {
@@ -106,10 +121,15 @@ impl Sender {
         }
     }
 
-    async fn tidy(&self) {
-        if let Err(error) = tidy(&self.directory).await {
-            tracing::warn!(%error, "old deliveries cannot be dropped");
-            stats::add(&self.directory.stats.store_failures, 1);
+    async fn tidy(&self) -> Result<(), StoreError> {
+        match tidy(&self.directory).await {
+            Err(StoreError::Taken) => Err(StoreError::Taken),
+            Err(error) => {
+                tracing::warn!(%error, "old deliveries cannot be dropped");
+                stats::add(&self.directory.stats.store_failures, 1);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
     }
 }
@@ -148,21 +168,28 @@ async fn do_work(directory: Arc<Directory>, channel: Arc<Channel>, work: Work) -
                 channel_id,
                 order_key: None,
                 paused_until_ms: None,
+                taken: false,
             }
         }
         Work::Message(message) => {
-            let paused_until_ms = attempt(&directory, &channel, &message).await;
+            let attempted = attempt(&directory, &channel, &message).await;
             Ended {
                 channel_id,
                 order_key: Some(message.order_key),
-                paused_until_ms,
+                taken: attempted.is_err(),
+                paused_until_ms: attempted.unwrap_or_default(),
             }
         }
     }
 }
 
-/// Sends a message and writes down what came of it; until when the channel is to be left alone, if so.
-async fn attempt(directory: &Directory, channel: &Channel, message: &OutboxRow) -> Option<i64> {
+/// Sends a message and writes down what came of it; until when the channel is to be left alone, if so. An error says that
+/// another server has taken the database.
+async fn attempt(
+    directory: &Directory,
+    channel: &Channel,
+    message: &OutboxRow,
+) -> Result<Option<i64>, StoreError> {
     const GONE: u16 = 410;
     let begun_ms = directory.clock.now_ms();
     let early = begun_ms < message.next_attempt_ms;
@@ -213,7 +240,7 @@ async fn attempt(directory: &Directory, channel: &Channel, message: &OutboxRow) 
         next_attempt_ms,
         step,
     };
-    let marked = mark(directory, &finished).await;
+    let marked = mark(directory, &finished).await?;
     if gone {
         let at = crate::clock::rfc3339_ms(now_ms);
         let reason = format!("it answered 410 Gone at {at}: nothing more is to be sent there");
@@ -225,7 +252,7 @@ async fn attempt(directory: &Directory, channel: &Channel, message: &OutboxRow) 
     }
     let wait_ms = asked_ms.filter(|_| !delivered);
     let wait_ms = wait_ms.or((!marked).then_some(MARK_PAUSE.as_millis() as i64 * 10));
-    wait_ms.map(|wait_ms| now_ms + wait_ms)
+    Ok(wait_ms.map(|wait_ms| now_ms + wait_ms))
 }
 
 /// Somebody is there: what found nobody before need not wait any longer.
@@ -239,19 +266,25 @@ async fn message_may_have_waited(
     Ok(())
 }
 
-/// Without this the message would be sent again at once, and again.
-async fn mark(directory: &Directory, finished: &Finished) -> bool {
-    for number in 0..MARKS {
-        if number > 0 {
-            sleep(MARK_PAUSE).await;
+/// Without this the message would be sent again at once, and again. While nothing can be stored it keeps its place in the lane,
+/// so that a receiver gets it once more after a restart, and not every few seconds. False when it is refused for another reason.
+async fn mark(directory: &Directory, finished: &Finished) -> Result<bool, StoreError> {
+    let mut refused = 0;
+    let mut told = false;
+    while refused < MARKS {
+        let Err(error) = directory.store.delivery().finish(finished).await else {
+            return Ok(true);
+        };
+        match error {
+            StoreError::Taken => return Err(error),
+            StoreError::Full | StoreError::Busy | StoreError::Unavailable(_) => {}
+            _ => refused += 1,
         }
-        match directory.store.delivery().finish(finished).await {
-            Ok(()) => return true,
-            Err(error) => {
-                stats::add(&directory.stats.store_failures, 1);
-                tracing::warn!(%error, "what came of a delivery cannot be written down");
-            }
+        stats::add(&directory.stats.store_failures, 1);
+        if !std::mem::replace(&mut told, true) {
+            tracing::warn!(%error, "what came of a delivery cannot be written down; it is tried again");
         }
+        sleep(MARK_PAUSE).await;
     }
-    false
+    Ok(false)
 }

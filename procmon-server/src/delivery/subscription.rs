@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +50,9 @@ pub async fn run(directory: Arc<Directory>, shutdown: CancellationToken) -> anyh
             Ok(false) => {
                 newest.mark_changed();
                 PACE
+            }
+            Err(error @ StoreError::Taken) => {
+                return Err(error).context("events are no longer told from here");
             }
             Err(error) => {
                 tracing::warn!(%error, "events for subscriptions cannot be read");

@@ -29,6 +29,11 @@ impl Meter {
         }
     }
 
+    /// Steps that are left.
+    pub fn left(&self) -> u64 {
+        self.left.get()
+    }
+
     pub(super) fn spend(&self, steps: u64) {
         self.left.set(self.left.get().saturating_sub(steps));
     }

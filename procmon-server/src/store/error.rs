@@ -26,6 +26,9 @@ pub enum StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         const SQLITE_FULL: &str = "13";
+        // Others write, or wrote since this one began to read.
+        const SQLITE_BUSY: &str = "5";
+        const SQLITE_BUSY_SNAPSHOT: &str = "517";
         const POSTGRES_FULL: &str = "53100";
         let away = matches!(
             &error,
@@ -38,6 +41,7 @@ impl From<sqlx::Error> for StoreError {
         let code = of_database.and_then(sqlx::error::DatabaseError::code);
         match code.as_deref() {
             Some(SQLITE_FULL | POSTGRES_FULL) => Self::Full,
+            Some(SQLITE_BUSY | SQLITE_BUSY_SNAPSHOT) => Self::Busy,
             // Connections that are refused or cut: starting, stopping, too many.
             Some(code)
                 if code.len() == 5

@@ -93,6 +93,17 @@ impl Bench {
         allowed: &str,
     ) -> Self {
         let place = Place::Directory(folder.to_owned());
+        Self::start_at(place, folder, clock, channels, allowed).await
+    }
+
+    /// With a store somewhere else than in the folder, which has the key all the same.
+    pub(crate) async fn start_at(
+        place: Place,
+        folder: &Path,
+        clock: Clock,
+        channels: Vec<NewChannel>,
+        allowed: &str,
+    ) -> Self {
         let (store, writer) = Store::open(place, clock.clone()).await.expect("it opens");
         let shutdown = CancellationToken::new();
         let writer = tokio::spawn(writer.run(shutdown.clone()));

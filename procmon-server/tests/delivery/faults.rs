@@ -233,3 +233,51 @@ async fn slack_is_told_one_message_at_a_time_and_without_headers_of_ours() {
     .into();
     assert_eq!(colors["color"], "danger");
 }
+
+#[tokio::test]
+async fn an_answer_that_never_ends_takes_no_memory_and_little_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (flood, stall, silent) = (
+        Receiver::start().await,
+        Receiver::start().await,
+        Receiver::start().await,
+    );
+    flood.otherwise(Reply::Flood);
+    stall.otherwise(Reply::Stall);
+    silent.otherwise(Reply::Silence);
+    let channels = vec![
+        webhook("flood", &flood.url()),
+        webhook("stall", &stall.url()),
+        webhook("silent", &silent.url()),
+    ];
+    let bench = Bench::start(folder.path(), channels).await;
+    bench.round(&[("a", true)]).await;
+    bench.wait_for("flood", &[(Delivered, 1)]).await;
+    let kept = bench.messages("flood").await.remove(0).result;
+    assert_eq!((kept.status, kept.response.len()), (Some(200), 1024));
+    // The status decides, when no more comes.
+    bench.wait_for("stall", &[(Delivered, 1)]).await;
+    let kept = bench.messages("stall").await.remove(0).result;
+    assert_eq!(kept.response, "begun");
+    bench.wait_for("silent", &[(Pending, 1)]).await;
+    let error = bench.messages("silent").await.remove(0).result.error;
+    assert_eq!(error, "no answer within 20 s");
+}
+
+#[tokio::test]
+async fn a_receiver_that_cannot_be_trusted_is_told_nothing_and_is_tried_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // It speaks no TLS, which looks as a certificate of nobody's does: there is no connection.
+    let receiver = Receiver::start().await;
+    let url = format!("https://{}/hook", receiver.address);
+    let bench = Bench::start(folder.path(), vec![webhook("c", &url)]).await;
+    bench.round(&[("a", true)]).await;
+    for attempt in 1..4 {
+        bench.wait_for("c", &[(Pending, attempt)]).await;
+        let result = bench.messages("c").await.remove(0).result;
+        assert_eq!(result.status, None);
+        assert!(result.error.contains("cannot connect"), "{}", result.error);
+        bench.advance_to_next("c").await;
+    }
+    assert!(receiver.requests().is_empty());
+}

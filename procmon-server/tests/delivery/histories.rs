@@ -2,29 +2,21 @@
 //! transition has been told, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
+use procmon_common::config::Secret;
 use procmon_server::clock::Clock;
 use procmon_server::store::MessageState::{Dead, Delivered};
+use procmon_server::store::Place;
 
 use crate::bench::{Bench, webhook};
 use crate::support::START_MS;
+use crate::support::postgres::Cluster;
+use crate::support::random::Random;
 use crate::support::receiver::{Receiver, Reply, until};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const STEPS: usize = 40;
-
-/// The same numbers for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (self.0 >> 33) % bound
-    }
-}
 
 fn reply(random: &mut Random) -> Reply {
     match random.below(6) {
@@ -75,14 +67,16 @@ impl History {
     }
 }
 
-async fn tells_everything(seed: u64) {
-    let folder = tempfile::tempdir().expect("a folder");
+async fn tells_everything(seed: u64, folder: &Path, place: impl Fn() -> Place) {
+    let start = async |clock, channels| {
+        Bench::start_at(place(), folder, clock, channels, "127.0.0.1").await
+    };
     let receiver = Receiver::start().await;
     let mut random = Random(seed);
     let mut history = History::default();
     let clock = Clock::manual(START_MS);
     let channels = vec![webhook("c", &receiver.url())];
-    let mut bench = Bench::start_with(folder.path(), clock.clone(), channels, "127.0.0.1").await;
+    let mut bench = start(clock.clone(), channels).await;
     for _ in 0..STEPS {
         receiver.next([reply(&mut random)]);
         history.round(&bench, &mut random).await;
@@ -90,13 +84,13 @@ async fn tells_everything(seed: u64) {
         clock.advance_ms(1_000 + random.below(120_000) as i64);
         if random.below(5) == 0 {
             bench.kill().await;
-            bench = Bench::start_with(folder.path(), clock.clone(), Vec::new(), "127.0.0.1").await;
+            bench = start(clock.clone(), Vec::new()).await;
         }
     }
     // What waits for an answer that does not come ends with the server.
     bench.kill().await;
     receiver.forget_next();
-    let bench = Bench::start_with(folder.path(), clock.clone(), Vec::new(), "127.0.0.1").await;
+    let bench = start(clock.clone(), Vec::new()).await;
     until("everything", async || {
         clock.advance_ms(3_600_000);
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -148,6 +142,17 @@ async fn tells_everything(seed: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_transition_is_told_in_order_whatever_fails() {
     for seed in 1..=4 {
-        tells_everything(seed).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = || Place::Directory(folder.path().to_owned());
+        tells_everything(seed, folder.path(), place).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_with_the_outbox_in_postgres() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::shared();
+    let dsn = cluster.database();
+    let place = || Place::Database(Secret::new(dsn.clone()));
+    tells_everything(5, folder.path(), place).await;
 }

@@ -6,9 +6,12 @@ mod support;
 
 mod alertmanager;
 mod bench;
+mod defaults;
 mod faults;
 mod guard;
 mod histories;
 mod killed;
 mod reference;
+mod rules_killed;
+mod store_away;
 mod subscription;

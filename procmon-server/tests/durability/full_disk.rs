@@ -1,41 +1,14 @@
 //! Needs root, to mount a small file system.
 
 use std::path::Path;
-use std::process::Command;
 
 use reqwest::StatusCode;
 
 use crate::support::binary::{ServerProcess, all_events};
+use crate::support::disk::SmallDisk;
 use crate::support::postgres::{Cluster, name_of};
 use crate::support::{FakeAgent, exited, problem};
 use procmon_common::wire::{self, Batch};
-
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(size: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "procmon-test"])
-            .arg(folder.path())
-            .status();
-        assert!(
-            mounted.is_ok_and(|status| status.success()),
-            "a small file system cannot be mounted: run this test as root"
-        );
-        Self(folder)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).status();
-    }
-}
 
 async fn post(address: &str, batch: &Batch) -> reqwest::Response {
     crate::support::http_client()

@@ -3,10 +3,13 @@
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
 pub(crate) mod binary;
+pub(crate) mod disk;
 pub(crate) mod postgres;
+pub(crate) mod random;
 pub(crate) mod receiver;
 pub(crate) mod sampled;
 pub(crate) mod sse;
+pub(crate) mod whole;
 
 use std::net::SocketAddr;
 use std::path::Path;

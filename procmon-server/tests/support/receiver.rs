@@ -1,15 +1,17 @@
 //! Somebody who is told: a real HTTP server whose answers a test decides.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -21,6 +23,13 @@ pub(crate) enum Reply {
     With(u16, &'static str, String),
     /// None, for as long as the connection lasts.
     Silence,
+    /// A success, after so many milliseconds.
+    After(u64),
+    /// To a message that comes for the first time; one that came before is taken.
+    Once(u16),
+    /// A success whose body never ends: kilobytes at once, or nothing after the beginning.
+    Flood,
+    Stall,
 }
 
 #[derive(Clone, Debug)]
@@ -119,6 +128,20 @@ impl Receiver {
         requests.map(|request| request.id().to_owned()).collect()
     }
 
+    /// What it was told of alerts: type, fingerprint and transition of each message, by its id.
+    pub(crate) fn told(&self) -> BTreeMap<String, [String; 3]> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let requests = self.requests().into_iter();
+        requests
+            .map(|request| {
+                let body = request.json();
+                let data = &body["data"];
+                let told = [&body["type"], &data["fingerprint"], &data["transition_id"]];
+                (request.id().to_owned(), told.map(text))
+            })
+            .collect()
+    }
+
     /// Waits until so many requests have come.
     pub(crate) async fn wait_for(&self, count: usize) -> Vec<Request> {
         until(&format!("{count} requests"), async || {
@@ -141,21 +164,39 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let reply = {
+    let id = headers.get("webhook-id").cloned();
+    let (reply, came_before) = {
         let mut script = script.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = script.requests.iter();
+        let came_before = before.any(|request| request.headers.get("webhook-id") == id.as_ref());
         script.requests.push(Request {
             path: uri.path().to_owned(),
             headers,
             body: String::from_utf8(body.to_vec()).expect("text"),
         });
         let next = script.next.pop_front();
-        next.or_else(|| script.otherwise.clone())
+        let reply = next.or_else(|| script.otherwise.clone());
+        (reply, came_before)
     };
     let status = |code| StatusCode::from_u16(code).expect("a status");
     match reply.unwrap_or(Reply::Status(204)) {
         Reply::Status(code) => (status(code), "as the test says").into_response(),
         Reply::With(code, name, value) => (status(code), [(name, value)]).into_response(),
         Reply::Silence => std::future::pending().await,
+        Reply::After(ms) => {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Reply::Once(code) if !came_before => status(code).into_response(),
+        Reply::Once(_) => StatusCode::NO_CONTENT.into_response(),
+        Reply::Flood => {
+            let chunk = || Ok::<_, Infallible>(Bytes::from(vec![b'x'; 8192]));
+            Body::from_stream(stream::repeat_with(chunk)).into_response()
+        }
+        Reply::Stall => {
+            let begun = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"begun"))]);
+            Body::from_stream(begun.chain(stream::pending())).into_response()
+        }
     }
 }
 

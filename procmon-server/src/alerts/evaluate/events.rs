@@ -12,7 +12,7 @@ use crate::alerts::rule::{AlertEvent, Kind, Rule};
 use crate::alerts::state::Sight;
 use crate::batch::{Event, EventKind, lossy};
 use crate::events::EventRow;
-use crate::live::{HostEntry, Live};
+use crate::live::{Agent, HostEntry, Live};
 use crate::query::Meter;
 use crate::store::StoredEvents;
 
@@ -23,16 +23,35 @@ const MAX_LOOPS: usize = 10_000;
 /// Kinds of things that happened between two evaluations, for each rule.
 const MAX_MATCHES: usize = 10_000;
 
+#[cfg(test)]
+mod tests;
+
 /// What was seen of the log and is not evaluated yet, and what has to be remembered of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct EventMemory {
     ancestry: Ancestry,
     /// How often something matched, by rule.
     matches: HashMap<Arc<str>, HashMap<LabelSet, u64>>,
     /// When programs failed, by rule.
     exits: HashMap<Arc<str>, HashMap<LabelSet, VecDeque<i64>>>,
-    /// Matches that there was no room for.
-    refused: u64,
+    /// Of each rule, events that there was no room for, and events of which it cost too much to know whether they match.
+    left_out: HashMap<Arc<str>, u64>,
+    /// What each rule may still cost in this evaluation: one that costs too much hurts no other.
+    steps_left: HashMap<Arc<str>, u64>,
+    steps: u64,
+}
+
+impl Default for EventMemory {
+    fn default() -> Self {
+        Self {
+            ancestry: Ancestry::default(),
+            matches: HashMap::new(),
+            exits: HashMap::new(),
+            left_out: HashMap::new(),
+            steps_left: HashMap::new(),
+            steps: Meter::default().left(),
+        }
+    }
 }
 
 impl EventMemory {
@@ -45,35 +64,31 @@ impl EventMemory {
 
     /// Takes in a batch of the log.
     pub fn feed(&mut self, plan: &Plan, live: &Live, batch: &StoredEvents, now_ms: i64) {
-        let Some(entry) = live.get(&batch.agent_id) else {
-            return;
-        };
-        let meter = Meter::default();
+        // A host that was heard for the first time just before the server was killed is known by its events alone.
+        let entry = live.get(&batch.agent_id);
+        let unknown = Agent::default();
         // Made for the first event that needs it.
         let mut running = None;
         for event in &batch.events {
             if let Some(life) = event.life.as_deref().filter(|_| plan.needs_ancestors) {
                 self.ancestry.note(&batch.agent_id, life);
             }
-            let host = entry.read();
-            let at_ms = host.agent.server_time_ns(event.ts_ns) / 1_000_000;
+            let host = entry.as_ref().map(|entry| entry.read());
+            let agent = host.as_ref().map_or(&unknown, |host| &host.agent);
+            let at_ms = agent.server_time_ns(event.ts_ns) / 1_000_000;
             let wanted: Vec<usize> = plan
                 .events
                 .iter()
                 .copied()
                 .filter(|index| wants(&plan.rules()[*index], event, now_ms - at_ms))
-                .filter(|index| {
-                    plan.rules()[*index]
-                        .hosts
-                        .takes(&host.agent_id, &host.agent)
-                })
+                .filter(|index| plan.rules()[*index].hosts.takes(&batch.agent_id, agent))
                 .collect();
             drop(host);
             if wanted.is_empty() {
                 continue;
             }
             let ancestors = plan.needs_ancestors.then(|| {
-                let running = running.get_or_insert_with(|| running_on(&entry, now_ms));
+                let running = running.get_or_insert_with(|| running_on(entry.as_deref(), now_ms));
                 let process = event.life.as_deref()?;
                 self.ancestry.of(&batch.agent_id, process, running)
             });
@@ -86,8 +101,10 @@ impl EventMemory {
             };
             for index in wanted {
                 let rule = &plan.rules()[index];
-                if condition_holds(rule, &row, &meter) {
-                    self.note(rule, batch, event, at_ms);
+                match self.condition_holds(rule, &row) {
+                    Some(true) => self.note(rule, batch, event, at_ms),
+                    Some(false) => {}
+                    None => self.leave_out(rule),
                 }
             }
         }
@@ -116,13 +133,40 @@ impl EventMemory {
             }
             full
         };
-        self.refused += u64::from(refused);
+        if refused {
+            self.leave_out(rule);
+        }
+    }
+
+    /// `None` when it costs too much to know.
+    fn condition_holds(&mut self, rule: &Rule, row: &AlertEvent<'_>) -> Option<bool> {
+        let (Kind::Event { condition, .. } | Kind::CrashLoop { condition, .. }) = &rule.kind else {
+            return Some(false);
+        };
+        let left = match self.steps_left.get_mut(rule.id.as_str()) {
+            Some(left) => left,
+            None => {
+                let rule_id = rule.id.as_str().into();
+                self.steps_left.entry(rule_id).or_insert(self.steps)
+            }
+        };
+        let meter = Meter::with_budget(*left);
+        let holds = condition.holds(row, &meter);
+        *left = meter.left();
+        (!meter.exhausted()).then_some(holds)
+    }
+
+    fn leave_out(&mut self, rule: &Rule) {
+        *self.left_out.entry(rule.id.as_str().into()).or_default() += 1;
     }
 
     /// What is present now.
     pub fn find(&mut self, plan: &Plan, now_ms: i64, found: &mut Found) {
         for index in &plan.events {
             let rule = &plan.rules()[*index];
+            if let Some(count) = self.left_out.get(rule.id.as_str()) {
+                *found.left_out.entry(*index).or_default() += count;
+            }
             match rule.kind {
                 Kind::Event { .. } => {
                     let matches = self.matches.get(rule.id.as_str());
@@ -154,21 +198,21 @@ impl EventMemory {
     /// After what was found is kept: it is not found again.
     pub fn settle(&mut self) {
         self.matches.clear();
+        self.left_out.clear();
+        self.steps_left.clear();
     }
 
     /// Forgets rules that are no more.
     pub fn retain_rules(&mut self, is_kept: impl Fn(&str) -> bool) {
         self.exits.retain(|rule, _| is_kept(rule));
         self.matches.retain(|rule, _| is_kept(rule));
-    }
-
-    pub fn refused(&self) -> u64 {
-        self.refused
+        self.left_out.retain(|rule, _| is_kept(rule));
+        self.steps_left.retain(|rule, _| is_kept(rule));
     }
 }
 
-fn running_on(entry: &HostEntry, now_ms: i64) -> Running {
-    Running::of(&entry.read(), now_ms)
+fn running_on(entry: Option<&HostEntry>, now_ms: i64) -> Running {
+    entry.map_or_else(Running::default, |entry| Running::of(&entry.read(), now_ms))
 }
 
 /// Whether a rule is about events of this kind, and this one is news.
@@ -178,15 +222,6 @@ fn wants(rule: &Rule, event: &Event, age_ms: i64) -> bool {
         (Kind::CrashLoop { window_ms, .. }, EventKind::Exit(exit)) => {
             let failed = exit.signal.is_some() || exit.code.is_some_and(|code| code != 0);
             failed && age_ms <= *window_ms
-        }
-        _ => false,
-    }
-}
-
-fn condition_holds(rule: &Rule, row: &AlertEvent<'_>, meter: &Meter) -> bool {
-    match &rule.kind {
-        Kind::Event { condition, .. } | Kind::CrashLoop { condition, .. } => {
-            condition.holds(row, meter) && !meter.exhausted()
         }
         _ => false,
     }

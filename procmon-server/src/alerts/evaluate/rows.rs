@@ -25,6 +25,7 @@ pub fn scan(
     moment: Moment,
 ) -> Found {
     let mut found = Found::default();
+    memory.unsettle();
     // While it is held marks mean the same on all hosts.
     let _marks = hosts.first().map(|entry| entry.read().scan());
     let mut pass = Pass {

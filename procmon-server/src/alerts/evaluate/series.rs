@@ -21,6 +21,8 @@ type ByHost<T> = HashMap<(Arc<str>, Arc<str>), IdMap<T>>;
 pub struct SeriesMemory {
     rates: ByHost<Series>,
     changes: ByHost<Seen>,
+    /// Changes that were found and are not kept yet: rule, host, process, and what the field was before.
+    unsettled: Vec<(Arc<str>, Arc<str>, ProcessId, u64)>,
     count: usize,
     hasher: foldhash::quality::FixedState,
 }
@@ -44,6 +46,8 @@ pub(super) struct Seen {
 #[derive(Debug)]
 pub(super) struct Remembered<T> {
     pub(super) by_id: IdMap<T>,
+    /// Those that are another than before, and what they were.
+    changed: Vec<(ProcessId, u64)>,
     room: usize,
     pub(super) refused: u64,
 }
@@ -78,6 +82,7 @@ impl SeriesMemory {
         Remembered {
             room: MAX_SERIES.saturating_sub(self.count + by_id.len()),
             by_id,
+            changed: Vec::new(),
             refused: 0,
         }
     }
@@ -97,9 +102,29 @@ impl SeriesMemory {
         let mut by_id = kept.by_id;
         by_id.retain(|_, seen| std::mem::take(&mut seen.touched));
         self.count += by_id.len();
+        let rule: Arc<str> = rule.into();
+        let changed = kept.changed.into_iter();
+        self.unsettled.extend(
+            changed.map(|(id, before)| (Arc::clone(&rule), Arc::clone(agent_id), id, before)),
+        );
         if !by_id.is_empty() {
-            self.changes
-                .insert((rule.into(), Arc::clone(agent_id)), by_id);
+            self.changes.insert((rule, Arc::clone(agent_id)), by_id);
+        }
+    }
+
+    /// After what was found is kept: changes are not found again.
+    pub fn settle(&mut self) {
+        self.unsettled = Vec::new();
+    }
+
+    /// What was found before and could not be kept is to be found again.
+    pub(super) fn unsettle(&mut self) {
+        // The first of several is what was kept.
+        for (rule, agent_id, id, before) in std::mem::take(&mut self.unsettled).into_iter().rev() {
+            let of_host = self.changes.get_mut(&(rule, agent_id));
+            if let Some(seen) = of_host.and_then(|of_host| of_host.get_mut(&id)) {
+                seen.hash = before;
+            }
         }
     }
 
@@ -159,7 +184,12 @@ impl Remembered<Seen> {
         let Some(seen) = self.entry(id, || fresh) else {
             return false;
         };
-        std::mem::replace(seen, fresh).hash != hash
+        let before = std::mem::replace(seen, fresh).hash;
+        let is_changed = before != hash;
+        if is_changed {
+            self.changed.push((id, before));
+        }
+        is_changed
     }
 
     /// It is there, and what it is cannot be told.
@@ -234,5 +264,29 @@ mod tests {
         let kept = memory.take_changes("r", &agent_id);
         memory.put_changes("r", &agent_id, kept);
         assert_eq!(memory.count, 0, "the process is gone");
+    }
+
+    #[test]
+    fn a_change_is_found_until_it_is_kept() {
+        let mut memory = SeriesMemory::default();
+        let agent_id: Arc<str> = "a".into();
+        let id = ProcessId::upload(1, 2);
+        for (hash, changed, kept) in [
+            (1, false, true),
+            (2, true, false),
+            (3, true, false),
+            (1, false, false),
+            (2, true, false),
+            (2, true, true),
+            (2, false, true),
+        ] {
+            memory.unsettle();
+            let mut of_host = memory.take_changes("r", &agent_id);
+            assert_eq!(of_host.is_changed(id, hash), changed, "{hash}");
+            memory.put_changes("r", &agent_id, of_host);
+            if kept {
+                memory.settle();
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! From what was written to what is evaluated: everything that can be wrong with a rule is found here.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::aggregate::{Aggregate, aggregate_of, check_aggregate};
@@ -108,6 +109,25 @@ impl Rule {
             self.kind,
             Kind::Event { .. } | Kind::CrashLoop { .. } | Kind::HostDown { .. }
         )
+    }
+
+    /// Whether it looks at the same as another one does, so that what was remembered for that is good for this.
+    pub fn looks_as(&self, other: &Self) -> bool {
+        let looks = |rule: &Self| RuleBody {
+            name: String::new(),
+            operator: None,
+            threshold: None,
+            recovery: None,
+            count: None,
+            r#for: None,
+            duration: None,
+            keep_firing_for: None,
+            severity: None,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            ..rule.body.clone()
+        };
+        looks(self) == looks(other)
     }
 
     pub fn annotations(&self, labels: &LabelSet, value: f64) -> LabelSet {

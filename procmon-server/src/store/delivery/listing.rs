@@ -1,7 +1,7 @@
 //! The statements about channels, about what is listed of their deliveries, and about what goes at the end.
 
 macro_rules! channel_queries {
-    ($pool:ty, $row:ty) => {
+    ($pool:ty, $connection:ty, $row:ty) => {
         pub(in crate::store) async fn channels(pool: &$pool) -> Result<Vec<ChannelRow>, StoreError> {
             let rows = sqlx::query(
                 "select channel_id, name, kind, enabled, disabled_reason, settings, sealed, event_cursor, created_ms, \
@@ -28,7 +28,7 @@ macro_rules! channel_queries {
         }
 
         pub(in crate::store) async fn save_channel(
-            pool: &$pool,
+            connection: &mut $connection,
             channel: &ChannelRow,
         ) -> Result<(), StoreError> {
             sqlx::query(
@@ -50,21 +50,20 @@ macro_rules! channel_queries {
             .bind(&channel.event_cursor)
             .bind(channel.created_ms)
             .bind(channel.updated_ms)
-            .execute(pool)
+            .execute(&mut *connection)
             .await?;
             Ok(())
         }
 
         /// With everything it was told, and is to be told.
         pub(in crate::store) async fn delete_channel(
-            pool: &$pool,
+            connection: &mut $connection,
             channel_id: &str,
         ) -> Result<bool, StoreError> {
-            let mut transaction = pool.begin().await?;
             let deleted = sqlx::query("delete from channel where tenant_id = $1 and channel_id = $2")
                 .bind(TENANT)
                 .bind(channel_id)
-                .execute(&mut *transaction)
+                .execute(&mut *connection)
                 .await?
                 .rows_affected();
             for statement in [
@@ -76,21 +75,19 @@ macro_rules! channel_queries {
                 sqlx::query(statement)
                     .bind(TENANT)
                     .bind(channel_id)
-                    .execute(&mut *transaction)
+                    .execute(&mut *connection)
                     .await?;
             }
-            transaction.commit().await?;
             Ok(deleted > 0)
         }
 
         /// Disables a channel; an empty reason is an operator's. What waits for it is given up.
         pub(in crate::store) async fn disable_channel(
-            pool: &$pool,
+            connection: &mut $connection,
             channel_id: &str,
             reason: &str,
             now_ms: i64,
         ) -> Result<(), StoreError> {
-            let mut transaction = pool.begin().await?;
             sqlx::query(
                 "update channel set enabled = $3, disabled_reason = $4, updated_ms = $5 \
                  where tenant_id = $1 and channel_id = $2",
@@ -100,7 +97,7 @@ macro_rules! channel_queries {
             .bind(false)
             .bind(reason)
             .bind(now_ms)
-            .execute(&mut *transaction)
+            .execute(&mut *connection)
             .await?;
             sqlx::query(
                 "update outbox set state = 'dead', error = $3, finished_ms = $4 where tenant_id = $1 \
@@ -110,35 +107,34 @@ macro_rules! channel_queries {
             .bind(channel_id)
             .bind("the channel was disabled before it was sent")
             .bind(now_ms)
-            .execute(&mut *transaction)
+            .execute(&mut *connection)
             .await?;
             // When it is enabled again it is told anew of what still fires.
             sqlx::query("delete from told where tenant_id = $1 and channel_id = $2")
                 .bind(TENANT)
                 .bind(channel_id)
-                .execute(&mut *transaction)
+                .execute(&mut *connection)
                 .await?;
-            Ok(transaction.commit().await?)
+            Ok(())
         }
 
         /// Messages of events, and how far the log was read for them, together.
         pub(in crate::store) async fn advance_events(
-            pool: &$pool,
+            connection: &mut $connection,
             channel_id: &str,
             cursor: &str,
             messages: &[OutboxRow],
         ) -> Result<(), StoreError> {
-            let mut transaction = pool.begin().await?;
             sqlx::query("update channel set event_cursor = $3 where tenant_id = $1 and channel_id = $2")
                 .bind(TENANT)
                 .bind(channel_id)
                 .bind(cursor)
-                .execute(&mut *transaction)
+                .execute(&mut *connection)
                 .await?;
             for message in messages {
-                insert(&mut transaction, message).await?;
+                insert(connection, message).await?;
             }
-            Ok(transaction.commit().await?)
+            Ok(())
         }
 
         /// Newest first; everything before a number.
@@ -206,7 +202,7 @@ macro_rules! channel_queries {
 
         /// From the beginning of the schedule; false when it waits already, or is not there.
         pub(in crate::store) async fn replay(
-            pool: &$pool,
+            connection: &mut $connection,
             channel_id: &str,
             message_id: &str,
             now_ms: i64,
@@ -219,20 +215,20 @@ macro_rules! channel_queries {
             .bind(channel_id)
             .bind(message_id)
             .bind(now_ms)
-            .execute(pool)
+            .execute(&mut *connection)
             .await?;
             Ok(done.rows_affected() > 0)
         }
 
         /// Drops what was decided for a channel while it was removed.
-        pub(in crate::store) async fn drop_orphans(pool: &$pool) -> Result<(), StoreError> {
+        pub(in crate::store) async fn drop_orphans(connection: &mut $connection) -> Result<(), StoreError> {
             for statement in [
                 "delete from outbox where tenant_id = $1 and channel_id not in \
                  (select channel_id from channel where tenant_id = $1)",
                 "delete from told where tenant_id = $1 and channel_id not in \
                  (select channel_id from channel where tenant_id = $1)",
             ] {
-                sqlx::query(statement).bind(TENANT).execute(pool).await?;
+                sqlx::query(statement).bind(TENANT).execute(&mut *connection).await?;
             }
             Ok(())
         }
@@ -252,7 +248,7 @@ macro_rules! channel_queries {
 
         /// Makes due what is to wait longer than anything may.
         pub(in crate::store) async fn bring_back(
-            pool: &$pool,
+            connection: &mut $connection,
             channel_id: &str,
             now_ms: i64,
             longest_ms: i64,
@@ -265,14 +261,14 @@ macro_rules! channel_queries {
             .bind(channel_id)
             .bind(now_ms)
             .bind(now_ms.saturating_add(longest_ms))
-            .execute(pool)
+            .execute(&mut *connection)
             .await?;
             Ok(())
         }
 
         /// Gives up the oldest of what waits beyond a number; how many.
         pub(in crate::store) async fn give_up_oldest(
-            pool: &$pool,
+            connection: &mut $connection,
             channel_id: &str,
             kept: i64,
             now_ms: i64,
@@ -288,14 +284,14 @@ macro_rules! channel_queries {
             .bind(kept)
             .bind("too many messages waited for this channel")
             .bind(now_ms)
-            .execute(pool)
+            .execute(&mut *connection)
             .await?;
             Ok(done.rows_affected())
         }
 
         /// Drops what was finished before a time, and the oldest of what is finished beyond a number.
         pub(in crate::store) async fn drop_finished(
-            pool: &$pool,
+            connection: &mut $connection,
             channel_id: &str,
             before_ms: i64,
             kept: i64,
@@ -303,7 +299,6 @@ macro_rules! channel_queries {
             const OLD: &str = "tenant_id = $1 and channel_id = $2 and state in ('delivered', 'dead') \
                  and (finished_ms < $3 or number <= (select number from outbox where tenant_id = $1 \
                  and channel_id = $2 and state in ('delivered', 'dead') order by number desc limit 1 offset $4))";
-            let mut transaction = pool.begin().await?;
             for statement in [
                 format!("delete from delivery_attempt where tenant_id = $1 and message_id in (select message_id from outbox where {OLD})"),
                 format!("delete from outbox where {OLD}"),
@@ -313,10 +308,10 @@ macro_rules! channel_queries {
                     .bind(channel_id)
                     .bind(before_ms)
                     .bind(kept)
-                    .execute(&mut *transaction)
+                    .execute(&mut *connection)
                     .await?;
             }
-            Ok(transaction.commit().await?)
+            Ok(())
         }
     };
 }

@@ -42,8 +42,48 @@ macro_rules! statements {
     };
 }
 
+/// The same, each in a transaction, in PostgreSQL only while no other server has taken the database: who sends must know that
+/// nobody else does.
+macro_rules! fenced {
+    ($($(#[$attribute:meta])* $function:ident($($argument:ident: $type:ty),*) -> $result:ty;)+) => {
+        impl Deliveries<'_> {
+            $($(#[$attribute])*
+            pub async fn $function(self, $($argument: $type),*) -> Result<$result, StoreError> {
+                match self.0 {
+                    Engine::Sqlite(engine) => {
+                        let mut transaction = engine.agents.begin().await?;
+                        let done = sqlite::delivery_queries::$function(&mut transaction, $($argument),*).await?;
+                        transaction.commit().await?;
+                        Ok(done)
+                    }
+                    Engine::Postgres(engine) => {
+                        let mut transaction = engine.begin_fenced().await?;
+                        let done = postgres::delivery_queries::$function(&mut transaction, $($argument),*).await?;
+                        transaction.commit().await?;
+                        Ok(done)
+                    }
+                }
+            })+
+        }
+    };
+}
+
 statements! {
     channels() -> Vec<ChannelRow>;
+    told() -> Vec<ToldRow>;
+    /// When the next message of a channel is due.
+    next_due(channel_id: &str) -> Option<i64>;
+    /// The members of one group whose time has come, oldest first.
+    due_group(channel_id: &str, now_ms: i64, limit: i64) -> Vec<OutboxRow>;
+    /// Newest first; everything before a number.
+    deliveries(channel_id: &str, state: Option<MessageState>, before: i64, limit: i64) -> Vec<OutboxRow>;
+    delivery(channel_id: &str, message_id: &str) -> Option<OutboxRow>;
+    attempts(message_id: &str) -> Vec<AttemptRow>;
+    /// How many messages wait, by channel.
+    waiting() -> Vec<(String, i64)>;
+}
+
+fenced! {
     save_channel(channel: &ChannelRow) -> ();
     /// With everything it was told, and is to be told; false when it was not there.
     delete_channel(channel_id: &str) -> bool;
@@ -51,14 +91,9 @@ statements! {
     disable_channel(channel_id: &str, reason: &str, now_ms: i64) -> ();
     /// Stores what a round of alerts leads to, in a transaction of its own.
     route(routed: &Routed) -> ();
-    told() -> Vec<ToldRow>;
     /// Messages that are due, none of which has to wait for another. One that failed is tried before its time when another is
     /// behind it, unless that was after `patience_ms`.
     due(channel_id: &str, now_ms: i64, patience_ms: i64, limit: i64) -> Vec<OutboxRow>;
-    /// When the next message of a channel is due.
-    next_due(channel_id: &str) -> Option<i64>;
-    /// The members of one group whose time has come, oldest first.
-    due_group(channel_id: &str, now_ms: i64, limit: i64) -> Vec<OutboxRow>;
     /// One message in the place of the members of a group.
     join_group(members: &[OutboxRow], message: &OutboxRow) -> ();
     /// Writes down an attempt, and what becomes of its message.
@@ -67,16 +102,10 @@ statements! {
     hasten_unanswered(channel_id: &str, now_ms: i64) -> u64;
     /// Stores messages of events, and how far the log was read for them.
     advance_events(channel_id: &str, cursor: &str, messages: &[OutboxRow]) -> ();
-    /// Newest first; everything before a number.
-    deliveries(channel_id: &str, state: Option<MessageState>, before: i64, limit: i64) -> Vec<OutboxRow>;
-    delivery(channel_id: &str, message_id: &str) -> Option<OutboxRow>;
-    attempts(message_id: &str) -> Vec<AttemptRow>;
     /// Sends again; false when it waits already.
     replay(channel_id: &str, message_id: &str, now_ms: i64) -> bool;
     /// Drops what was decided for a channel while it was removed.
     drop_orphans() -> ();
-    /// How many messages wait, by channel.
-    waiting() -> Vec<(String, i64)>;
     /// Makes due what is to wait longer than anything may.
     bring_back(channel_id: &str, now_ms: i64, longest_ms: i64) -> ();
     /// Gives up the oldest of what waits beyond a number; how many.

@@ -99,10 +99,8 @@ macro_rules! delivery_queries {
             Ok(())
         }
 
-        pub(in crate::store) async fn route(pool: &$pool, routed: &Routed) -> Result<(), StoreError> {
-            let mut transaction = pool.begin().await?;
-            save_routed(&mut transaction, routed).await?;
-            Ok(transaction.commit().await?)
+        pub(in crate::store) async fn route(connection: &mut $connection, routed: &Routed) -> Result<(), StoreError> {
+            save_routed(connection, routed).await
         }
 
         pub(in crate::store) async fn told(pool: &$pool) -> Result<Vec<ToldRow>, StoreError> {
@@ -128,7 +126,7 @@ macro_rules! delivery_queries {
         /// Messages that are due, none of which has to wait for another: the first of each order key of which any is due. One that
         /// failed is tried before its time when another is behind it, unless that was after `patience_ms`.
         pub(in crate::store) async fn due(
-            pool: &$pool,
+            connection: &mut $connection,
             channel_id: &str,
             now_ms: i64,
             patience_ms: i64,
@@ -148,7 +146,7 @@ macro_rules! delivery_queries {
                 .bind(now_ms)
                 .bind(limit)
                 .bind(patience_ms)
-                .fetch_all(pool)
+                .fetch_all(&mut *connection)
                 .await?;
             read_all(&rows)
         }
@@ -196,29 +194,27 @@ macro_rules! delivery_queries {
 
         /// One message in the place of those of a group.
         pub(in crate::store) async fn join_group(
-            pool: &$pool,
+            connection: &mut $connection,
             members: &[OutboxRow],
             message: &OutboxRow,
         ) -> Result<(), StoreError> {
-            let mut transaction = pool.begin().await?;
-            insert(&mut transaction, message).await?;
+            insert(connection, message).await?;
             for member in members {
                 sqlx::query("delete from outbox where tenant_id = $1 and number = $2 and state = 'grouping'")
                     .bind(TENANT)
                     .bind(member.number)
-                    .execute(&mut *transaction)
+                    .execute(&mut *connection)
                     .await?;
             }
-            Ok(transaction.commit().await?)
+            Ok(())
         }
 
         /// Writes down an attempt and what becomes of its message, unless that has been decided meanwhile.
-        pub(in crate::store) async fn finish(pool: &$pool, finished: &Finished) -> Result<(), StoreError> {
+        pub(in crate::store) async fn finish(connection: &mut $connection, finished: &Finished) -> Result<(), StoreError> {
             let Finished { attempt, state, next_attempt_ms, step } = finished;
             let result = &attempt.result;
             let status = result.status.map(i64::from);
             let ended = matches!(state, MessageState::Delivered | MessageState::Dead);
-            let mut transaction = pool.begin().await?;
             sqlx::query(
                 "insert into delivery_attempt (tenant_id, message_id, attempt, at_ms, status, latency_ms, error, \
                  response) values ($1, $2, $3, $4, $5, $6, $7, $8) \
@@ -232,7 +228,7 @@ macro_rules! delivery_queries {
             .bind(result.latency_ms)
             .bind(&result.error)
             .bind(&result.response)
-            .execute(&mut *transaction)
+            .execute(&mut *connection)
             .await?;
             sqlx::query(
                 "update outbox set state = $3, next_attempt_ms = $4, attempts = $5, step = $6, status = $7, \
@@ -251,7 +247,7 @@ macro_rules! delivery_queries {
             .bind(&result.response)
             .bind(ended.then_some(attempt.at_ms))
             .bind(attempt.at_ms)
-            .execute(&mut *transaction)
+            .execute(&mut *connection)
             .await?;
             // Those behind one that failed wait as long: the next that comes has it tried again. When it is over, so is their wait.
             let (at_ms, behind) = if ended {
@@ -268,14 +264,14 @@ macro_rules! delivery_queries {
                 .bind(TENANT)
                 .bind(&attempt.message_id)
                 .bind(at_ms)
-                .execute(&mut *transaction)
+                .execute(&mut *connection)
                 .await?;
-            Ok(transaction.commit().await?)
+            Ok(())
         }
 
         /// What found nobody is tried again when somebody is there.
         pub(in crate::store) async fn hasten_unanswered(
-            pool: &$pool,
+            connection: &mut $connection,
             channel_id: &str,
             now_ms: i64,
         ) -> Result<u64, StoreError> {
@@ -286,7 +282,7 @@ macro_rules! delivery_queries {
             .bind(TENANT)
             .bind(channel_id)
             .bind(now_ms)
-            .execute(pool)
+            .execute(&mut *connection)
             .await?;
             Ok(done.rows_affected())
         }

@@ -52,7 +52,11 @@ pub(super) mod delivery_queries {
         sqlx::postgres::PgConnection,
         sqlx::postgres::PgRow
     );
-    super::super::delivery::channel_queries!(sqlx::PgPool, sqlx::postgres::PgRow);
+    super::super::delivery::channel_queries!(
+        sqlx::PgPool,
+        sqlx::postgres::PgConnection,
+        sqlx::postgres::PgRow
+    );
 }
 
 pub(super) mod agent_queries {

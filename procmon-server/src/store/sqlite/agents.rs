@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use anyhow::Context;
-use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Connection, SqlitePool};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite/meta");
 
@@ -22,6 +24,7 @@ pub(super) async fn open(path: &Path, durable: bool) -> anyhow::Result<SqlitePoo
         });
     let pool = SqlitePoolOptions::new()
         .max_connections(2)
+        .after_release(|connection, _| Box::pin(is_out_of_transaction(connection)))
         .connect_with(options)
         .await
         .with_context(|| format!("cannot open {}", path.display()))?;
@@ -30,4 +33,12 @@ pub(super) async fn open(path: &Path, durable: bool) -> anyhow::Result<SqlitePoo
         .await
         .with_context(|| format!("cannot bring {} up to date", path.display()))?;
     Ok(pool)
+}
+
+/// Whether a connection can be used again. When the disk is full SQLite ends a transaction by itself, and sqlx goes on as if it had
+/// not: it would put every later transaction into one that is never committed.
+async fn is_out_of_transaction(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // A transaction that was dropped is rolled back before this is answered.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }

@@ -52,7 +52,11 @@ pub(super) mod delivery_queries {
         sqlx::sqlite::SqliteConnection,
         sqlx::sqlite::SqliteRow
     );
-    super::super::delivery::channel_queries!(sqlx::SqlitePool, sqlx::sqlite::SqliteRow);
+    super::super::delivery::channel_queries!(
+        sqlx::SqlitePool,
+        sqlx::sqlite::SqliteConnection,
+        sqlx::sqlite::SqliteRow
+    );
 }
 
 pub(super) mod agent_queries {

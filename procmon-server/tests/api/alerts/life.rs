@@ -205,6 +205,85 @@ async fn without_its_rule_an_alert_ends() {
 }
 
 #[tokio::test]
+async fn an_alert_with_other_labels_is_another_one_also_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = procmon_server::clock::Clock::manual(crate::support::START_MS);
+    let hot = [sample(7, "java", 95.5), sample(8, "mysql", 95.5)];
+    // Whichever of the two fingerprints comes first when they are read back.
+    for severity in ["one", "two", "three"] {
+        let server = Server::start_in(folder.path(), clock.clone()).await;
+        until_evaluated(&server).await;
+        let labelled = |severity: &str| busy(&json!({ "for": "0s", "severity": severity }));
+        rule(&server, &labelled(severity)).await;
+        evaluate(&server, &[("a", &hot)]).await;
+        rule(&server, &labelled(&format!("{severity} more"))).await;
+        for _ in 0..2 {
+            evaluate(&server, &[("a", &hot)]).await;
+        }
+        let before = server.json("/api/v1/alerts").await;
+        assert_eq!(before["total"], 2, "{before}");
+        for alert in before["alerts"].as_array().expect("a list") {
+            assert_eq!(alert["labels"]["agent_id"], "a", "{before}");
+        }
+        let steps = history(&server, "").await;
+        server.stop().await;
+        clock.advance_ms(EVALUATION_MS);
+        let server = Server::start_in(folder.path(), clock.clone()).await;
+        until_evaluated(&server).await;
+        evaluate(&server, &[("a", &hot)]).await;
+        assert_eq!(history(&server, "").await, steps);
+        let after = server.json("/api/v1/alerts").await;
+        for (after, before) in after["alerts"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .zip(before["alerts"].as_array().expect("a list"))
+        {
+            for field in ["fingerprint", "active_at", "fired_at", "labels"] {
+                assert_eq!(after[field], before[field]);
+            }
+        }
+        rule(&server, &busy(&json!({ "enabled": false }))).await;
+        evaluate(&server, &[("a", &hot)]).await;
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_looks_at_something_else_compares_it_with_nothing() {
+    let server = server().await;
+    let changed =
+        |field: &str| json!({ "id": "c", "name": "Changed", "kind": "change", "field": field });
+    let process = sample(7, "java", 1.0);
+    rule(&server, &changed("cmdline")).await;
+    for field in ["username", "cmdline", "name"] {
+        evaluate(&server, &[("a", std::slice::from_ref(&process))]).await;
+        rule(&server, &changed(field)).await;
+        evaluate(&server, &[("a", std::slice::from_ref(&process))]).await;
+        assert!(alerts(&server).await.is_empty(), "{field}");
+    }
+    // While a rule is disabled nothing is looked at.
+    let mut disabled = changed("cmdline");
+    rule(&server, &disabled).await;
+    evaluate(&server, &[("a", std::slice::from_ref(&process))]).await;
+    disabled["enabled"] = json!(false);
+    rule(&server, &disabled).await;
+    let mut other = process.clone();
+    other["cmdline"] = json!("/usr/bin/java -jar other");
+    evaluate(&server, &[("a", std::slice::from_ref(&other))]).await;
+    rule(&server, &changed("cmdline")).await;
+    evaluate(&server, &[("a", std::slice::from_ref(&other))]).await;
+    assert!(alerts(&server).await.is_empty());
+    // What it is said with is no reason to forget what was seen.
+    let mut told = changed("cmdline");
+    told["annotations"] = json!({ "summary": "{{ $labels.name }}" });
+    rule(&server, &told).await;
+    evaluate(&server, &[("a", std::slice::from_ref(&process))]).await;
+    assert_eq!(states(&server, "name").await, pairs(&[("java", "firing")]));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn clocks_that_jump_change_nothing() {
     let server = server().await;
     rule(&server, &busy(&json!({}))).await;

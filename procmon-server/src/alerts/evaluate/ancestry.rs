@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::batch::Life;
+use crate::batch::{Image, Life};
 use crate::live::Host;
 
 /// Lives remembered of each host, the newest.
@@ -33,9 +33,21 @@ struct Known {
 }
 
 /// Those of a host that run now.
-pub(super) struct Running(HashMap<u32, Known, foldhash::quality::RandomState>);
+#[derive(Debug, Default)]
+pub(in crate::alerts) struct Running(HashMap<u32, Known, foldhash::quality::RandomState>);
 
 impl Running {
+    /// Of each its pid, its parent's, and what it runs.
+    pub(in crate::alerts) fn of_lives<'l>(
+        lives: impl Iterator<Item = (u32, Option<u32>, &'l Arc<Image>)>,
+    ) -> Self {
+        let known = lives.map(|(pid, ppid, image)| {
+            let name = Arc::clone(&image.name);
+            (pid, Known { ppid, name })
+        });
+        Self(known.collect())
+    }
+
     pub(super) fn of(host: &Host, now_ms: i64) -> Self {
         let known = host.views(now_ms).filter_map(|view| {
             let known = Known {

@@ -12,7 +12,7 @@ use crate::alerts::rule::{AlertEvent, Kind, Rule};
 use crate::alerts::state::Sight;
 use crate::batch::{Event, EventKind, lossy};
 use crate::events::EventRow;
-use crate::live::{HostEntry, Live};
+use crate::live::{Agent, Live};
 use crate::query::Meter;
 use crate::store::StoredEvents;
 
@@ -41,6 +41,21 @@ impl EventMemory {
         let Some(entry) = live.get(&batch.agent_id) else {
             return;
         };
+        let agent = entry.read().agent.clone();
+        self.take(plan, &agent, batch, now_ms, &|| {
+            Running::of(&entry.read(), now_ms)
+        });
+    }
+
+    /// As [`Self::feed`], of a host that is known by what its agent is and who ran there.
+    pub(in crate::alerts) fn take(
+        &mut self,
+        plan: &Plan,
+        agent: &Agent,
+        batch: &StoredEvents,
+        now_ms: i64,
+        who_ran: &dyn Fn() -> Running,
+    ) {
         let meter = Meter::default();
         // Made for the first event that needs it.
         let mut running = None;
@@ -48,25 +63,19 @@ impl EventMemory {
             if let Some(life) = event.life.as_deref().filter(|_| plan.needs_ancestors) {
                 self.ancestry.note(&batch.agent_id, life);
             }
-            let host = entry.read();
-            let at_ms = host.agent.server_time_ns(event.ts_ns) / 1_000_000;
+            let at_ms = agent.server_time_ns(event.ts_ns) / 1_000_000;
             let wanted: Vec<usize> = plan
                 .events
                 .iter()
                 .copied()
                 .filter(|index| wants(&plan.rules()[*index], event, now_ms - at_ms))
-                .filter(|index| {
-                    plan.rules()[*index]
-                        .hosts
-                        .takes(&host.agent_id, &host.agent)
-                })
+                .filter(|index| plan.rules()[*index].hosts.takes(&batch.agent_id, agent))
                 .collect();
-            drop(host);
             if wanted.is_empty() {
                 continue;
             }
             let ancestors = plan.needs_ancestors.then(|| {
-                let running = running.get_or_insert_with(|| running_on(&entry, now_ms));
+                let running = running.get_or_insert_with(who_ran);
                 let process = event.life.as_deref()?;
                 self.ancestry.of(&batch.agent_id, process, running)
             });
@@ -158,10 +167,6 @@ impl EventMemory {
     pub fn refused(&self) -> u64 {
         self.refused
     }
-}
-
-fn running_on(entry: &HostEntry, now_ms: i64) -> Running {
-    Running::of(&entry.read(), now_ms)
 }
 
 /// Whether a rule is about events of this kind, and this one is news.

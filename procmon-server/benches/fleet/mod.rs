@@ -22,6 +22,29 @@ pub(crate) fn live(hosts: u32) -> Live {
     live
 }
 
+/// The next sample of all hosts, in which nothing has changed.
+#[allow(dead_code, reason = "not every benchmark has more than one")]
+pub(crate) fn sample(live: &Live, hosts: u32, seq: u64, now_ms: i64) {
+    for host in 0..hosts {
+        let entry = live.entry(&format!("host-{host:05}")).expect("a place");
+        let mut state = entry.write();
+        state.agent.last_seen_ms = now_ms;
+        let batch = Batch {
+            frame: Some(Frame {
+                ts_ns: now_ms * 1_000_000,
+                ..Frame::default()
+            }),
+            ..Batch::default()
+        };
+        let place = Place {
+            epoch: 1,
+            seq,
+            received_ms: now_ms,
+        };
+        state.apply(&batch, place, Vec::new());
+    }
+}
+
 /// Numbers that look random and are the same in every run.
 fn mixed(host: u32, process: u32, salt: u32) -> u64 {
     let seed = u64::from(host) << 40 | u64::from(process) << 8 | u64::from(salt);
@@ -43,8 +66,10 @@ fn fill(live: &Live, host: u32) {
     state.agent.interval_ms = 5_000;
     let lives = (0..PROCESSES).map(|process| (process, Arc::new(life(host, process))));
     let columns: [(Column, Make); 6] = [
-        (Column::Status, |value| {
-            [83, 83, 83, 83, 82, 68, 90][value as usize % 7]
+        // One in a thousand is a zombie.
+        (Column::Status, |value| match value % 1_000 {
+            0 => 90,
+            value => [83, 83, 83, 83, 82, 68][value as usize % 6],
         }),
         // Most are idle.
         (Column::CpuCentipercent, |value| {
@@ -131,7 +156,9 @@ fn life(host: u32, process: u32) -> Life {
             username: Some(format!("user-{}", kind % 50).into()),
         })),
         cgroup: Some(format!("/system.slice/{name}.service").into()),
-        container_id: None,
+        container_id: kind
+            .is_multiple_of(8)
+            .then(|| format!("{:064x}", kind / 8 % 1_000).into()),
         systemd_unit: Some(format!("{name}.service").into()),
         pid_namespace: None,
         namespace_pid: None,

@@ -200,6 +200,7 @@ fn query(agent_id: &str, lives: LifeFilter) -> SampleQuery {
         columns: COLUMNS.to_vec(),
         ports: true,
         short_lived: true,
+        reaching: Vec::new(),
     }
 }
 

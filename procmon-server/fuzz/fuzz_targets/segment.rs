@@ -24,6 +24,7 @@ fn samples(bytes: &[u8]) {
         columns: COLUMNS.to_vec(),
         ports: true,
         short_lived: true,
+        reaching: Vec::new(),
     };
     let decoded = decode_samples(bytes, &query);
     let _ = decode_block_latencies(bytes);

@@ -117,6 +117,7 @@ impl PastHost {
             columns: Vec::new(),
             ports: false,
             short_lived: false,
+            reaching: Vec::new(),
         }
     }
 

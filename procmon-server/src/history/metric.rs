@@ -258,7 +258,7 @@ fn rates(context: &Context<'_>, life: &LifeSamples, place: usize) -> Vec<ValueRu
 }
 
 /// Samples that are further apart than that have a hole between them: three intervals, and never less than 15 s.
-pub(super) fn silence_ms(sample_ms: &[i64]) -> i64 {
+pub(crate) fn silence_ms(sample_ms: &[i64]) -> i64 {
     const INTERVALS: i64 = 3;
     const FLOOR_MS: i64 = 15_000;
     let mut apart: Vec<i64> = sample_ms

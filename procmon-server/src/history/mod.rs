@@ -18,11 +18,12 @@ mod life_routes;
 mod life_view;
 mod metric;
 mod past;
-mod past_runs;
+mod past_samples;
 mod range;
 pub mod routes;
 mod series;
 mod view;
 
+pub(crate) use metric::silence_ms;
 pub(crate) use past::hosts_at;
-pub(crate) use past_runs::{PastMetric, PastRuns};
+pub(crate) use past_samples::{PastQuery, past_columns, past_samples};

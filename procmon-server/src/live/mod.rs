@@ -15,6 +15,7 @@ pub mod routes;
 mod row;
 mod scan;
 mod shared;
+mod steps;
 mod stream;
 mod table;
 
@@ -25,6 +26,7 @@ pub use marks::{ABSENT, Common, Marks, UNMARKED};
 pub use process::{KeptLife, LiveProcess, ProcessView};
 pub use row::CompactRow;
 pub use shared::{Scan, Shared};
+pub use steps::{PastRows, PastStep};
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU8, Ordering};

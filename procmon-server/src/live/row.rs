@@ -30,6 +30,12 @@ impl CompactRow {
         }
     }
 
+    pub fn set(&mut self, column: Column, value: Option<u64>) {
+        let stored = value.map_or(0, |value| value.saturating_add(1));
+        let before = self.stored(index(column));
+        self.apply(column, stored.wrapping_sub(before) as i64);
+    }
+
     /// Whether no metric is known.
     pub fn is_empty(&self) -> bool {
         let zero = |half: &[u32; COLUMN_COUNT]| half.iter().all(|value| *value == 0);

@@ -149,15 +149,15 @@ impl Condition {
         }
     }
 
-    /// Whether it holds of a row as long as that is there: it looks at nothing that rows do not have in common.
-    pub fn is_settled<R: Row>(&self, also: &[&str]) -> bool {
-        let mut settled = true;
+    /// The names of all that it looks at.
+    pub fn fields<R: Row>(&self) -> Vec<&'static str> {
+        let mut names = Vec::new();
         self.each_field(&mut |field| {
-            let name = R::fields().get(field).map(|field| field.name);
-            settled &=
-                R::settled_by(field).is_some() || name.is_some_and(|name| also.contains(&name));
+            names.extend(R::fields().get(field).map(|field| field.name));
         });
-        settled
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     fn each_field(&self, visit: &mut dyn FnMut(usize)) {

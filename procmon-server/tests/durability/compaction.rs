@@ -280,6 +280,7 @@ async fn stored(store: &Store, first_ms: i64) -> Vec<OfAgent> {
             columns: vec![Column::CpuTimeMs],
             ports: false,
             short_lived: false,
+            reaching: Vec::new(),
         };
         let samples = store.samples(&query).await.expect("it reads");
         let times = samples.sample_ms.iter().enumerate();

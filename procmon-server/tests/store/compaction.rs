@@ -159,6 +159,7 @@ async fn samples(store: &Store, lives: LifeFilter, range: (i64, i64)) -> HostSam
         columns: COLUMNS.to_vec(),
         ports: true,
         short_lived: true,
+        reaching: Vec::new(),
     };
     let mut samples = store.samples(&query).await.expect("it reads");
     samples.lives.sort_by_key(|life| life.life.id);

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::batch::{EventKind, Life};
+use crate::batch::{EventKind, Image, Life};
 use crate::live::Host;
 use crate::store::StoredEvents;
 
@@ -49,13 +49,31 @@ impl Known {
 }
 
 /// Those of a host that run now, and those that ended a moment ago.
-#[derive(Default)]
-pub(super) struct Running {
+#[derive(Debug, Default)]
+pub(in crate::alerts) struct Running {
     now: ByPid,
     departed: ByPid,
 }
 
 impl Running {
+    /// Of each its pid, its parent's, and what it runs.
+    pub(in crate::alerts) fn of_lives<'l>(
+        lives: impl Iterator<Item = (u32, Option<u32>, &'l Arc<Image>)>,
+    ) -> Self {
+        let now = lives.map(|(pid, ppid, image)| {
+            let known = Known {
+                ppid,
+                name: Arc::clone(&image.name),
+                started_ns: None,
+            };
+            (pid, known)
+        });
+        Self {
+            now: now.collect(),
+            departed: ByPid::default(),
+        }
+    }
+
     pub(super) fn of(host: &Host, now_ms: i64) -> Self {
         let now = host.views(now_ms).filter_map(|view| {
             let (pid, known) = Known::of(&view.process.life)?;

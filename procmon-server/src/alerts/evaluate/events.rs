@@ -12,7 +12,7 @@ use crate::alerts::rule::{AlertEvent, Kind, Rule};
 use crate::alerts::state::Sight;
 use crate::batch::{Event, EventKind, lossy};
 use crate::events::EventRow;
-use crate::live::{Agent, HostEntry, Live};
+use crate::live::{Agent, Live};
 use crate::query::Meter;
 use crate::store::StoredEvents;
 
@@ -66,15 +66,28 @@ impl EventMemory {
     pub fn feed(&mut self, plan: &Plan, live: &Live, batch: &StoredEvents, now_ms: i64) {
         // A host that was heard for the first time just before the server was killed is known by its events alone.
         let entry = live.get(&batch.agent_id);
-        let unknown = Agent::default();
+        let host = entry.as_ref();
+        let agent = host.map_or_else(Agent::default, |entry| entry.read().agent.clone());
+        self.take(plan, &agent, batch, now_ms, &|| {
+            host.map_or_else(Running::default, |entry| Running::of(&entry.read(), now_ms))
+        });
+    }
+
+    /// As [`Self::feed`], of a host that is known by what its agent is and who ran there.
+    pub(in crate::alerts) fn take(
+        &mut self,
+        plan: &Plan,
+        agent: &Agent,
+        batch: &StoredEvents,
+        now_ms: i64,
+        who_ran: &dyn Fn() -> Running,
+    ) {
         // Made for the first event that needs it.
         let mut running = None;
         for event in &batch.events {
             if let Some(life) = event.life.as_deref().filter(|_| plan.needs_ancestors) {
                 self.ancestry.note(&batch.agent_id, life);
             }
-            let host = entry.as_ref().map(|entry| entry.read());
-            let agent = host.as_ref().map_or(&unknown, |host| &host.agent);
             let at_ms = agent.server_time_ns(event.ts_ns) / 1_000_000;
             let wanted: Vec<usize> = plan
                 .events
@@ -83,12 +96,11 @@ impl EventMemory {
                 .filter(|index| wants(&plan.rules()[*index], event, now_ms - at_ms))
                 .filter(|index| plan.rules()[*index].hosts.takes(&batch.agent_id, agent))
                 .collect();
-            drop(host);
             if wanted.is_empty() {
                 continue;
             }
             let ancestors = plan.needs_ancestors.then(|| {
-                let running = running.get_or_insert_with(|| running_on(entry.as_deref(), now_ms));
+                let running = running.get_or_insert_with(who_ran);
                 let process = event.life.as_deref()?;
                 self.ancestry.of(&batch.agent_id, process, running)
             });
@@ -209,10 +221,6 @@ impl EventMemory {
         self.left_out.retain(|rule, _| is_kept(rule));
         self.steps_left.retain(|rule, _| is_kept(rule));
     }
-}
-
-fn running_on(entry: Option<&HostEntry>, now_ms: i64) -> Running {
-    entry.map_or_else(Running::default, |entry| Running::of(&entry.read(), now_ms))
 }
 
 /// Whether a rule is about events of this kind, and this one is news.

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::alerts::labels::{LabelSet, stable_hash};
-use crate::alerts::rule::{Aggregate, Function, GroupLabel};
+use crate::alerts::rule::{Aggregate, Bounds, Function, GroupLabel};
+use crate::alerts::state::Sight;
 use crate::batch::{Life, lossy};
 use crate::live::{Common, ProcessView, UNMARKED};
 
@@ -19,28 +20,45 @@ pub(super) struct Groups {
     by_key: HashMap<[u64; LABELS], Group, foldhash::quality::RandomState>,
 }
 
-#[derive(Clone, Debug)]
-pub(super) struct Group {
+#[derive(Clone, Debug, Default)]
+struct Group {
     life: Option<Arc<Life>>,
-    sum: f64,
-    max: f64,
-    rows: u64,
-    /// Of those the metric is known.
-    valued: u64,
+    totals: Totals,
 }
 
-impl Group {
-    fn none() -> Self {
+/// What all processes of a group have together.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::alerts) struct Totals {
+    sum: f64,
+    max: f64,
+    pub(in crate::alerts) rows: u32,
+    /// Of those the metric is known.
+    valued: u32,
+}
+
+impl Default for Totals {
+    fn default() -> Self {
         Self {
-            life: None,
             sum: 0.0,
             max: f64::NEG_INFINITY,
             rows: 0,
             valued: 0,
         }
     }
+}
 
-    fn merge(&mut self, other: &Self) {
+impl Totals {
+    /// A process, with its value where that is known.
+    pub(in crate::alerts) fn add(&mut self, value: Option<f64>) {
+        self.rows += 1;
+        if let Some(value) = value {
+            self.valued += 1;
+            self.sum += value;
+            self.max = self.max.max(value);
+        }
+    }
+
+    pub(in crate::alerts) fn merge(&mut self, other: &Self) {
         self.sum += other.sum;
         self.max = self.max.max(other.max);
         self.rows += other.rows;
@@ -48,9 +66,9 @@ impl Group {
     }
 
     /// `None` while no process has a value.
-    fn value(&self, function: Function) -> Option<f64> {
+    pub(in crate::alerts) fn value(&self, function: Function) -> Option<f64> {
         match function {
-            Function::Count => Some(self.rows as f64),
+            Function::Count => Some(f64::from(self.rows)),
             _ if self.valued == 0 => None,
             Function::Sum => Some(self.sum),
             Function::Max => Some(self.max),
@@ -74,34 +92,26 @@ impl Groups {
         }
         let group = self.by_key.entry(key).or_insert_with(|| Group {
             life: Some(Arc::clone(&view.process.life)),
-            ..Group::none()
+            ..Group::default()
         });
-        group.rows += 1;
-        if let Some(value) = value {
-            group.valued += 1;
-            group.sum += value;
-            group.max = group.max.max(value);
-        }
+        group.totals.add(value);
     }
 
     /// All groups with their values, and forgets them. A group by nothing else than the host is there even when it is empty.
     pub(super) fn finish(&mut self, agent_id: Option<&str>) -> Vec<(LabelSet, Option<f64>)> {
         let counted = self.by.iter().all(|label| *label == GroupLabel::Agent);
         if self.by_key.is_empty() && counted && self.function == Function::Count {
-            self.by_key.insert([0; LABELS], Group::none());
+            self.by_key.insert([0; LABELS], Group::default());
         }
-        let mut merged: HashMap<LabelSet, Group> = HashMap::new();
+        let mut merged: HashMap<LabelSet, Totals> = HashMap::new();
         for (_, group) in self.by_key.drain() {
             let labels = labels(&self.by, agent_id, group.life.as_deref());
-            merged
-                .entry(labels)
-                .or_insert_with(Group::none)
-                .merge(&group);
+            merged.entry(labels).or_default().merge(&group.totals);
         }
         let function = self.function;
         merged
             .into_iter()
-            .map(|(labels, group)| (labels, group.value(function)))
+            .map(|(labels, totals)| (labels, totals.value(function)))
             .collect()
     }
 }
@@ -121,7 +131,25 @@ fn mark(label: GroupLabel, view: &ProcessView<'_>) -> u64 {
     }
 }
 
-pub(super) fn labels(by: &[GroupLabel], agent_id: Option<&str>, life: Option<&Life>) -> LabelSet {
+/// What an alert of a group's value is. Where some host is silent there is less than there may be, and what there is may be enough.
+pub(in crate::alerts) fn sight_of_group(
+    bounds: &Bounds,
+    value: Option<f64>,
+    partial: bool,
+) -> Option<Sight> {
+    match value {
+        Some(value) if partial && !(bounds.operator.is_upward() && bounds.hold(value)) => {
+            Some(Sight::Frozen)
+        }
+        value => bounds.sight(value),
+    }
+}
+
+pub(in crate::alerts) fn labels(
+    by: &[GroupLabel],
+    agent_id: Option<&str>,
+    life: Option<&Life>,
+) -> LabelSet {
     let mut labels = LabelSet::default();
     for label in by {
         match label {

@@ -24,6 +24,14 @@ pub(super) fn is_complete(host: &Host) -> bool {
     host.synced && !host.span_open && host.frame_ns.is_some()
 }
 
+/// What the alert of a silent host is labelled with.
+pub(in crate::alerts) fn down_labels(host: &Host) -> LabelSet {
+    let hostname = host.agent.health.hostname.as_deref();
+    let mut labels = LabelSet::default().with("agent_id", &*host.agent_id);
+    labels.insert_known("hostname", hostname);
+    labels
+}
+
 /// The dead-man rules of a host.
 pub(super) fn find_down(plan: &Plan, host: &Host, moment: Moment, found: &mut Found) {
     for (index, rule) in plan.rules().iter().enumerate() {
@@ -45,15 +53,12 @@ pub(super) fn find_down(plan: &Plan, host: &Host, moment: Moment, found: &mut Fo
         } else {
             Sight::Frozen
         };
-        let hostname = host.agent.health.hostname.as_deref();
-        let mut labels = LabelSet::default().with("agent_id", &*host.agent_id);
-        labels.insert_known("hostname", hostname);
         found.sightings.push(Sighting {
             rule: index,
             subject: Subject::host(&host.agent_id),
             sight,
             value: silent_ms as f64 / 1000.0,
-            labels,
+            labels: down_labels(host),
         });
     }
 }

@@ -10,11 +10,15 @@ mod plan;
 mod rows;
 mod series;
 
+pub(in crate::alerts) use ancestry::Running;
 pub use events::EventMemory;
+pub(in crate::alerts) use groups::{Totals, labels as group_labels, sight_of_group};
+pub(in crate::alerts) use hosts::down_labels;
 pub use plan::Plan;
 pub(in crate::alerts) use rows::labels_of_life;
 pub use rows::scan;
 pub use series::SeriesMemory;
+pub(in crate::alerts) use series::{Series, hash_value};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -36,7 +40,7 @@ pub enum Subject {
 }
 
 impl Subject {
-    pub(super) fn host(agent_id: &str) -> Self {
+    pub(in crate::alerts) fn host(agent_id: &str) -> Self {
         Self::Group(LabelSet::default().with("agent_id", agent_id))
     }
 
@@ -48,7 +52,7 @@ impl Subject {
         }
     }
 
-    pub(super) fn to_labels(&self) -> LabelSet {
+    pub(in crate::alerts) fn to_labels(&self) -> LabelSet {
         match self {
             Self::Process(agent_id, id) => LabelSet::default()
                 .with("agent_id", &**agent_id)

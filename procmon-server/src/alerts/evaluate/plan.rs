@@ -96,6 +96,11 @@ impl Plan {
         wanted
     }
 
+    /// Whether some rule asks for ancestors.
+    pub fn needs_ancestors(&self) -> bool {
+        self.needs_ancestors
+    }
+
     /// Whether anybody wants to know what happens.
     pub fn reads_events(&self) -> bool {
         !self.events.is_empty()

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use procmon_common::ids::ProcessId;
 
-use super::groups::Groups;
+use super::groups::{Groups, sight_of_group};
 use super::hosts::{find_down, is_complete, is_current};
-use super::series::{Remembered, Seen, Series, SeriesMemory};
+use super::series::{Remembered, Seen, Series, SeriesMemory, hash_value};
 use super::{Found, Known, LiveHost, Moment, Plan, Sighting, Subject};
 use crate::alerts::labels::LabelSet;
 use crate::alerts::rule::{Bounds, Kind, Metric, Rule};
@@ -148,7 +148,7 @@ impl<'p> Pass<'p> {
             for scoped in &mut scoped {
                 if self.meets(scoped.index, &view) {
                     let known = known_rules.is_some_and(|rules| rules.contains(&scoped.index));
-                    self.look(scoped, &view, known, memory, found);
+                    self.look(scoped, &view, known, found);
                 }
             }
         }
@@ -184,7 +184,6 @@ impl<'p> Pass<'p> {
         scoped: &mut Scoped<'_>,
         view: &ProcessView<'_>,
         known: bool,
-        memory: &SeriesMemory,
         found: &mut Found,
     ) {
         let index = scoped.index;
@@ -213,19 +212,17 @@ impl<'p> Pass<'p> {
                     }
                     return;
                 };
-                match series.rate(view.id, at_ms, value, *window_ms) {
-                    Some(rate) if bounds.hold(rate) => {
-                        found.see(index, view, known, Sight::Present, rate);
-                    }
-                    Some(rate) if known && bounds.is_between(rate) => {
-                        found.see(index, view, known, Sight::Between, rate);
-                    }
+                let rate = series.rate(view.id, at_ms, value, *window_ms);
+                let sight = match rate {
+                    Some(_) => bounds.sight(rate),
                     // After a restart the window is empty: what fires goes on until more is known.
-                    None if known => found.see(index, view, known, Sight::Frozen, 0.0),
-                    _ => {}
+                    None => Some(Sight::Frozen),
+                };
+                if let Some(sight) = sight {
+                    found.see(index, view, known, sight, rate.unwrap_or_default());
                 }
             }
-            (Work::Change(seen), Kind::Change(field)) => match memory.hash(&view.value(*field)) {
+            (Work::Change(seen), Kind::Change(field)) => match hash_value(&view.value(*field)) {
                 Some(hash) if seen.is_changed(view.id, hash) => {
                     found.see(index, view, known, Sight::Present, 1.0);
                 }
@@ -283,20 +280,13 @@ impl<'p> Pass<'p> {
             return;
         };
         for (labels, value) in groups {
-            let known = || self.known.groups.contains(&(index, labels.clone()));
-            let sight = match value {
-                // Without some hosts there is less, and what there is may be enough.
-                Some(value) if partial && !(bounds.operator.is_upward() && bounds.hold(value)) => {
-                    if !known() {
-                        continue;
-                    }
-                    Sight::Frozen
-                }
-                Some(value) if bounds.hold(value) => Sight::Present,
-                Some(value) if bounds.is_between(value) && known() => Sight::Between,
-                None if known() => Sight::Missing,
-                _ => continue,
+            let Some(sight) = sight_of_group(bounds, value, partial) else {
+                continue;
             };
+            let known = || self.known.groups.contains(&(index, labels.clone()));
+            if sight != Sight::Present && !known() {
+                continue;
+            }
             let sighting = Sighting {
                 rule: index,
                 subject: Subject::Group(labels.clone()),

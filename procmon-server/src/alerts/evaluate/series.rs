@@ -24,12 +24,11 @@ pub struct SeriesMemory {
     /// Changes that were found and are not kept yet: rule, host, process, and what the field was before.
     unsettled: Vec<(Arc<str>, Arc<str>, ProcessId, u64)>,
     count: usize,
-    hasher: foldhash::quality::FixedState,
 }
 
 /// A metric of a process over a window.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Series {
+pub(in crate::alerts) struct Series {
     points: VecDeque<(i64, f64)>,
     newest: Option<(i64, f64)>,
     touched: bool,
@@ -128,26 +127,6 @@ impl SeriesMemory {
         }
     }
 
-    pub(super) fn hash(&self, value: &Value<'_>) -> Option<u64> {
-        let mut hasher = self.hasher.build_hasher();
-        match value {
-            Value::Unknown => return None,
-            Value::Bool(value) => value.hash(&mut hasher),
-            Value::Int(value) | Value::Time(value) => value.hash(&mut hasher),
-            Value::Double(value) => value.to_bits().hash(&mut hasher),
-            Value::Text(text) => text.bytes().hash(&mut hasher),
-            Value::Ints(numbers) => {
-                // The order in which ports are listed means nothing.
-                let mut sorted = numbers.to_vec();
-                sorted.sort_unstable();
-                sorted.hash(&mut hasher);
-            }
-            Value::Texts(texts) => texts.hash(&mut hasher),
-            Value::Object => {}
-        }
-        Some(hasher.finish())
-    }
-
     /// Forgets rules that are no more.
     pub fn retain_rules(&mut self, is_kept: impl Fn(&str) -> bool) {
         self.rates.retain(|(rule, _), _| is_kept(rule));
@@ -169,8 +148,7 @@ impl Remembered<Series> {
     ) -> Option<f64> {
         let series = self.entry(id, Series::default)?;
         series.touched = true;
-        series.add(at_ms, value, window_ms);
-        series.rate(window_ms)
+        series.note(at_ms, value, window_ms)
     }
 }
 
@@ -201,6 +179,17 @@ impl Remembered<Seen> {
 }
 
 impl Series {
+    /// Adds a sample; how fast the value grew per second over the window, once that is known.
+    pub(in crate::alerts) fn note(
+        &mut self,
+        at_ms: i64,
+        value: f64,
+        window_ms: i64,
+    ) -> Option<f64> {
+        self.add(at_ms, value, window_ms);
+        self.rate(window_ms)
+    }
+
     fn add(&mut self, at_ms: i64, value: f64, window_ms: i64) {
         let newest_ms = self.newest.map_or(i64::MIN, |(at_ms, _)| at_ms);
         if at_ms <= newest_ms {
@@ -225,6 +214,27 @@ impl Series {
         let elapsed_ms = last_ms - first_ms;
         (elapsed_ms >= window_ms).then(|| (last - first) * 1000.0 / elapsed_ms as f64)
     }
+}
+
+/// Equal for equal values; none for one that is not known.
+pub(in crate::alerts) fn hash_value(value: &Value<'_>) -> Option<u64> {
+    let mut hasher = foldhash::quality::FixedState::default().build_hasher();
+    match value {
+        Value::Unknown => return None,
+        Value::Bool(value) => value.hash(&mut hasher),
+        Value::Int(value) | Value::Time(value) => value.hash(&mut hasher),
+        Value::Double(value) => value.to_bits().hash(&mut hasher),
+        Value::Text(text) => text.bytes().hash(&mut hasher),
+        Value::Ints(numbers) => {
+            // The order in which ports are listed means nothing.
+            let mut sorted = numbers.to_vec();
+            sorted.sort_unstable();
+            sorted.hash(&mut hasher);
+        }
+        Value::Texts(texts) => texts.hash(&mut hasher),
+        Value::Object => {}
+    }
+    Some(hasher.finish())
 }
 
 #[cfg(test)]

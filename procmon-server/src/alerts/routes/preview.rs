@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::alerts::LabelSet;
-use crate::alerts::backtest::{Backtest, backtest};
+use crate::alerts::backtest::{Backtest, backtest, sent};
 use crate::alerts::engine::aside;
 use crate::alerts::evaluate::{Known, Moment, Plan, SeriesMemory, scan};
 use crate::alerts::rule::{Rule, RuleBody, Source};
@@ -34,7 +34,7 @@ pub(super) struct PreviewBody {
     /// Null where a rule cannot be tried on the past.
     pub backtest: Option<BacktestBody>,
     /// Why it cannot.
-    pub backtest_unavailable: Option<&'static str>,
+    pub backtest_unavailable: Option<String>,
 }
 
 /// What its condition holds of now.
@@ -53,18 +53,33 @@ pub(super) struct MatchBody {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct BacktestBody {
     pub from: String,
+    /// The last evaluation that was looked at.
     pub to: String,
     pub hosts: usize,
     /// How often an alert would have fired.
     pub fired: usize,
     /// Messages that a channel without grouping would have got: one for each that fires and each that is resolved.
     pub messages: usize,
+    /// What the channels that there are would have got.
+    pub sent: Vec<SentBody>,
     /// Alerts that would have fired more than once.
     pub flapping: usize,
     /// Alerts that would have been pending and never fired.
     pub only_pending: usize,
     /// The first of them, in the order in which they would have fired.
     pub episodes: Vec<EpisodeBody>,
+    /// What was left out because it was too much, and what to do about it. Null when everything was looked at.
+    pub cut_off: Option<String>,
+}
+
+/// Messages of one channel, by its matchers, grouping and repeat interval and by the silences that there are.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct SentBody {
+    pub channel_id: String,
+    pub name: String,
+    /// How often an alert that fired would have been told to it.
+    pub alerts: usize,
+    pub messages: usize,
 }
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -101,7 +116,7 @@ pub(super) async fn preview_rule(
     let (from_ms, to_ms) = range(&app, &parameters)?;
     let now = matches(&app, &rule).await;
     let (past, unavailable) = match backtest(&app, &rule, from_ms, to_ms).await? {
-        Ok(past) => (Some(shown(&past, from_ms, to_ms)), None),
+        Ok(past) => (Some(shown(&app, &past, from_ms).await), None),
         Err(reason) => (None, Some(reason)),
     };
     Ok(Json(PreviewBody {
@@ -159,15 +174,37 @@ async fn matches(app: &App, rule: &Rule) -> MatchesBody {
     MatchesBody { total, matches }
 }
 
-fn shown(past: &Backtest, from_ms: i64, to_ms: i64) -> BacktestBody {
+async fn shown(app: &App, past: &Backtest, from_ms: i64) -> BacktestBody {
     let resolved = past.episodes.iter();
     let resolved = resolved.filter(|episode| episode.resolved_at_ms.is_some());
+    let silences: Vec<_> = {
+        let inner = app.alerts.lock().await;
+        inner.silences.values().cloned().collect()
+    };
+    let channels = app.delivery.channels();
+    let sent = sent(
+        &channels,
+        &silences,
+        &past.episodes,
+        past.until_ms,
+        app.alerts.eval_interval_ms,
+    );
     BacktestBody {
         from: rfc3339_ms(from_ms),
-        to: rfc3339_ms(to_ms),
+        to: rfc3339_ms(past.until_ms),
         hosts: past.hosts,
         fired: past.episodes.len(),
         messages: past.episodes.len() + resolved.count(),
+        sent: sent
+            .into_iter()
+            .map(|sent| SentBody {
+                channel_id: sent.channel_id,
+                name: sent.name,
+                alerts: sent.alerts,
+                messages: sent.messages,
+            })
+            .collect(),
+        cut_off: past.cut_off.clone(),
         flapping: past.flapping,
         only_pending: past.only_pending,
         episodes: past

@@ -122,12 +122,25 @@ impl Rule {
             r#for: None,
             duration: None,
             keep_firing_for: None,
+            keep_stale_for: None,
             severity: None,
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             ..rule.body.clone()
         };
         looks(self) == looks(other)
+    }
+
+    /// Of two values that it fires at, the one that is farther away from where it does not.
+    pub(in crate::alerts) fn more_extreme(&self, one: f64, other: f64) -> f64 {
+        match &self.kind {
+            Kind::Threshold(_, bounds) | Kind::Rate { bounds, .. }
+                if bounds.operator.is_downward() =>
+            {
+                one.min(other)
+            }
+            _ => one.max(other),
+        }
     }
 
     pub fn annotations(&self, labels: &LabelSet, value: f64) -> LabelSet {

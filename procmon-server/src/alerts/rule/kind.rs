@@ -2,6 +2,7 @@
 
 use super::duration::duration;
 use super::{AlertEvent, Metric, Operator, RuleBody, RuleError, RuleKind, scope};
+use crate::alerts::state::Sight;
 use crate::batch::{KIND_NAMES, KindSet};
 use crate::live::ProcessView;
 use crate::query::{Condition, Row};
@@ -73,6 +74,16 @@ impl Bounds {
     pub fn is_between(&self, value: f64) -> bool {
         self.recovery
             .is_some_and(|recovery| self.operator.holds(value, recovery) && !self.hold(value))
+    }
+
+    /// What an alert of a value is; `None` where it is not about it.
+    pub fn sight(&self, value: Option<f64>) -> Option<Sight> {
+        match value {
+            None => Some(Sight::Missing),
+            Some(value) if self.hold(value) => Some(Sight::Present),
+            Some(value) if self.is_between(value) => Some(Sight::Between),
+            Some(_) => None,
+        }
     }
 }
 

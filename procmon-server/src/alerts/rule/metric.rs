@@ -130,6 +130,10 @@ impl Operator {
         matches!(self, Self::Greater | Self::GreaterOrEqual)
     }
 
+    pub fn is_downward(self) -> bool {
+        matches!(self, Self::Less | Self::LessOrEqual)
+    }
+
     /// Whether a recovery threshold is on the side where nothing is wrong.
     pub(super) fn recovers_at(self, threshold: f64, recovery: f64) -> bool {
         match self {

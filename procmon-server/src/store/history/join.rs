@@ -53,11 +53,19 @@ impl LifeSamples {
         for (index, _) in &mut self.ports {
             *index += shift;
         }
+        for (until, _) in &mut self.before {
+            *until += shift;
+        }
     }
 
     pub(in crate::store) fn go_on(&mut self, later: Self) {
         let resumed = u32::try_from(later.first).unwrap_or(u32::MAX);
-        self.life = Arc::clone(&later.life);
+        let first = later.before.first().map_or(&later.life, |(_, life)| life);
+        if *self.life != **first {
+            self.before.push((resumed, Arc::clone(&self.life)));
+        }
+        self.before.extend(later.before);
+        self.life = later.life;
         self.last = later.last;
         for (mine, more) in self.columns.iter_mut().zip(later.columns) {
             let held = mine.last().map_or(UNKNOWN, |(_, value)| *value);
@@ -91,6 +99,7 @@ mod tests {
                 id: Some(ProcessId::booted(pid, 1, BootId::default())),
                 ..Life::default()
             }),
+            before: Vec::new(),
             first,
             last,
             columns: vec![values.to_vec()],

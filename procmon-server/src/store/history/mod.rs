@@ -38,12 +38,17 @@ pub struct SampleQuery {
     pub ports: bool,
     /// What lives used that no sample shows, too. Of all lives, whatever `lives` says.
     pub short_lived: bool,
+    /// Where no value of any of these columns gets as high, nothing has to be read: whoever asks looks for values beyond a bound.
+    /// Segments then say 0 of all columns of the lives that they leave out so. Empty: everything is read.
+    pub reaching: Vec<(Column, u64)>,
 }
 
 /// Whose samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LifeFilter {
     All,
+    /// When the host was sampled, and nothing else.
+    None,
     /// All lives that had this pid.
     Pid(u32),
     Id(ProcessId),
@@ -65,6 +70,8 @@ pub struct HostSamples {
 pub struct LifeSamples {
     /// As it was last in the stretch of time.
     pub life: Arc<Life>,
+    /// What it was before, in order: each until a sample, exclusive.
+    pub before: Vec<(u32, Arc<Life>)>,
     /// The samples it was in, both inclusive: indices into `sample_ms`.
     pub first: usize,
     pub last: usize,
@@ -79,7 +86,7 @@ impl LifeFilter {
     /// The only pid that it takes.
     pub(in crate::store) fn pid(self) -> Option<u32> {
         match self {
-            Self::All => None,
+            Self::All | Self::None => None,
             Self::Pid(pid) => Some(pid),
             Self::Id(id) => Some(id.pid),
         }
@@ -88,6 +95,7 @@ impl LifeFilter {
     pub fn takes(self, id: ProcessId) -> bool {
         match self {
             Self::All => true,
+            Self::None => false,
             Self::Pid(pid) => id.pid == pid,
             Self::Id(wanted) => id == wanted,
         }

@@ -41,6 +41,8 @@ struct Track {
     life: Arc<Life>,
     /// As it was in the last sample that was told.
     told_life: Arc<Life>,
+    /// What it was told to be before.
+    before: Vec<(u32, Arc<Life>)>,
     /// Values as they travel: value + 1, and 0 for unknown.
     stored: Vec<u64>,
     /// What `columns` says now.
@@ -234,6 +236,7 @@ impl<'q> Replay<'q> {
             if let Some(last) = end.checked_sub(1).filter(|last| *last >= track.first) {
                 samples.lives.push(LifeSamples {
                     life: track.told_life,
+                    before: track.before,
                     first: track.first,
                     last,
                     columns: track.columns,
@@ -258,6 +261,7 @@ impl Track {
         Self {
             life: Arc::clone(life),
             told_life: Arc::clone(life),
+            before: Vec::new(),
             stored: vec![0; columns.len()],
             told: vec![UNKNOWN; columns.len()],
             columns: vec![Vec::new(); columns.len()],
@@ -296,7 +300,10 @@ impl Track {
     /// Writes down what is another value than before.
     fn tell(&mut self, index: u32) {
         if !Arc::ptr_eq(&self.life, &self.told_life) {
-            self.told_life = Arc::clone(&self.life);
+            let told = std::mem::replace(&mut self.told_life, Arc::clone(&self.life));
+            if index as usize > self.first && *told != *self.life {
+                self.before.push((index, told));
+            }
         }
         for ((stored, told), column) in self
             .stored

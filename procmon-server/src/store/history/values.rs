@@ -71,6 +71,7 @@ mod tests {
     fn a_value_holds_until_the_next() {
         let life = LifeSamples {
             life: Arc::new(Life::default()),
+            before: Vec::new(),
             first: 1,
             last: 8,
             columns: vec![vec![(1, 5), (3, UNKNOWN), (5, 7)]],

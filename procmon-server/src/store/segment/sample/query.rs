@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use procmon_common::columns::COLUMNS;
+use procmon_common::columns::{COLUMNS, Column};
 
-use super::read::{Part, PortChange, Texts};
+use super::read::{Part, PortChange, ProcessHead, Texts};
 use super::{Interval, split_parts};
 use crate::batch::{BlockLatency, Life, Totals};
-use crate::store::history::{HostSamples, LifeSamples, SampleQuery, UNKNOWN};
+use crate::store::history::{HostSamples, LifeFilter, LifeSamples, SampleQuery, UNKNOWN};
 use crate::store::segment::SegmentError;
 use crate::store::segment::block::Values;
 
@@ -109,6 +109,12 @@ fn decode_part(part: &Part<'_>, query: &SampleQuery) -> Result<HostSamples, Segm
     if window.sample_ms.is_empty() {
         return Ok(HostSamples::default());
     }
+    if query.lives == LifeFilter::None && !query.short_lived {
+        return Ok(HostSamples {
+            sample_ms: window.sample_ms,
+            ..HostSamples::default()
+        });
+    }
     let texts = part.texts()?;
     let ports = if query.ports {
         part.ports()?
@@ -123,8 +129,11 @@ fn decode_part(part: &Part<'_>, query: &SampleQuery) -> Result<HostSamples, Segm
         if first >= end || id.is_none_or(|id| !query.lives.takes(id)) {
             continue;
         }
+        let mut before = lives_of(part, head, &window, end, &texts)?;
+        let (_, life) = before.pop().ok_or(SegmentError::Reference)?;
         let samples = LifeSamples {
-            life: last_life(part, head.life, head.lives, &window, end, &texts)?,
+            life,
+            before,
             first: first as usize,
             last: end as usize - 1,
             columns: open.columns(part, number, &window, query)?,
@@ -149,18 +158,28 @@ fn decode_part(part: &Part<'_>, query: &SampleQuery) -> Result<HostSamples, Segm
     })
 }
 
-/// The life as it was in the last sample of the window.
-fn last_life(
+/// What a process was in the samples of the window, each until a sample.
+fn lives_of(
     part: &Part<'_>,
-    first: usize,
-    count: usize,
+    head: &ProcessHead,
     window: &Window,
     end: u32,
     texts: &Texts<'_>,
-) -> Result<Arc<Life>, SegmentError> {
-    let since = part.since.get(first..first + count).unwrap_or_default();
-    let known = since.partition_point(|since| window.rank(*since) < end);
-    part.life(first + known.max(1) - 1, texts)
+) -> Result<Vec<(u32, Arc<Life>)>, SegmentError> {
+    let first = window.rank(head.first);
+    let since = part.since.get(head.life..head.life + head.lives);
+    let since = since.unwrap_or_default();
+    let mut lives = Vec::new();
+    for index in 0..head.lives {
+        let next = since.get(index + 1).map(|since| window.rank(*since));
+        let until = next.unwrap_or(end).min(end);
+        // What it was only before the window, or between two samples, no sample says.
+        let from = since.get(index).map_or(first, |since| window.rank(*since));
+        if from.max(first) < until || (lives.is_empty() && index + 1 == head.lives) {
+            lives.push((until, part.life(head.life + index, texts)?));
+        }
+    }
+    Ok(lives)
 }
 
 /// The frames of the group that was read last: its processes come one after the other.
@@ -171,6 +190,8 @@ struct OpenGroup {
     columns: Vec<Values>,
     /// Rows that were read.
     at: usize,
+    /// Nothing in it is as high as what is looked for.
+    is_low: bool,
 }
 
 impl OpenGroup {
@@ -187,6 +208,10 @@ impl OpenGroup {
         }
         if self.number != Some(head.group) {
             self.open(part, head.group, query)?;
+        }
+        if self.is_low {
+            let first = window.rank(head.first);
+            return Ok(vec![vec![(first, 0)]; query.columns.len()]);
         }
         let Some(gaps) = &mut self.gaps else {
             return Ok(vec![Vec::new(); query.columns.len()]);
@@ -223,6 +248,19 @@ impl OpenGroup {
         self.number = Some(group);
         self.at = 0;
         self.columns.clear();
+        self.gaps = None;
+        // Of a column of which nothing is known, that is what is told.
+        let is_known = |column: &Column| {
+            let index = COLUMNS.iter().position(|known| known == column);
+            index.is_some_and(|index| part.is_known(group, index))
+        };
+        let reaching = query.reaching.iter();
+        let mut known = reaching.filter(|(column, _)| is_known(column)).peekable();
+        self.is_low = known.peek().is_some()
+            && !known.any(|(column, value)| part.reaches(group, *column, *value));
+        if self.is_low {
+            return Ok(());
+        }
         let mut any = false;
         for wanted in &query.columns {
             let index = COLUMNS.iter().position(|column| column == wanted);

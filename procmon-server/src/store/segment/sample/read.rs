@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use procmon_common::columns::{COLUMN_COUNT, COLUMNS};
+use procmon_common::columns::{COLUMN_COUNT, COLUMNS, Column};
 
 use super::{Interval, MAGIC, VERSION, column, interval, section, share, totals};
 use crate::batch::{Life, Totals};
@@ -257,6 +257,16 @@ impl<'a> Part<'a> {
     pub(super) fn is_known(&self, group: usize, column: usize) -> bool {
         let group = self.groups.get(group);
         group.is_some_and(|group| group.highest[column] > 0)
+    }
+
+    /// Whether any value of a column in a group is at least so high.
+    pub(super) fn reaches(&self, group: usize, column: Column, value: u64) -> bool {
+        let index = COLUMNS.iter().position(|known| *known == column);
+        let group = self.groups.get(group);
+        // Stored as + 1; a column whose heights are not known is read.
+        group
+            .zip(index)
+            .is_none_or(|(group, index)| group.highest[index] > value)
     }
 
     fn frame(

@@ -108,6 +108,7 @@ pub(in crate::store::segment) fn everything() -> SampleQuery {
         columns: COLUMNS.to_vec(),
         ports: true,
         short_lived: true,
+        reaching: Vec::new(),
     }
 }
 

@@ -222,10 +222,17 @@ impl Store {
 
     /// Moves what is committed from the write-ahead log to its place, off the commit path.
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
+        let mut moved = false;
         for part in self.shelf.view().slices.values() {
-            part.checkpoint().await?;
+            moved |= part.checkpoint().await?;
         }
-        Ok(())
+        if !moved {
+            return Ok(());
+        }
+        // What was added meanwhile is little, and without it the log would grow for ever.
+        let (reply, answer) = oneshot::channel();
+        self.send(writer::Command::Checkpoint(reply)).await?;
+        answer.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Closes the files in good order.

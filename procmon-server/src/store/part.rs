@@ -167,13 +167,14 @@ impl Part {
         }
     }
 
-    /// Moves what is committed to its place, where that is worth it and the engine does not do it by itself.
-    pub(super) async fn checkpoint(&self) -> Result<(), StoreError> {
-        /// Above this the write-ahead log is worth a checkpoint.
-        const CHECKPOINT_BYTES: u64 = 4 << 20;
+    /// Moves what is committed to its place, where that is worth it and the engine does not do it by itself; whether it was.
+    pub(super) async fn checkpoint(&self) -> Result<bool, StoreError> {
         match self {
-            Self::Sqlite(file) if file.log_bytes() > CHECKPOINT_BYTES => file.checkpoint().await,
-            Self::Sqlite(_) | Self::Postgres(_) => Ok(()),
+            Self::Sqlite(file) if file.log_is_long() => {
+                file.checkpoint().await?;
+                Ok(true)
+            }
+            Self::Sqlite(_) | Self::Postgres(_) => Ok(false),
         }
     }
 }

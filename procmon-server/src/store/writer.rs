@@ -30,6 +30,7 @@ type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 pub(super) enum Command {
     Append(Append, Reply<Position>),
     Probe(Reply<()>),
+    Checkpoint(Reply<()>),
 }
 
 /// Owner of the connection that writes.
@@ -119,6 +120,7 @@ impl Writer {
                     self.note(outcome.as_ref().err());
                     let _ = reply.send(outcome);
                 }
+                Command::Checkpoint(reply) => self.checkpoint(reply).await,
             }
             if self.taken {
                 bail!(
@@ -139,6 +141,7 @@ impl Writer {
         let mut group = vec![append];
         let mut replies = vec![reply];
         let mut probes = Vec::new();
+        let mut checkpoint = None;
         while group.len() < GROUP_BATCHES && bytes < GROUP_BYTES {
             match self.queue.try_recv() {
                 Ok(Command::Append(append, reply)) => {
@@ -147,6 +150,10 @@ impl Writer {
                     replies.push(reply);
                 }
                 Ok(Command::Probe(reply)) => probes.push(reply),
+                Ok(Command::Checkpoint(reply)) => {
+                    checkpoint = Some(reply);
+                    break;
+                }
                 Err(_) => break,
             }
         }
@@ -181,6 +188,9 @@ impl Writer {
         for probe in probes {
             let _ = probe.send(verdict.clone());
         }
+        if let Some(reply) = checkpoint {
+            self.checkpoint(reply).await;
+        }
     }
 
     fn publish(&self, places: &[(u32, i64)]) {
@@ -211,6 +221,15 @@ impl Writer {
         self.stats.failures.fetch_add(1, Ordering::Relaxed);
         self.open = None;
         self.taken |= matches!(error, StoreError::Taken);
+    }
+
+    /// Moves what is left of the write-ahead log to its place while nothing is added to it: only then can it begin anew.
+    async fn checkpoint(&mut self, reply: Reply<()>) {
+        let outcome = match &mut self.open {
+            Some(open) => open.connection.checkpoint().await,
+            None => Ok(()),
+        };
+        let _ = reply.send(outcome);
     }
 
     /// Stores a group; returns the slice and the row of each.
@@ -343,6 +362,13 @@ impl Connection {
         match self {
             Self::Sqlite(writer) => writer.probe(now_ms).await,
             Self::Postgres(writer) => writer.probe(now_ms).await,
+        }
+    }
+
+    async fn checkpoint(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(writer) => writer.checkpoint().await,
+            Self::Postgres(_) => Ok(()),
         }
     }
 

@@ -50,3 +50,37 @@ async fn a_database_that_cannot_be_used_says_what_to_do() {
         assert!(!message.contains("secret"), "{message}");
     }
 }
+
+/// A log that nobody cuts is as long as everything that was ever added to its slice, several times over.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_write_ahead_log_begins_anew_although_it_is_written_all_the_time() {
+    const BODY: usize = 64 << 10;
+    const BATCHES: u64 = 1_600;
+    let fixture = Fixture::sqlite();
+    let store = fixture.open().await;
+    let appends = store.clone();
+    let writing = tokio::spawn(async move {
+        for seq in 1..=BATCHES {
+            let mut append = append(seq, START_MS);
+            append.body = vec![0; BODY];
+            appends.append(append).await.expect("it stores");
+        }
+    });
+    while !writing.is_finished() {
+        store.checkpoint().await.expect("it makes a checkpoint");
+    }
+    writing.await.expect("everything is stored");
+    let Fixture::Sqlite(folder) = &fixture else {
+        unreachable!("it is SQLite")
+    };
+    let files = std::fs::read_dir(folder.path().join("slices")).expect("a folder");
+    let logs = files
+        .map(|file| file.expect("a file"))
+        .filter(|file| file.file_name().to_string_lossy().ends_with("-wal"));
+    let bytes: u64 = logs
+        .map(|log| log.metadata().expect("it is there").len())
+        .sum();
+    assert!(bytes > 0, "there is a log");
+    let written = BATCHES * BODY as u64;
+    assert!(bytes < written / 3, "{bytes} bytes of {written}");
+}

@@ -21,6 +21,10 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite/slice");
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Readers of one file at a time; more wait for their turn.
 const READERS: u32 = 4;
+/// A write-ahead log that is longer is worth a checkpoint, and is cut to this when it begins anew.
+const LOG_BYTES: u64 = 4 << 20;
+/// Never waits for readers.
+pub(super) const CHECKPOINT: &str = "pragma wal_checkpoint(passive)";
 const READER_IDLE: Duration = Duration::from_secs(10);
 /// Pages that a reader keeps, in KiB. What it reads is in the system's cache anyway, and there are readers of every file that was
 /// asked for lately: with SQLite's 2 MiB each they take more than everything else of a small server.
@@ -78,15 +82,13 @@ impl File {
     }
 
     pub(in crate::store) async fn checkpoint(&self) -> Result<(), StoreError> {
-        sqlx::query("pragma wal_checkpoint(passive)")
-            .execute(&self.readers)
-            .await?;
+        sqlx::query(CHECKPOINT).execute(&self.readers).await?;
         Ok(())
     }
 
-    /// Size of the write-ahead log.
-    pub(in crate::store) fn log_bytes(&self) -> u64 {
-        length(&self.path, "-wal")
+    /// Whether the write-ahead log is worth a checkpoint.
+    pub(in crate::store) fn log_is_long(&self) -> bool {
+        length(&self.path, "-wal") > LOG_BYTES
     }
 
     /// What the file takes on the disk.
@@ -133,7 +135,7 @@ fn slice_options(path: &Path, durable: bool) -> SqliteConnectOptions {
         .busy_timeout(BUSY_TIMEOUT)
         // A commit never pays for a checkpoint: another task makes them.
         .pragma("wal_autocheckpoint", "0")
-        .pragma("journal_size_limit", "67108864")
+        .pragma("journal_size_limit", LOG_BYTES.to_string())
         .disable_statement_logging()
 }
 

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Arguments, Row};
 
+use super::file::CHECKPOINT;
 use crate::store::append::Append;
 use crate::store::{StoreError, TENANT};
 
@@ -33,6 +34,13 @@ impl SliceWriter {
             next_id: row.try_get(0)?,
             connection,
         })
+    }
+
+    pub(in crate::store) async fn checkpoint(&mut self) -> Result<(), StoreError> {
+        sqlx::query(CHECKPOINT)
+            .execute(&mut self.connection)
+            .await?;
+        Ok(())
     }
 
     /// Stores batches in one transaction; returns their rows. A batch that is already there keeps its own.

@@ -1,5 +1,6 @@
 //! The real agent and the real server on this machine's own processes. Needs root and a kernel with BTF; fails without.
 
+mod alerts;
 mod history;
 mod refused;
 mod restart;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::program::{BURN, Running, shell, unique};
+use super::program::{Running, WAIT, shell, unique};
 use super::watch::Watch;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,13 +28,13 @@ async fn alerts_of_a_silent_host_are_stale_and_neither_end_nor_begin_again() {
     let name = unique("hush");
     watch
         .rule(&json!({
-            "id": "busy", "name": "Busy", "process_name": format!("{name}*"),
-            "metric": "cpu_percent", "operator": ">", "threshold": 1
+            "id": "there", "name": "There", "process_name": format!("{name}*"),
+            "metric": "memory_rss", "operator": ">", "threshold": 0
         }))
         .await;
     let start = |suffix| {
         let program = shell(watch.folder(), &format!("{name}{suffix}"));
-        Running::start(&program, BURN, &[])
+        Running::start(&program, WAIT, &[])
     };
     let (goes_on, ends) = (start("a"), start("b"));
     let of = |process: &Running| {
@@ -42,30 +42,32 @@ async fn alerts_of_a_silent_host_are_stale_and_neither_end_nor_begin_again() {
         move |alert: &Value| alert["labels"]["pid"] == pid
     };
     let (of_one, of_other) = (of(&goes_on), of(&ends));
-    watch.until_one("busy", "firing", &of_one).await;
-    watch.until_one("busy", "firing", &of_other).await;
-    watch.until_told("busy", 2).await;
+    watch.until_one("there", "firing", &of_one).await;
+    watch.until_one("there", "firing", &of_other).await;
+    watch.until_told("there", 2).await;
 
     watch.kill_agent();
     drop(ends);
     let is_stale = |alert: &Value| alert["stale"] == true;
     watch
-        .until_one("busy", "firing", |alert| of_one(alert) && is_stale(alert))
+        .until_one("there", "firing", |alert| of_one(alert) && is_stale(alert))
         .await;
     watch
-        .until_one("busy", "firing", |alert| of_other(alert) && is_stale(alert))
+        .until_one("there", "firing", |alert| {
+            of_other(alert) && is_stale(alert)
+        })
         .await;
     watch.until_evaluated().await;
-    assert_eq!(watch.alerts("busy", "firing").await.len(), 2);
-    assert_eq!(watch.told("busy").len(), 2);
+    assert_eq!(watch.alerts("there", "firing").await.len(), 2);
+    assert_eq!(watch.told("there").len(), 2);
 
     watch.start_agent().await;
     let is_known = |alert: &Value| alert["stale"] == false;
-    let over = watch.until_one("busy", "resolved", &of_other).await;
+    let over = watch.until_one("there", "resolved", &of_other).await;
     let on = watch
-        .until_one("busy", "firing", |alert| of_one(alert) && is_known(alert))
+        .until_one("there", "firing", |alert| of_one(alert) && is_known(alert))
         .await;
-    let told = watch.until_told("busy", 3).await;
+    let told = watch.until_told("there", 3).await;
     assert_eq!(told.len(), 3, "{told:?}");
     assert_eq!(told[2].0, "alert.resolved");
     assert_eq!(told[2].1["fingerprint"], over["fingerprint"]);

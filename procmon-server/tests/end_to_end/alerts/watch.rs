@@ -1,8 +1,8 @@
 //! A server, an agent of this machine, and somebody who is told.
 
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::binary::ServerProcess;
 use crate::support::http_client;
 use crate::support::receiver::{Receiver, Request, until};
-use crate::{AgentProcess, until_live};
+use crate::{AgentProcess, PATIENCE, until_live};
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
@@ -126,17 +126,20 @@ impl Watch {
         state: &str,
         wanted: impl Fn(&Value) -> bool,
     ) -> Value {
-        let found = RefCell::new(Vec::new());
-        until(&format!("what is {state} of {rule_id}"), async || {
-            let mut alerts = self.alerts(rule_id, state).await;
-            alerts.retain(&wanted);
-            found.replace(alerts);
-            !found.borrow().is_empty()
-        })
-        .await;
-        let mut found = found.into_inner();
-        assert_eq!(found.len(), 1, "{found:?}");
-        found.remove(0)
+        let started = Instant::now();
+        loop {
+            let mut found = self.alerts(rule_id, state).await;
+            found.retain(&wanted);
+            if let Some(alert) = found.pop() {
+                assert!(found.is_empty(), "{alert} and {found:?}");
+                return alert;
+            }
+            if started.elapsed() > PATIENCE {
+                let all = self.alerts(rule_id, "pending,firing,resolved").await;
+                panic!("none is {state} as it should be: {all:#?}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The states that an alert came to, in order.

@@ -8,6 +8,7 @@ use crate::prerequisites::UnpackedProgram;
 mod agent;
 mod bpf_stats;
 mod capture;
+mod preview;
 mod query;
 pub(crate) mod recorded;
 mod rules;
@@ -35,6 +36,7 @@ enum Benchmark {
     Store(store::Options),
     Query(query::Options),
     Rules(rules::Options),
+    Preview(preview::Options),
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -44,5 +46,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Benchmark::Store(options) => store::run(options),
         Benchmark::Query(options) => query::run(options),
         Benchmark::Rules(options) => rules::run(options),
+        Benchmark::Preview(options) => preview::run(options),
     }
 }

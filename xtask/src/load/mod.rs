@@ -26,7 +26,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// for, again and again.
 ///
 /// Prints a line every 5 s, and at the end throughput, latencies of ingest and of each query, CPU time and memory of the
-/// server (and of the simulator, which runs beside it), and the growth on disk. Then it asks the API for every start and
+/// server (and of the simulator, which runs beside it), and the growth on disk; with --rules how long their evaluations took. Then it asks the API for every start and
 /// every end that was acknowledged, for the number of processes on each host, and for values and histories of some. It
 /// fails when anything is missing, there twice or different.
 ///
@@ -72,6 +72,9 @@ struct Load {
     /// Between two requests of each kind of query; 0 asks nothing.
     #[arg(long, default_value = "2s")]
     query_every: String,
+    /// Rules of alerts, of every kind, that the server evaluates meanwhile.
+    #[arg(long, default_value_t = 0)]
+    rules: u32,
 }
 
 impl Options {
@@ -85,6 +88,7 @@ impl Options {
                 duration: "10s".to_owned(),
                 lives_per_minute: "60".to_owned(),
                 query_every: "1s".to_owned(),
+                rules: 0,
             },
             server: None,
             db: "sqlite".to_owned(),
@@ -194,6 +198,8 @@ fn simulate(binaries: &Path, load: &Load, url: &str, more: &[String]) -> Result<
         &load.lives_per_minute,
         "--query-every",
         &load.query_every,
+        "--rules",
+        &load.rules.to_string(),
     ]);
     command::run(simulator.args(more))
 }

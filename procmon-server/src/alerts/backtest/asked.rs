@@ -64,7 +64,7 @@ pub(super) fn asked(rule: &Rule) -> Result<Asked, String> {
     }
     match &rule.kind {
         Kind::Threshold(Some(metric), _) | Kind::Rate { metric, .. } => {
-            asked.add_value(metric.name)?
+            asked.add_value(metric.name)?;
         }
         Kind::Zombie => asked.add_value("status")?,
         Kind::Change(field) => {

@@ -227,13 +227,13 @@ impl PastOf {
             .iter()
             .filter(|life| (life.first..=life.last).contains(&sample));
         Running::of_lives(there.filter_map(|life| {
-            let sampled = life.value_at(0, sample).map(|ppid| ppid as u32);
+            let told = life.value_at(0, sample).map(|ppid| ppid as u32);
             let before = life
                 .before
                 .iter()
                 .find(|(until, _)| *until as usize > sample);
             let was = before.map_or(&life.life, |(_, life)| life);
-            Some((was.id?.pid, sampled.or(was.ppid), was.image.as_ref()?))
+            Some((was.id?.pid, told.or(was.ppid), was.image.as_ref()?))
         }))
     }
 }

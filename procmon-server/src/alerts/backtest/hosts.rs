@@ -141,7 +141,7 @@ impl PastHost {
                 });
             return FoundHost::default();
         }
-        let past = Past {
+        let whole = Past {
             rule,
             asked: &self.asked,
             host: &self.host,
@@ -149,7 +149,7 @@ impl PastHost {
             grid: part,
             looks: &looks,
         };
-        found = past.find(&mut self.remembered);
+        found = whole.find(&mut self.remembered);
         let too_much =
             found.exhausted || found.evaluations > MAX_EVALUATIONS || found.cells.len() > MAX_CELLS;
         let mut cells = found.cells;

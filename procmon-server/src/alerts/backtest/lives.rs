@@ -171,21 +171,20 @@ impl Past<'_> {
                 }
                 Kind::Rate { metric, .. } => {
                     *evaluations += u64::from(range.1 - range.0);
-                    match (metric.get)(view) {
-                        Some(value) => self.rate(range, value, &mut series, &mut timeline),
-                        None => {
-                            series = None;
-                            timeline.push(range, Sight::Missing, 0.0);
-                        }
+                    if let Some(value) = (metric.get)(view) {
+                        self.rate(range, value, &mut series, &mut timeline);
+                    } else {
+                        series = None;
+                        timeline.push(range, Sight::Missing, 0.0);
                     }
                 }
                 Kind::Change(field) => {
                     let looked = (range.0..range.1).find(|at| !self.looks.is_frozen(*at));
                     let hash = hash_value(&view.value(*field));
-                    if let (Some(at), Some(hash)) = (looked, hash) {
-                        if seen.replace(hash).is_some_and(|seen| seen != hash) {
-                            timeline.push((at, at + 1), Sight::Present, 1.0);
-                        }
+                    if let (Some(at), Some(hash)) = (looked, hash)
+                        && seen.replace(hash).is_some_and(|seen| seen != hash)
+                    {
+                        timeline.push((at, at + 1), Sight::Present, 1.0);
                     }
                 }
                 _ => {}

@@ -109,7 +109,6 @@ impl Timeline {
 impl Labels {
     fn at(&self, subject: &Subject, evaluation: u32) -> LabelSet {
         match (self, subject) {
-            (Self::Known(labels), _) => labels.clone(),
             (Self::Lives(lives), Subject::Process(agent_id, id)) => {
                 let after = lives.partition_point(|(from, _)| *from <= evaluation);
                 let life = lives.get(after.saturating_sub(1));
@@ -117,7 +116,7 @@ impl Labels {
                     labels_of_life(agent_id, *id, life)
                 })
             }
-            (Self::Lives(_), Subject::Group(labels)) => labels.clone(),
+            (Self::Known(labels), _) | (Self::Lives(_), Subject::Group(labels)) => labels.clone(),
         }
     }
 }

@@ -100,10 +100,10 @@ fn times(
         };
     while at_ms <= last_ms && *left > 0 {
         *left -= 1;
-        let silenced = about
+        let is_muted = about
             .iter()
             .any(|silence| silence.silences(&episode.labels, at_ms));
-        if silenced {
+        if is_muted {
             at_ms += interval_ms;
         } else {
             times.push(at_ms);

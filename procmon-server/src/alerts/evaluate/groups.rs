@@ -17,7 +17,21 @@ const LABELS: usize = 5;
 pub(super) struct Groups {
     by: Vec<GroupLabel>,
     function: Function,
-    by_key: HashMap<[u64; LABELS], Group, foldhash::quality::RandomState>,
+    /// Of one label besides the host, which most are by.
+    by_mark: HashMap<u64, Group, foldhash::fast::RandomState>,
+    by_key: HashMap<[u64; LABELS], Group, foldhash::fast::RandomState>,
+    /// The one label.
+    only: Option<GroupLabel>,
+    /// Some key was made of a text, so that two of them may stand for the same labels.
+    has_texts: bool,
+}
+
+/// A group that an alert is about, or may be.
+#[derive(Debug)]
+pub(super) struct FoundGroup {
+    pub(super) labels: LabelSet,
+    pub(super) sight: Sight,
+    pub(super) value: f64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -81,39 +95,85 @@ impl Groups {
         Self {
             by: aggregate.by.clone(),
             function: aggregate.function,
+            by_mark: HashMap::default(),
             by_key: HashMap::default(),
+            only: only_label(&aggregate.by),
+            has_texts: false,
         }
     }
 
     pub(super) fn add(&mut self, view: &ProcessView<'_>, value: Option<f64>) {
-        let mut key = [0; LABELS];
-        for (place, label) in key.iter_mut().zip(&self.by) {
-            *place = mark(*label, view);
-        }
-        let group = self.by_key.entry(key).or_insert_with(|| Group {
+        let fresh = || Group {
             life: Some(Arc::clone(&view.process.life)),
             ..Group::default()
-        });
+        };
+        let group = if let Some(label) = self.only {
+            let mark = mark(label, view);
+            self.has_texts |= mark >= OF_TEXT;
+            self.by_mark.entry(mark).or_insert_with(fresh)
+        } else {
+            let mut key = [0; LABELS];
+            for (place, label) in key.iter_mut().zip(&self.by) {
+                *place = mark(*label, view);
+                self.has_texts |= *place >= OF_TEXT;
+            }
+            self.by_key.entry(key).or_insert_with(fresh)
+        };
         group.totals.add(value);
     }
 
-    /// All groups with their values, and forgets them. A group by nothing else than the host is there even when it is empty.
-    pub(super) fn finish(&mut self, agent_id: Option<&str>) -> Vec<(LabelSet, Option<f64>)> {
+    /// The groups that alerts are about, and forgets all. Where there are no alerts yet (`any_known`) only those that are one now.
+    /// A group by nothing else than the host is there even when it is empty.
+    pub(super) fn finish(
+        &mut self,
+        agent_id: Option<&str>,
+        any_known: bool,
+        sight_of: impl Fn(Option<f64>) -> Option<Sight>,
+    ) -> Vec<FoundGroup> {
         let counted = self.by.iter().all(|label| *label == GroupLabel::Agent);
         if self.by_key.is_empty() && counted && self.function == Function::Count {
             self.by_key.insert([0; LABELS], Group::default());
         }
+        let (by, function) = (&self.by, self.function);
+        let found = |totals: &Totals, labels: &dyn Fn() -> LabelSet| {
+            let value = totals.value(function);
+            let sight = sight_of(value)?;
+            // Most groups are fine, and need no labels.
+            (sight == Sight::Present || any_known).then(|| FoundGroup {
+                labels: labels(),
+                sight,
+                value: value.unwrap_or_default(),
+            })
+        };
+        let of_marks = self.by_mark.drain().map(|(_, group)| group);
+        let groups = of_marks.chain(self.by_key.drain().map(|(_, group)| group));
+        if !std::mem::take(&mut self.has_texts) {
+            return groups
+                .filter_map(|group| {
+                    let labels = || labels(by, agent_id, group.life.as_deref());
+                    found(&group.totals, &labels)
+                })
+                .collect();
+        }
         let mut merged: HashMap<LabelSet, Totals> = HashMap::new();
-        for (_, group) in self.by_key.drain() {
-            let labels = labels(&self.by, agent_id, group.life.as_deref());
+        for group in groups {
+            let labels = labels(by, agent_id, group.life.as_deref());
             merged.entry(labels).or_default().merge(&group.totals);
         }
-        let function = self.function;
         merged
             .into_iter()
-            .map(|(labels, totals)| (labels, totals.value(function)))
+            .filter_map(|(labels, totals)| found(&totals, &|| labels.clone()))
             .collect()
     }
+}
+
+/// Marks are below, what is made of texts is not.
+const OF_TEXT: u64 = 1 << 63;
+
+fn only_label(by: &[GroupLabel]) -> Option<GroupLabel> {
+    let mut labels = by.iter().filter(|label| **label != GroupLabel::Agent);
+    let first = labels.next()?;
+    labels.next().is_none().then_some(*first)
 }
 
 /// Equal for equal labels; those of which there are no marks are told apart by their text.
@@ -125,7 +185,7 @@ fn mark(label: GroupLabel, view: &ProcessView<'_>) -> u64 {
     match life.marks().get(common) {
         UNMARKED => {
             let text = text(common, life).unwrap_or_default();
-            stable_hash(&[&text]) | 1 << 63
+            stable_hash(&[&text]) | OF_TEXT
         }
         mark => u64::from(mark),
     }

@@ -1,11 +1,11 @@
 //! The processes of all hosts, gone through once for all rules.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use procmon_common::ids::ProcessId;
 
-use super::groups::{Groups, sight_of_group};
+use super::groups::{FoundGroup, Groups, sight_of_group};
 use super::hosts::{find_down, is_complete, is_current};
 use super::series::{Remembered, Seen, Series, SeriesMemory, hash_value};
 use super::{Found, Known, LiveHost, Moment, Plan, Sighting, Subject};
@@ -34,6 +34,8 @@ pub fn scan(
         moment,
         meters: plan.rules().iter().map(|_| Meter::default()).collect(),
         fleet: HashMap::new(),
+        emptied: HashMap::new(),
+        has_groups: known.groups.iter().map(|(index, _)| *index).collect(),
     };
     for entry in hosts {
         let host = entry.read();
@@ -72,6 +74,10 @@ struct Pass<'p> {
     meters: Vec<Meter>,
     /// Groups over all hosts, by rule.
     fleet: HashMap<usize, Groups>,
+    /// Groups of one host, for the next one.
+    emptied: HashMap<usize, Groups>,
+    /// Rules that there are alerts of, of groups.
+    has_groups: HashSet<usize>,
 }
 
 /// A rule that looks at every process of its scope on a host.
@@ -168,7 +174,10 @@ impl<'p> Pass<'p> {
         let work = match (&rule.kind, &rule.aggregate) {
             (Kind::Rate { .. }, _) => Work::Rate(memory.take_rates(&rule.id, &host.agent_id)),
             (Kind::Change(_), _) => Work::Change(memory.take_changes(&rule.id, &host.agent_id)),
-            (_, Some(aggregate)) if aggregate.is_by_host() => Work::Groups(Groups::new(aggregate)),
+            (_, Some(aggregate)) if aggregate.is_by_host() => {
+                let emptied = self.emptied.remove(&index);
+                Work::Groups(emptied.unwrap_or_else(|| Groups::new(aggregate)))
+            }
             (_, Some(aggregate)) => {
                 let groups = self.fleet.entry(index);
                 groups.or_insert_with(|| Groups::new(aggregate));
@@ -234,7 +243,13 @@ impl<'p> Pass<'p> {
     }
 
     /// After the last row of a host.
-    fn close(&self, scoped: Scoped<'_>, host: &Host, memory: &mut SeriesMemory, found: &mut Found) {
+    fn close(
+        &mut self,
+        scoped: Scoped<'_>,
+        host: &Host,
+        memory: &mut SeriesMemory,
+        found: &mut Found,
+    ) {
         let Scoped { index, rule, work } = scoped;
         match work {
             Work::Count(count) => {
@@ -253,8 +268,9 @@ impl<'p> Pass<'p> {
                 });
             }
             Work::Groups(mut groups) => {
-                let finished = groups.finish(Some(&host.agent_id));
-                self.see_groups(index, rule, finished, false, found);
+                let agent_id = Some(&*host.agent_id);
+                self.see_groups(index, rule, &mut groups, (agent_id, false), found);
+                self.emptied.insert(index, groups);
             }
             Work::Fleet => {}
             Work::Rate(kept) => {
@@ -272,32 +288,37 @@ impl<'p> Pass<'p> {
         &self,
         index: usize,
         rule: &Rule,
-        groups: Vec<(LabelSet, Option<f64>)>,
-        partial: bool,
+        groups: &mut Groups,
+        (agent_id, partial): (Option<&str>, bool),
         found: &mut Found,
     ) {
         let Kind::Threshold(_, bounds) = &rule.kind else {
             return;
         };
-        for (labels, value) in groups {
-            let Some(sight) = sight_of_group(bounds, value, partial) else {
-                continue;
-            };
-            let known = || self.known.groups.contains(&(index, labels.clone()));
-            if sight != Sight::Present && !known() {
-                continue;
-            }
+        let any_known = self.has_groups.contains(&index);
+        let groups = groups.finish(agent_id, any_known, |value| {
+            sight_of_group(bounds, value, partial)
+        });
+        for group in groups {
+            let FoundGroup {
+                labels,
+                sight,
+                value,
+            } = group;
             let sighting = Sighting {
                 rule: index,
                 subject: Subject::Group(labels.clone()),
                 sight,
-                value: value.unwrap_or_default(),
+                value,
                 labels,
             };
             if sight == Sight::Present {
                 found.push_new(sighting);
             } else {
-                found.sightings.push(sighting);
+                let known = (index, sighting.labels.clone());
+                if self.known.groups.contains(&known) {
+                    found.sightings.push(sighting);
+                }
             }
         }
     }
@@ -314,8 +335,7 @@ impl<'p> Pass<'p> {
             }
             let partial = found.partial.contains(&index);
             if let Some(mut groups) = self.fleet.remove(&index) {
-                let finished = groups.finish(None);
-                self.see_groups(index, rule, finished, partial, found);
+                self.see_groups(index, rule, &mut groups, (None, partial), found);
             }
         }
     }

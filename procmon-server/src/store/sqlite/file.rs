@@ -1,6 +1,7 @@
 //! One SQLite file: a slice of the log, or segments.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -19,8 +20,12 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite/slice");
 
 /// How long a reader or the writer waits for a lock: only the migration of a new slice takes one that excludes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Readers of one file at a time; more wait for their turn.
-const READERS: u32 = 4;
+/// Readers of one file at a time, of whom each is a thread and some memory: as many as can compute at a time, within bounds. More
+/// wait for their turn.
+static READERS: LazyLock<u32> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+    cores.clamp(2, 8)
+});
 /// A write-ahead log that is longer is worth a checkpoint, and is cut to this when it begins anew.
 const LOG_BYTES: u64 = 4 << 20;
 /// Never waits for readers.
@@ -111,7 +116,7 @@ fn with_small_cache(options: SqliteConnectOptions) -> SqliteConnectOptions {
 
 fn readers(options: SqliteConnectOptions) -> SqlitePool {
     SqlitePoolOptions::new()
-        .max_connections(READERS)
+        .max_connections(*READERS)
         .idle_timeout(READER_IDLE)
         .acquire_timeout(BUSY_TIMEOUT)
         .connect_lazy_with(options)

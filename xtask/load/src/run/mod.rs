@@ -8,6 +8,7 @@ mod found;
 mod progress;
 mod queries;
 mod report;
+mod rules;
 mod shared;
 
 use std::path::PathBuf;
@@ -49,6 +50,9 @@ pub(crate) struct Options {
     /// Between two requests of each kind of query; 0 asks nothing.
     #[arg(long, default_value = "2s", value_parser = duration)]
     query_every: Duration,
+    /// Rules of alerts, of every kind, that are written before agents begin.
+    #[arg(long, default_value_t = 0)]
+    rules: u32,
     /// The server's process on this machine, whose CPU time and memory are reported.
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
@@ -94,6 +98,7 @@ async fn play(options: Options) -> Result<bool> {
     let address = address_of(&options.url)?;
     let shared = Rc::new(Shared::new(options, address)?);
     let kinds = queries::served(&shared).await?;
+    rules::post(&shared).await?;
     let mut agents = JoinSet::new();
     for number in 0..shared.options.agents {
         agents.spawn_local(agent::play(number, Rc::clone(&shared)));
@@ -101,6 +106,9 @@ async fn play(options: Options) -> Result<bool> {
     let mut asking = JoinSet::new();
     for kind in kinds {
         asking.spawn_local(queries::ask(kind, Rc::clone(&shared)));
+    }
+    if shared.options.rules > 0 {
+        asking.spawn_local(rules::watch(Rc::clone(&shared)));
     }
     let watch = tokio::task::spawn_local(progress::watch(Rc::clone(&shared)));
     let mut played = Vec::new();

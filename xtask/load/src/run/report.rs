@@ -38,6 +38,7 @@ pub(super) fn print(shared: &Shared, costs: &Costs) {
             print_cost(shared, name, &cost, seconds);
         }
     }
+    super::rules::print(shared);
     println!(
         "simulator: {:.1} s of CPU ({:.0} % of a core)",
         costs.own_cpu.as_secs_f64(),

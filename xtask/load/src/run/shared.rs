@@ -10,6 +10,7 @@ use procmon_load::host::Plan;
 use procmon_load::quantiles::Quantiles;
 
 use super::Options;
+use super::rules::Evaluations;
 
 /// Failures that are printed; all are counted.
 const PRINTED: u64 = 10;
@@ -42,6 +43,7 @@ pub(super) struct Shared {
     /// From when a batch was due until it was sent.
     pub(super) late: RefCell<Quantiles>,
     pub(super) queries: RefCell<BTreeMap<&'static str, Asked>>,
+    pub(super) evaluations: RefCell<Evaluations>,
     printed: Cell<u64>,
 }
 
@@ -78,6 +80,7 @@ impl Shared {
             ingest: RefCell::default(),
             late: RefCell::default(),
             queries: RefCell::default(),
+            evaluations: RefCell::default(),
             printed: Cell::new(0),
         })
     }

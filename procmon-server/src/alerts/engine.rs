@@ -207,8 +207,8 @@ async fn evaluate(app: &App, inner: &mut Inner) -> Result<(), StoreError> {
         .decide(&inner.plan, &found, &step, app.alerts.eval_interval_ms);
     let views = telling::views(&decision, &inner.plan);
     let silences: Vec<_> = inner.silences.values().cloned().collect();
-    let silenced = |alert: &Alert<'_>| telling::is_silenced(&silences, alert, now_ms);
-    let routed = app.delivery.decide(&views, &silenced);
+    let muted = |alert: &Alert<'_>| telling::is_silenced(&silences, alert, now_ms);
+    let routed = app.delivery.decide(&views, &muted);
     commit(app, inner, &decision, &routed, now_ms).await?;
     app.delivery.committed(&routed, &views);
     inner.book.apply(decision);

@@ -1550,7 +1550,8 @@ export interface components {
              */
             process_name: string;
             /**
-             * @description An expression over the fields of a process, or for `event` and `crash_loop` of an event and `ancestors`.
+             * @description An expression over the fields of a process, or for `event` and `crash_loop` of an event, and over `ancestors`: the names of the
+             *     processes above it, the parent first.
              * @default null
              */
             q: string | null;

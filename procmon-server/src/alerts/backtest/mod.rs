@@ -6,11 +6,10 @@ mod replay;
 use crate::app::App;
 use crate::error::Problem;
 use crate::history::{PastMetric, PastRuns};
-use crate::live::ProcessView;
 
 use super::engine::aside;
 use super::labels::LabelSet;
-use super::rule::{Bounds, Kind, Operator, Rule};
+use super::rule::{AlertProcess, Bounds, Kind, Operator, Rule};
 use presence::Presences;
 use replay::{Replayed, replay};
 
@@ -57,7 +56,7 @@ fn compared(rule: &Rule) -> Result<Compared, &'static str> {
     if rule.aggregate.is_some() {
         return Err("rules that put processes together are not tried on the past");
     }
-    if !rule.processes.is_settled::<ProcessView<'_>>(STAYING) {
+    if !rule.processes.is_settled::<AlertProcess<'_>>(STAYING) {
         return Err(
             "q looks at what changes while a process runs; only metric, operator and threshold are tried on the past",
         );

@@ -47,6 +47,11 @@ impl Running {
         });
         Self(known.collect())
     }
+
+    /// The names above a process: the parent first, each ended by NUL. `None` when not even the parent is known.
+    pub(super) fn above(&self, ppid: Option<u32>) -> Option<Vec<u8>> {
+        names_above(ppid, |pid| self.0.get(&pid))
+    }
 }
 
 impl Ancestry {
@@ -80,16 +85,20 @@ impl Ancestry {
             let remembered = || recent.and_then(|recent| recent.by_pid.get(&pid));
             running.0.get(&pid).or_else(remembered)
         };
-        let mut names = Vec::new();
-        let mut above = life.ppid;
-        for _ in 0..DEPTH {
-            let Some(known) = above.filter(|pid| *pid != 0).and_then(find) else {
-                break;
-            };
-            names.extend(known.name.iter().filter(|byte| **byte != 0));
-            names.push(0);
-            above = known.ppid;
-        }
-        (!names.is_empty() || life.ppid == Some(0)).then_some(names)
+        names_above(life.ppid, find)
     }
+}
+
+fn names_above<'a>(ppid: Option<u32>, find: impl Fn(u32) -> Option<&'a Known>) -> Option<Vec<u8>> {
+    let mut names = Vec::new();
+    let mut above = ppid;
+    for _ in 0..DEPTH {
+        let Some(known) = above.filter(|pid| *pid != 0).and_then(&find) else {
+            break;
+        };
+        names.extend(known.name.iter().filter(|byte| **byte != 0));
+        names.push(0);
+        above = known.ppid;
+    }
+    (!names.is_empty() || ppid == Some(0)).then_some(names)
 }

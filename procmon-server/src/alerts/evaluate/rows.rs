@@ -1,16 +1,18 @@
 //! The processes of all hosts, gone through once for all rules.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use procmon_common::ids::ProcessId;
 
+use super::ancestry::Running;
 use super::groups::Groups;
 use super::hosts::{find_down, is_complete, is_current};
 use super::series::{Remembered, Seen, Series, SeriesMemory};
 use super::{Found, Known, LiveHost, Moment, Plan, Sighting, Subject};
 use crate::alerts::labels::LabelSet;
-use crate::alerts::rule::{Bounds, Kind, Metric, Rule};
+use crate::alerts::rule::{AlertProcess, Bounds, Kind, Metric, Rule};
 use crate::alerts::state::Sight;
 use crate::batch::{Life, lossy};
 use crate::live::{Host, HostEntry, ProcessView};
@@ -114,6 +116,7 @@ impl<'p> Pass<'p> {
             return;
         }
         let known = self.known.processes.get(&host.agent_id);
+        let running = OnceCell::new();
         for view in host.views_with(self.moment.now_ms, &self.plan.needed) {
             let known_rules = known.and_then(|known| known.get(&view.id));
             for (metric, of) in &metrics {
@@ -126,7 +129,7 @@ impl<'p> Pass<'p> {
                         None if known => Sight::Missing,
                         _ => continue,
                     };
-                    if self.meets(*index, &view) {
+                    if self.meets(*index, &view, &running) {
                         let value = value.unwrap_or_default();
                         found.see(*index, &view, known, sight, value);
                     }
@@ -135,13 +138,13 @@ impl<'p> Pass<'p> {
             if !zombies.is_empty() && view.status() == Some('Z') {
                 for index in &zombies {
                     let known = known_rules.is_some_and(|rules| rules.contains(index));
-                    if self.meets(**index, &view) {
+                    if self.meets(**index, &view, &running) {
                         found.see(**index, &view, known, Sight::Present, 1.0);
                     }
                 }
             }
             for scoped in &mut scoped {
-                if self.meets(scoped.index, &view) {
+                if self.meets(scoped.index, &view, &running) {
                     let known = known_rules.is_some_and(|rules| rules.contains(&scoped.index));
                     self.look(scoped, &view, known, memory, found);
                 }
@@ -152,10 +155,17 @@ impl<'p> Pass<'p> {
         }
     }
 
-    fn meets(&self, index: usize, view: &ProcessView<'_>) -> bool {
-        self.plan.rules()[index]
-            .processes
-            .holds(view, &self.meters[index])
+    /// Whether a process is one of a rule's. Those that run beside it are put together for the first rule that asks for them.
+    fn meets(&self, index: usize, view: &ProcessView<'_>, running: &OnceCell<Running>) -> bool {
+        let (condition, meter) = (&self.plan.rules()[index].processes, &self.meters[index]);
+        if !self.plan.asks_for_ancestors[index] {
+            return condition.holds(view, meter);
+        }
+        let above = || {
+            let running = running.get_or_init(|| Running::of(view.host, self.moment.now_ms));
+            running.above(view.ppid())
+        };
+        condition.holds(&AlertProcess::new(view, &above), meter)
     }
 
     fn scoped(&mut self, index: usize, host: &Host, memory: &mut SeriesMemory) -> Scoped<'p> {

@@ -153,6 +153,11 @@ impl Checker {
     }
 
     fn unknown_field(&self, name: &str) -> String {
+        if name == "ancestors" {
+            return "ancestors are known to q of alert rules alone: \"kind\": \"event\" and \"types\": [\"exec\"] find what starts \
+                under a program, other kinds what runs there"
+                .to_owned();
+        }
         let names = || self.fields.iter().map(|field| field.name);
         let meant = nearest(name, names())
             .map(|nearest| format!("; did you mean {nearest}?"))

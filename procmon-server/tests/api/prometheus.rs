@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use procmon_common::wire;
 use serde_json::{Value, json};
 
+use crate::support::receiver::Receiver;
+use crate::support::whole::sample;
 use crate::support::{FakeAgent, Server, event, exited, image};
 
 /// A server that has something to tell in every family.
@@ -140,10 +142,8 @@ async fn groups_add_up_to_the_host() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn promtool_has_nothing_to_complain_about() {
-    let server = busy_server().await;
-    let text = metrics(&server, "text/plain;version=0.0.4").await;
+/// What promtool says about metrics, which should be nothing.
+fn promtool_accepts(text: &str) {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -160,6 +160,38 @@ async fn promtool_has_nothing_to_complain_about() {
         output.status.success() && said.trim().is_empty(),
         "{said}\n{text}"
     );
+}
+
+#[tokio::test]
+async fn promtool_has_nothing_to_complain_about() {
+    let server = busy_server().await;
+    promtool_accepts(&metrics(&server, "text/plain;version=0.0.4").await);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn nor_when_alerts_fire_and_are_told() {
+    let server = busy_server().await;
+    let receiver = Receiver::start().await;
+    let channel = server.webhook(&receiver, &json!({})).await;
+    let hot = json!({"name": "H", "metric": "cpu_percent", "operator": ">", "threshold": 80, "for": "0s"});
+    let long = json!({"name": "L", "metric": "cpu_percent", "operator": ">", "threshold": 80, "for": "1h"});
+    server.rule(&hot).await;
+    server.rule(&long).await;
+    let processes = [sample(7, "java", 95.0), sample(8, "a \"b\"\n", 95.0)];
+    server.evaluate(&[("uploader", &processes)]).await;
+    receiver.wait_for(2).await;
+    server.all_delivered(&channel).await;
+    let text = metrics(&server, "text/plain;version=0.0.4").await;
+    for line in [
+        "procmon_alerts{state=\"firing\"} 2",
+        "procmon_alerts{state=\"pending\"} 2",
+        "procmon_rules{source=\"api\"} 2",
+        "procmon_delivery_attempts_total{kind=\"webhook\",result=\"delivered\"} 2",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line}\n{text}");
+    }
+    promtool_accepts(&text);
     server.stop().await;
 }
 

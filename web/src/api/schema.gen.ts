@@ -783,6 +783,8 @@ export interface components {
             username?: string | null;
         };
         BacktestBody: {
+            /** @description What was left out because it was too much, and what to do about it. Null when everything was looked at. */
+            cut_off?: string | null;
             /** @description The first of them, in the order in which they would have fired. */
             episodes: components["schemas"]["EpisodeBody"][];
             /** @description How often an alert would have fired. */
@@ -795,6 +797,9 @@ export interface components {
             messages: number;
             /** @description Alerts that would have been pending and never fired. */
             only_pending: number;
+            /** @description What the channels that there are would have got. */
+            sent: components["schemas"]["SentBody"][];
+            /** @description The last evaluation that was looked at. */
             to: string;
         };
         /** @description Latencies of block requests from issue to completion, since the agent started (or this server, when that was later). */
@@ -1579,7 +1584,8 @@ export interface components {
              */
             process_name: string;
             /**
-             * @description An expression over the fields of a process, or for `event` and `crash_loop` of an event and `ancestors`.
+             * @description An expression over the fields of a process, or for `event` and `crash_loop` of an event, and over `ancestors`: the names of the
+             *     processes above it, the parent first.
              * @default null
              */
             q: string | null;
@@ -1679,6 +1685,14 @@ export interface components {
         };
         /** @description One or several. */
         Secrets: string | string[];
+        /** @description Messages of one channel, by its matchers, grouping and repeat interval and by the silences that there are. */
+        SentBody: {
+            /** @description How often an alert that fired would have been told to it. */
+            alerts: number;
+            channel_id: string;
+            messages: number;
+            name: string;
+        };
         /** @description Metrics of a process over time, a point for each step. */
         Series: {
             agent_id: string;

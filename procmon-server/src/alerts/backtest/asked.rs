@@ -2,7 +2,7 @@
 
 use procmon_common::columns::Column;
 
-use crate::alerts::rule::{Kind, Metric, Rule};
+use crate::alerts::rule::{AlertProcess, Kind, Metric, Rule};
 use crate::history::past_columns;
 use crate::live::ProcessView;
 use crate::query::Row;
@@ -59,7 +59,7 @@ pub(super) fn asked(rule: &Rule) -> Result<Asked, String> {
         asked.lives = LifeFilter::None;
         return Ok(asked);
     }
-    for field in rule.processes.fields::<ProcessView<'_>>() {
+    for field in rule.processes.fields::<AlertProcess<'_>>() {
         asked.add(field)?;
     }
     match &rule.kind {

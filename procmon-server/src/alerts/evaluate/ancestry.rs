@@ -92,6 +92,11 @@ impl Running {
             departed,
         }
     }
+
+    /// The names above a process that runs: the parent first, each ended by NUL. `None` when not even the parent is known.
+    pub(super) fn above(&self, ppid: Option<u32>) -> Option<Vec<u8>> {
+        names_above(ppid, None, |pid, _| self.now.get(&pid))
+    }
 }
 
 /// Of several with one pid the last that began.
@@ -157,18 +162,27 @@ impl Ancestry {
             let is_later = |known: &Known| matches!((known.started_ns, before_ns), (Some(started), Some(before)) if started > before);
             lives.max_by_key(|known| (!is_later(known), known.started_ns))
         };
-        let mut names = Vec::new();
-        let (mut above, mut before_ns) = (life.ppid, life.started_ns);
-        for _ in 0..DEPTH {
-            let parent = above.filter(|pid| *pid != 0);
-            let Some(known) = parent.and_then(|pid| find(pid, before_ns)) else {
-                break;
-            };
-            names.extend(known.name.iter().filter(|byte| **byte != 0));
-            names.push(0);
-            above = known.ppid;
-            before_ns = known.started_ns.or(before_ns);
-        }
-        (!names.is_empty() || life.ppid == Some(0)).then_some(names)
+        names_above(life.ppid, life.started_ns, find)
     }
+}
+
+/// `find` knows who had a pid before a time.
+fn names_above<'a>(
+    ppid: Option<u32>,
+    started_ns: Option<i64>,
+    find: impl Fn(u32, Option<i64>) -> Option<&'a Known>,
+) -> Option<Vec<u8>> {
+    let mut names = Vec::new();
+    let (mut above, mut before_ns) = (ppid, started_ns);
+    for _ in 0..DEPTH {
+        let parent = above.filter(|pid| *pid != 0);
+        let Some(known) = parent.and_then(|pid| find(pid, before_ns)) else {
+            break;
+        };
+        names.extend(known.name.iter().filter(|byte| **byte != 0));
+        names.push(0);
+        above = known.ppid;
+        before_ns = known.started_ns.or(before_ns);
+    }
+    (!names.is_empty() || ppid == Some(0)).then_some(names)
 }

@@ -155,16 +155,15 @@ impl EventMemory {
         let (Kind::Event { condition, .. } | Kind::CrashLoop { condition, .. }) = &rule.kind else {
             return Some(false);
         };
-        let left = match self.steps_left.get_mut(rule.id.as_str()) {
-            Some(left) => left,
-            None => {
-                let rule_id = rule.id.as_str().into();
-                self.steps_left.entry(rule_id).or_insert(self.steps)
-            }
-        };
-        let meter = Meter::with_budget(*left);
+        let left = self.steps_left.get(rule.id.as_str());
+        let meter = Meter::with_budget(left.copied().unwrap_or(self.steps));
         let holds = condition.holds(row, &meter);
-        *left = meter.left();
+        if let Some(left) = self.steps_left.get_mut(rule.id.as_str()) {
+            *left = meter.left();
+        } else {
+            let rule_id = rule.id.as_str().into();
+            self.steps_left.insert(rule_id, meter.left());
+        }
         (!meter.exhausted()).then_some(holds)
     }
 

@@ -32,6 +32,12 @@ pub(in crate::alerts) fn down_labels(host: &Host) -> LabelSet {
     labels
 }
 
+/// For how long it was silent although it could have been heard: while the server was away nobody could.
+pub(super) fn unheard_ms(host: &Host, moment: Moment) -> i64 {
+    let heard_ms = host.agent.last_seen_ms.max(moment.quiet_since_ms);
+    moment.now_ms.saturating_sub(heard_ms)
+}
+
 /// The dead-man rules of a host.
 pub(super) fn find_down(plan: &Plan, host: &Host, moment: Moment, found: &mut Found) {
     for (index, rule) in plan.rules().iter().enumerate() {

@@ -16,8 +16,10 @@ pub struct Plan {
     /// Rules that look at each process of their scope: groups, absence, rates and changes.
     pub(super) scoped: Vec<usize>,
     pub(super) events: Vec<usize>,
-    /// Some rule asks for ancestors.
+    /// Some rule about events asks for ancestors.
     pub(super) needs_ancestors: bool,
+    /// Of each rule, whether it asks for the ancestors of processes.
+    pub(super) asks_for_ancestors: Vec<bool>,
     /// What the scopes of `scoped` look at besides the row.
     pub(super) needed: Vec<(Common, u64)>,
 }
@@ -31,6 +33,8 @@ impl Plan {
         for index in 0..plan.rules.len() {
             plan.place(index);
         }
+        let asks = plan.rules.iter().map(|rule| rule.asks_for_ancestors());
+        plan.asks_for_ancestors = asks.collect();
         plan.needed = Common::ALL
             .into_iter()
             .filter_map(|common| {
@@ -66,8 +70,7 @@ impl Plan {
             }
             Kind::Event { .. } | Kind::CrashLoop { .. } => {
                 self.events.push(index);
-                let source = rule.body.q.as_deref().unwrap_or_default();
-                self.needs_ancestors |= source.contains(crate::alerts::rule::ANCESTORS);
+                self.needs_ancestors |= rule.asks_for_ancestors();
             }
             Kind::HostDown { .. } => {}
         }

@@ -1,16 +1,18 @@
 //! The processes of all hosts, gone through once for all rules.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use procmon_common::ids::ProcessId;
 
+use super::ancestry::Running;
 use super::groups::{FoundGroup, Groups, sight_of_group};
-use super::hosts::{find_down, is_complete, is_current};
+use super::hosts::{find_down, is_complete, is_current, unheard_ms};
 use super::series::{Remembered, Seen, Series, SeriesMemory, hash_value};
 use super::{Found, Known, LiveHost, Moment, Plan, Sighting, Subject};
 use crate::alerts::labels::LabelSet;
-use crate::alerts::rule::{Bounds, Kind, Metric, Rule};
+use crate::alerts::rule::{AlertProcess, Bounds, Kind, Metric, Rule};
 use crate::alerts::state::Sight;
 use crate::batch::{Life, lossy};
 use crate::live::{Host, HostEntry, ProcessView};
@@ -49,9 +51,7 @@ pub fn scan(
             pass.host(&host, memory, &mut found);
         } else {
             found.frozen.insert(Arc::clone(&host.agent_id));
-            // While the server was away nobody could be heard.
-            let heard_ms = host.agent.last_seen_ms.max(moment.quiet_since_ms);
-            let silent_ms = moment.now_ms.saturating_sub(heard_ms);
+            let silent_ms = unheard_ms(&host, moment);
             for (index, rule) in plan.rules().iter().enumerate() {
                 // One that is silent for longer is no more, and nobody waits for it.
                 let counts = rule.is_about_processes() && silent_ms < rule.keep_stale_for_ms;
@@ -125,6 +125,7 @@ impl<'p> Pass<'p> {
             return;
         }
         let known = self.known.processes.get(&host.agent_id);
+        let running = OnceCell::new();
         for view in host.views_with(self.moment.now_ms, &self.plan.needed) {
             let known_rules = known.and_then(|known| known.get(&view.id));
             for (metric, of) in &metrics {
@@ -137,7 +138,7 @@ impl<'p> Pass<'p> {
                         None if known => Sight::Missing,
                         _ => continue,
                     };
-                    if self.meets(*index, &view) {
+                    if self.meets(*index, &view, &running) {
                         let value = value.unwrap_or_default();
                         found.see(*index, &view, known, sight, value);
                     }
@@ -146,13 +147,13 @@ impl<'p> Pass<'p> {
             if !zombies.is_empty() && view.status() == Some('Z') {
                 for index in &zombies {
                     let known = known_rules.is_some_and(|rules| rules.contains(index));
-                    if self.meets(**index, &view) {
+                    if self.meets(**index, &view, &running) {
                         found.see(**index, &view, known, Sight::Present, 1.0);
                     }
                 }
             }
             for scoped in &mut scoped {
-                if self.meets(scoped.index, &view) {
+                if self.meets(scoped.index, &view, &running) {
                     let known = known_rules.is_some_and(|rules| rules.contains(&scoped.index));
                     self.look(scoped, &view, known, found);
                 }
@@ -163,10 +164,17 @@ impl<'p> Pass<'p> {
         }
     }
 
-    fn meets(&self, index: usize, view: &ProcessView<'_>) -> bool {
-        self.plan.rules()[index]
-            .processes
-            .holds(view, &self.meters[index])
+    /// Whether a process is one of a rule's. Those that run beside it are put together for the first rule that asks for them.
+    fn meets(&self, index: usize, view: &ProcessView<'_>, running: &OnceCell<Running>) -> bool {
+        let (condition, meter) = (&self.plan.rules()[index].processes, &self.meters[index]);
+        if !self.plan.asks_for_ancestors[index] {
+            return condition.holds(view, meter);
+        }
+        let above = || {
+            let running = running.get_or_init(|| Running::of(view.host, self.moment.now_ms));
+            running.above(view.ppid())
+        };
+        condition.holds(&AlertProcess::new(view, &above), meter)
     }
 
     fn scoped(&mut self, index: usize, host: &Host, memory: &mut SeriesMemory) -> Scoped<'p> {

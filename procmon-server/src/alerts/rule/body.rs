@@ -39,7 +39,8 @@ pub struct RuleBody {
     /// Labels that the host's agent must have.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub agent_labels: BTreeMap<String, String>,
-    /// An expression over the fields of a process, or for `event` and `crash_loop` of an event and `ancestors`.
+    /// An expression over the fields of a process, or for `event` and `crash_loop` of an event, and over `ancestors`: the names of the
+    /// processes above it, the parent first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub q: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -7,9 +7,8 @@ use super::aggregate::{Aggregate, aggregate_of, check_aggregate};
 use super::check::{NAME_RULE, check_keys, check_name, id_of, labels_of};
 use super::duration::{duration, for_ms};
 use super::kind::{Kind, kind_of};
-use super::{HostScope, RuleBody, RuleError, Template, scope};
+use super::{AlertProcess, HostScope, RuleBody, RuleError, Template, scope};
 use crate::alerts::labels::{LabelSet, is_label_name};
-use crate::live::ProcessView;
 use crate::query::Condition;
 
 /// A rule that was checked.
@@ -65,7 +64,7 @@ impl Rule {
             processes: if about_events {
                 Condition::always()
             } else {
-                scope::condition::<ProcessView<'_>>(&body)?
+                scope::condition::<AlertProcess<'_>>(&body)?
             },
             for_ms,
             keep_firing_for_ms: keep_ms.unwrap_or(if is_momentary { EVENT_KEEP_MS } else { 0 }),
@@ -109,6 +108,12 @@ impl Rule {
             self.kind,
             Kind::Event { .. } | Kind::CrashLoop { .. } | Kind::HostDown { .. }
         )
+    }
+
+    /// Whether it may ask for ancestors.
+    pub fn asks_for_ancestors(&self) -> bool {
+        let source = self.body.q.as_deref().unwrap_or_default();
+        source.contains(scope::ANCESTORS)
     }
 
     /// Whether it looks at the same as another one does, so that what was remembered for that is good for this.

@@ -19,8 +19,7 @@ pub use body::{AggregateBody, RuleBody, RuleKind};
 pub use compile::{Rule, Source};
 pub use kind::{Bounds, Kind};
 pub use metric::{METRICS, Metric, Operator};
-pub(crate) use scope::ANCESTORS;
-pub use scope::{AlertEvent, HostScope};
+pub use scope::{AlertEvent, AlertProcess, HostScope};
 pub use template::Template;
 
 /// Why a rule is refused: which key, what is wrong with it, and what is accepted.

@@ -1,12 +1,13 @@
 //! What a rule is about: hosts, and processes or events of theirs.
 
+use std::cell::OnceCell;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
 use super::{RuleBody, RuleError};
 use crate::events::EventRow;
-use crate::live::Agent;
+use crate::live::{Agent, ProcessView};
 use crate::query::{Builder, Condition, Field, Kind, QueryError, Row, Value, compile};
 
 /// Which hosts.
@@ -31,19 +32,71 @@ pub struct AlertEvent<'a> {
     pub(crate) ancestors: Option<&'a [u8]>,
 }
 
-/// The field that events have for rules alone.
+/// A process that runs, and the names of the processes above it, which are looked for when they are asked for.
+pub struct AlertProcess<'a> {
+    view: &'a ProcessView<'a>,
+    /// The parent first, each ended by NUL. `None` where they are not known.
+    above: &'a dyn Fn() -> Option<Vec<u8>>,
+    ancestors: OnceCell<Option<Vec<u8>>>,
+}
+
+/// The field that processes and events have for rules alone.
 pub(crate) const ANCESTORS: &str = "ancestors";
+
+fn with_ancestors(fields: &[Field]) -> Vec<Field> {
+    let ancestors = Field {
+        name: ANCESTORS,
+        kind: Kind::Texts,
+    };
+    fields.iter().copied().chain([ancestors]).collect()
+}
+
+impl<'a> AlertProcess<'a> {
+    pub fn new(view: &'a ProcessView<'a>, above: &'a dyn Fn() -> Option<Vec<u8>>) -> Self {
+        Self {
+            view,
+            above,
+            ancestors: OnceCell::new(),
+        }
+    }
+}
+
+/// Its fields are those of the process, and then ancestors: a condition that does not ask for them holds of the process itself.
+impl Row for AlertProcess<'_> {
+    fn fields() -> &'static [Field] {
+        static FIELDS: LazyLock<Vec<Field>> =
+            LazyLock::new(|| with_ancestors(ProcessView::fields()));
+        &FIELDS
+    }
+
+    fn value(&self, field: usize) -> Value<'_> {
+        if field < ProcessView::fields().len() {
+            return self.view.value(field);
+        }
+        let ancestors = self.ancestors.get_or_init(self.above);
+        ancestors.as_deref().map_or(Value::Unknown, Value::Texts)
+    }
+
+    fn settled_by(field: usize) -> Option<usize> {
+        ProcessView::settled_by(field)
+    }
+
+    fn signed() -> Option<usize> {
+        ProcessView::signed()
+    }
+
+    fn signature(&self) -> u64 {
+        self.view.signature()
+    }
+
+    fn mark(&self, kind: usize) -> u32 {
+        self.view.mark(kind)
+    }
+}
 
 impl Row for AlertEvent<'_> {
     fn fields() -> &'static [Field] {
-        static FIELDS: LazyLock<Vec<Field>> = LazyLock::new(|| {
-            let mut fields = EventRow::fields().to_vec();
-            fields.push(Field {
-                name: ANCESTORS,
-                kind: Kind::Texts,
-            });
-            fields
-        });
+        static FIELDS: LazyLock<Vec<Field>> = LazyLock::new(|| with_ancestors(EventRow::fields()));
         &FIELDS
     }
 

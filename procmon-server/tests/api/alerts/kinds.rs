@@ -247,3 +247,74 @@ async fn a_host_that_is_down() {
     );
     server.stop().await;
 }
+
+#[tokio::test]
+async fn what_runs_under_a_program() {
+    let server = server().await;
+    let under = |id: &str, more: Value| {
+        let mut rule =
+            json!({ "id": id, "name": id, "process_name": "sh", "q": "'nginx' in ancestors" });
+        let fields = more.as_object().expect("an object").clone();
+        rule.as_object_mut().expect("an object").extend(fields);
+        rule
+    };
+    let busy = json!({ "metric": "cpu_percent", "operator": ">", "threshold": 80 });
+    rule(&server, &under("busy", busy.clone())).await;
+    let count = json!({ "operator": ">=", "threshold": 1, "aggregate": { "function": "count", "by": ["agent_id"] } });
+    rule(&server, &under("count", count)).await;
+    rule(&server, &under("absence", json!({ "kind": "absence" }))).await;
+    rule(
+        &server,
+        &under("change", json!({ "kind": "change", "field": "cmdline" })),
+    )
+    .await;
+    let child = |pid: u32, ppid: u32, name: &str| {
+        let mut process = sample(pid, name, 95.0);
+        process["ppid"] = json!(ppid);
+        process
+    };
+    // A worker of nginx, its shell, a shell of that one, and one that has nothing to do with it.
+    let mut processes = vec![
+        child(10, 1, "nginx"),
+        child(11, 10, "perl"),
+        child(12, 11, "sh"),
+        child(13, 12, "sh"),
+        child(20, 1, "sh"),
+    ];
+    let found = |rule: &'static str, server| async move {
+        let of_rule = alerts(server).await.into_iter();
+        let of_rule =
+            of_rule.filter(|alert| alert["rule_id"] == rule && alert["state"] == "firing");
+        let mut pids: Vec<_> = of_rule
+            .map(|alert| alert["labels"]["pid"].as_str().unwrap_or("-").to_owned())
+            .collect();
+        pids.sort();
+        pids
+    };
+    evaluate(&server, &[("a", &processes)]).await;
+    assert_eq!(found("busy", &server).await, ["12", "13"]);
+    assert_eq!(found("count", &server).await, ["-"]);
+    assert!(found("absence", &server).await.is_empty());
+    for process in &mut processes {
+        process["cmdline"] = json!("another");
+    }
+    evaluate(&server, &[("a", &processes)]).await;
+    assert_eq!(found("change", &server).await, ["12", "13"]);
+    let preview = "/api/v1/alert-rules/preview";
+    let answer = send(&server, Method::POST, preview, &under("busy", busy)).await;
+    let preview: Value = answer.json().await.expect("JSON");
+    assert_eq!(preview["now"]["total"], 2, "{preview}");
+    // Nginx ends, and what was under it is under init.
+    let left = [child(12, 1, "sh"), child(13, 12, "sh"), child(20, 1, "sh")];
+    evaluate(&server, &[("a", &left)]).await;
+    assert!(found("busy", &server).await.is_empty());
+    assert_eq!(found("absence", &server).await, ["-"]);
+    for path in [
+        "/api/v1/processes?q='nginx'%20in%20ancestors",
+        "/api/v1/events?q='nginx'%20in%20ancestors",
+    ] {
+        let detail = server.problem(path).await["detail"].to_string();
+        assert!(detail.contains("q of alert rules alone"), "{detail}");
+    }
+    server.stop().await;
+}

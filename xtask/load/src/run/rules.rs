@@ -13,7 +13,14 @@ use super::shared::Shared;
 /// More often than rules are evaluated.
 const EVERY: Duration = Duration::from_secs(5);
 const SERVICES: [&str; 8] = [
-    "java", "nginx", "postgres", "node", "python3", "sshd", "redis-server", "envoy",
+    "java",
+    "nginx",
+    "postgres",
+    "node",
+    "python3",
+    "sshd",
+    "redis-server",
+    "envoy",
 ];
 
 /// What the server says of its evaluations.
@@ -102,8 +109,19 @@ fn rule(number: usize) -> Value {
     match number % 10 {
         0 => beyond("cpu_percent", 99.0, ("process_name", json!(""))),
         1 => beyond("memory_rss", 4e9, ("process_name", json!(service))),
-        2 => beyond("num_threads", 200.0, ("process_name", json!("/^(java|node|python3).*$/"))),
-        3 => beyond("open_fds", 900.0, ("q", json!("username == 'app' && cmdline.contains('--port')"))),
+        2 => beyond(
+            "num_threads",
+            200.0,
+            ("process_name", json!("/^(java|node|python3).*$/")),
+        ),
+        3 => beyond(
+            "open_fds",
+            900.0,
+            (
+                "q",
+                json!("username == 'app' && cmdline.contains('--port')"),
+            ),
+        ),
         4 => {
             let aggregate = json!({ "function": "sum", "by": ["name", "agent_id"] });
             beyond("memory_rss", 4e10, ("aggregate", aggregate))
@@ -123,7 +141,9 @@ fn rule(number: usize) -> Value {
         }),
         _ => match turn % 3 {
             0 => json!({ "kind": "zombie", "for": "1m" }),
-            1 => json!({ "kind": "change", "field": "exe", "process_name": service, "agent_id": "*7" }),
+            1 => {
+                json!({ "kind": "change", "field": "exe", "process_name": service, "agent_id": "*7" })
+            }
             _ => json!({ "kind": "host_down" }),
         },
     }

@@ -111,6 +111,7 @@ pub(super) struct ExitWriter {
 impl ExitWriter {
     pub(super) fn push(&mut self, exit: &Exit, words: &mut WordWriter) {
         use column as id;
+        self.flags(exit);
         let all = exit.totals();
         let mut known = 0_u64;
         for (index, value) in all.iter().enumerate() {
@@ -128,6 +129,19 @@ impl ExitWriter {
             }
             self.totals[index].push(coded(index, *value, &all));
         }
+        self.block.put(id::KNOWN, known);
+        let number = |value: Option<u32>| value.map_or(0, |value| u64::from(value) + 1);
+        self.block.put(id::CODE, number(exit.code));
+        self.block.put(id::SIGNAL, number(exit.signal));
+        if let Some(killer) = exit.killed_by.as_deref() {
+            self.killer(killer, words);
+        }
+        self.block.rows += 1;
+    }
+
+    /// They come first: the first column of a table is there even where it is all zeros.
+    fn flags(&mut self, exit: &Exit) {
+        use column as id;
         let killer = exit.killed_by.as_deref();
         let uploaded = killer.is_some_and(|killer| matches!(killer.id.start, Start::Upload { .. }));
         let flags = [
@@ -139,40 +153,38 @@ impl ExitWriter {
             (uploaded, id::KILLER_UPLOADED),
         ];
         let set = flags.iter().filter(|(set, _)| *set);
-        let number = |value: Option<u32>| value.map_or(0, |value| u64::from(value) + 1);
         self.block.put(id::FLAGS, set.map(|(_, flag)| flag).sum());
-        self.block.put(id::KNOWN, known);
-        self.block.put(id::CODE, number(exit.code));
-        self.block.put(id::SIGNAL, number(exit.signal));
-        if let Some(killer) = killer {
-            let (start, boot) = match killer.id.start {
-                Start::Booted { ticks, boot } => (ticks, boot),
-                Start::Upload { first_seen_ms } => (first_seen_ms as u64, 0),
-            };
-            self.block.put(id::KILLER_PID, u64::from(killer.id.pid));
-            self.block.put(id::KILLER_START, start);
-            self.block.put(id::KILLER_BOOT, u64::from(boot));
-            let name = words.number(&killer.name);
-            self.block.put(id::KILLER_NAME, u64::from(name));
-            self.block.put(id::KILLER_UID, u64::from(killer.uid));
-        }
-        self.block.rows += 1;
     }
 
-    pub(super) fn finish(mut self) -> BlockWriter {
-        for (index, values) in self.totals.into_iter().enumerate() {
-            let id = column::FIRST_TOTAL + index as u64;
-            let known = values.iter().filter(|value| **value != 0);
+    fn killer(&mut self, killer: &Killer, words: &mut WordWriter) {
+        use column as id;
+        let (start, boot) = match killer.id.start {
+            Start::Booted { ticks, boot } => (ticks, boot),
+            Start::Upload { first_seen_ms } => (first_seen_ms as u64, 0),
+        };
+        self.block.put(id::KILLER_PID, u64::from(killer.id.pid));
+        self.block.put(id::KILLER_START, start);
+        self.block.put(id::KILLER_BOOT, u64::from(boot));
+        let name = words.number(&killer.name);
+        self.block.put(id::KILLER_NAME, u64::from(name));
+        self.block.put(id::KILLER_UID, u64::from(killer.uid));
+    }
+
+    /// The table with all that was pushed; then it begins anew.
+    pub(super) fn block(&mut self) -> &mut BlockWriter {
+        for (index, values) in self.totals.iter_mut().enumerate() {
             // A column of zeros is left out, and its power of two with it.
-            let Some(shift) = known.map(|value| value.trailing_zeros()).min() else {
-                continue;
-            };
-            self.block.put(id, u64::from(shift));
-            for value in values {
-                self.block.put(id, value >> shift);
+            let all = values.iter().fold(0, |all, value| all | value);
+            if all > 0 {
+                let shift = all.trailing_zeros();
+                let coded = values.iter().map(|value| value >> shift);
+                let id = column::FIRST_TOTAL + index as u64;
+                let coded = std::iter::once(u64::from(shift)).chain(coded);
+                self.block.put_all(id, coded);
             }
+            values.clear();
         }
-        self.block
+        &mut self.block
     }
 }
 

@@ -194,7 +194,7 @@ pub(super) fn has_exit(
     code: Option<u32>,
     signal: Option<u32>,
 ) -> Result<bool, SegmentError> {
-    block.require_rows(column::FLAGS)?;
+    require_rows(block)?;
     let (mut codes, mut signals) = (block.column(column::CODE)?, block.column(column::SIGNAL)?);
     let is = |stored: u64, wanted: Option<u32>| {
         wanted.is_none_or(|wanted| stored == u64::from(wanted) + 1)
@@ -208,12 +208,18 @@ pub(super) fn has_exit(
     Ok(false)
 }
 
+/// Where no exit had a flag the column was left out by earlier servers, if they knew its user time.
+fn require_rows(block: &Block<'_>) -> Result<(), SegmentError> {
+    let flags = block.require_rows(column::FLAGS);
+    flags.or_else(|_| block.require_rows(column::KNOWN))
+}
+
 /// Codes and signals of all exits, by their columns alone.
 pub(super) fn each_end(
     block: &Block<'_>,
     mut each: impl FnMut(Option<u64>, Option<u64>),
 ) -> Result<(), SegmentError> {
-    block.require_rows(column::FLAGS)?;
+    require_rows(block)?;
     let (mut codes, mut signals) = (block.column(column::CODE)?, block.column(column::SIGNAL)?);
     for _ in 0..block.rows {
         each(codes.next()?.checked_sub(1), signals.next()?.checked_sub(1));
@@ -325,6 +331,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::store::segment::container::Effort;
 
     #[test]
     fn ticks_tell_user_time() {
@@ -334,6 +341,32 @@ mod tests {
         assert_eq!(ticks(36_548_083, 20_304_000), None);
         for (cpu_ns, user_ns) in [(0, 0), (5, 0), (5, 5), (5, 9), (u64::MAX, 7)] {
             assert_eq!(ticks(cpu_ns, user_ns), None);
+        }
+    }
+
+    #[test]
+    fn exits_without_flags_are_found() {
+        let (mut words, mut written) = (WordWriter::default(), ExitWriter::default());
+        let mut exit = Exit {
+            code: Some(3),
+            ..Exit::default()
+        };
+        for index in [CPU_TIME, USER_TIME] {
+            *exit.totals_mut()[index] = Some(5);
+        }
+        written.push(&exit, &mut words);
+        let mut before = BlockWriter::default();
+        before.put(column::TICKS, 0);
+        before.put(column::FLAGS, 0);
+        before.put(column::KNOWN, 3);
+        before.put(column::CODE, 4);
+        before.rows = 1;
+        for block in [written.block(), &mut before] {
+            let mut bytes = Vec::new();
+            block.finish(Effort::Light, &mut bytes);
+            let block = Block::open(&bytes).expect("just written");
+            assert_eq!(has_exit(&block, Some(3), None), Ok(true));
+            assert_eq!(has_exit(&block, Some(4), None), Ok(false));
         }
     }
 

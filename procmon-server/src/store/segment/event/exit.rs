@@ -3,6 +3,7 @@
 
 use procmon_common::ids::{ProcessId, Start};
 
+use super::ticks::{ticks, user_of_ticks};
 use crate::batch::{Exit, Killer};
 use crate::store::segment::SegmentError;
 use crate::store::segment::block::{Block, BlockWriter, Values};
@@ -77,29 +78,6 @@ fn swap_zero(value: u64, cpu: u64) -> u64 {
     } else {
         value
     }
-}
-
-/// More ticks are not looked for, nor shorter ones: the kernel has a thousand a second at most.
-const MOST_TICKS: u64 = 4_096;
-const SHORTEST_TICK_NS: u64 = 1_000_000;
-/// CPU times that can be multiplied by so many ticks.
-const MOST_CPU_NS: u64 = 1 << 51;
-
-/// The kernel knows user and system time by ticks, and divides the CPU time, which it knows exactly, in that proportion: the
-/// smallest numbers of ticks, all and the system's, that make a user time.
-fn ticks(cpu_ns: u64, user_ns: u64) -> Option<(u64, u64)> {
-    if user_ns == 0 || user_ns >= cpu_ns || cpu_ns >= MOST_CPU_NS {
-        return None;
-    }
-    let most = (cpu_ns / SHORTEST_TICK_NS + 1).min(MOST_TICKS);
-    let system_ns = cpu_ns - user_ns;
-    (2..=most)
-        .map(|all| (all, (system_ns * all).div_ceil(cpu_ns)))
-        .find(|(all, system)| user_of_ticks(cpu_ns, *all, *system) == user_ns)
-}
-
-fn user_of_ticks(cpu_ns: u64, all: u64, system: u64) -> u64 {
-    cpu_ns.wrapping_sub(cpu_ns.wrapping_mul(system) / all.max(1))
 }
 
 #[derive(Debug, Default)]
@@ -332,17 +310,6 @@ mod tests {
 
     use super::*;
     use crate::store::segment::container::Effort;
-
-    #[test]
-    fn ticks_tell_user_time() {
-        // Five of nine ticks were the user's.
-        assert_eq!(ticks(36_548_083, 20_304_491), Some((9, 4)));
-        assert_eq!(user_of_ticks(36_548_083, 9, 4), 20_304_491);
-        assert_eq!(ticks(36_548_083, 20_304_000), None);
-        for (cpu_ns, user_ns) in [(0, 0), (5, 0), (5, 5), (5, 9), (u64::MAX, 7)] {
-            assert_eq!(ticks(cpu_ns, user_ns), None);
-        }
-    }
 
     #[test]
     fn exits_without_flags_are_found() {

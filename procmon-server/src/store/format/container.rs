@@ -13,8 +13,9 @@ const LEVEL: i32 = 3;
 const TIGHT_LEVEL: i32 = 9;
 /// Of what is written anew within the hour, as the log: some 4 % more bytes for half of the time.
 const LIGHT_LEVEL: i32 = 1;
-/// Below this, compression costs more than it saves.
-const WORTH_COMPRESSING: usize = 48;
+/// Below this, compression costs more than it saves: most sections of most batches are, and each frame costs as much to begin as
+/// so many bytes.
+const WORTH_COMPRESSING: usize = 256;
 /// What the head says of a section: id, encoding, plain and stored length.
 const HEAD_NUMBERS: usize = 4;
 /// No section of a batch that was accepted comes near.

@@ -10,6 +10,8 @@ use procmon_server::store::{Append, LogBatch, SLICE_MS, Store, format};
 use crate::filter::Filter;
 
 const HOUR_MS: i64 = 3_600_000;
+/// As the server does.
+const CHECKPOINT_EVERY_MS: i64 = 2_000;
 /// A full hour of some day.
 const BEGIN_MS: i64 = 1_769_860_800_000;
 
@@ -81,7 +83,12 @@ impl Captured {
     /// Stores it for each agent, in the order of arrival.
     pub(crate) async fn write(&self, store: &Store, agent_ids: &[String]) {
         let began_ms = self.rows.first().map_or(0, |(row, _)| row.received_ms);
+        let mut checkpoint_ms = began_ms;
         for (row, batch) in &self.rows {
+            if row.received_ms >= checkpoint_ms {
+                store.checkpoint().await.expect("it is written");
+                checkpoint_ms = row.received_ms + CHECKPOINT_EVERY_MS;
+            }
             let received_ms = BEGIN_MS + row.received_ms - began_ms;
             let appends = agent_ids
                 .iter()

@@ -1,5 +1,6 @@
 //! The outermost layer: sections, compressed one by one.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::thread::LocalKey;
 
@@ -10,15 +11,18 @@ const PLAIN: u64 = 0;
 const ZSTD: u64 = 1;
 const LEVEL: i32 = 3;
 const TIGHT_LEVEL: i32 = 9;
-/// Of a batch in the log, which is compacted within the hour: some 4 % more bytes for half of the time.
-const LOG_LEVEL: i32 = 1;
-/// Below this, compression costs more than it saves.
-const WORTH_COMPRESSING: usize = 48;
+/// Of what is written anew within the hour, as the log: some 4 % more bytes for half of the time.
+const LIGHT_LEVEL: i32 = 1;
+/// Below this, compression costs more than it saves: most sections of most batches are, and each frame costs as much to begin as
+/// so many bytes.
+const WORTH_COMPRESSING: usize = 256;
+/// What the head says of a section: id, encoding, plain and stored length.
+const HEAD_NUMBERS: usize = 4;
 /// No section of a batch that was accepted comes near.
 const MAX_SECTION_BYTES: usize = 1 << 28;
 
 thread_local! {
-    static LOG_COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+    static LIGHT_COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
     static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
     static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
@@ -45,7 +49,7 @@ pub(super) fn pack(sections: &[(u64, Vec<u8>)]) -> Vec<u8> {
 
 fn store(plain: &[u8], content: &mut Vec<u8>) -> u64 {
     if plain.len() >= WORTH_COMPRESSING
-        && let Ok(compressed) = compress_with(&LOG_COMPRESSOR, LOG_LEVEL, plain)
+        && let Ok(compressed) = compress_lightly(plain)
         && compressed.len() < plain.len()
     {
         content.extend_from_slice(&compressed);
@@ -57,6 +61,10 @@ fn store(plain: &[u8], content: &mut Vec<u8>) -> u64 {
 
 pub(in crate::store) fn compress(plain: &[u8]) -> std::io::Result<Vec<u8>> {
     compress_with(&COMPRESSOR, LEVEL, plain)
+}
+
+pub(in crate::store) fn compress_lightly(plain: &[u8]) -> std::io::Result<Vec<u8>> {
+    compress_with(&LIGHT_COMPRESSOR, LIGHT_LEVEL, plain)
 }
 
 type KeptCompressor = LocalKey<RefCell<Option<zstd::bulk::Compressor<'static>>>>;
@@ -105,33 +113,35 @@ impl<'a> Sections<'a> {
             return Err(FormatError::Version(version));
         }
         let count = reader.count()?;
-        let mut heads = Vec::with_capacity(count.min(32));
+        let mut heads = reader;
         for _ in 0..count {
-            let (id, encoding) = (reader.number()?, reader.number()?);
-            let plain = usize::try_from(reader.number()?).map_err(|_| FormatError::Lengths)?;
-            let stored = usize::try_from(reader.number()?).map_err(|_| FormatError::Lengths)?;
-            heads.push((id, encoding, plain, stored));
+            for _ in 0..HEAD_NUMBERS {
+                reader.number()?;
+            }
         }
-        let mut found = Vec::with_capacity(heads.len());
-        for (id, encoding, plain, stored) in heads {
+        let mut found = Vec::with_capacity(count.min(32));
+        for _ in 0..count {
+            let (id, encoding) = (heads.number()?, heads.number()?);
+            let plain = usize::try_from(heads.number()?).map_err(|_| FormatError::Lengths)?;
+            let stored = usize::try_from(heads.number()?).map_err(|_| FormatError::Lengths)?;
             found.push((id, encoding, plain, reader.take(stored)?));
         }
         Ok(Self { found })
     }
 
     /// A section's content; empty when it is not there.
-    pub(super) fn read(&self, wanted: u64) -> Result<Vec<u8>, FormatError> {
+    pub(super) fn read(&self, wanted: u64) -> Result<Cow<'a, [u8]>, FormatError> {
         let Some((_, encoding, plain, stored)) =
             self.found.iter().find(|(id, ..)| *id == wanted).copied()
         else {
-            return Ok(Vec::new());
+            return Ok(Cow::Borrowed(&[]));
         };
         if plain > MAX_SECTION_BYTES {
             return Err(FormatError::Lengths);
         }
         let content = match encoding {
-            PLAIN => stored.to_vec(),
-            ZSTD => decompress(stored, plain).map_err(|_| FormatError::Compression)?,
+            PLAIN => Cow::Borrowed(stored),
+            ZSTD => Cow::Owned(decompress(stored, plain).map_err(|_| FormatError::Compression)?),
             _ => return Err(FormatError::Compression),
         };
         if content.len() != plain {

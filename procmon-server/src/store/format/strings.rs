@@ -50,15 +50,20 @@ impl<'a> Strings<'a> {
         }
         let mut reader = Reader::new(bytes);
         let count = reader.count()?;
-        let mut lengths = Vec::with_capacity(count);
+        let mut lengths = reader;
         for _ in 0..count {
-            lengths.push(usize::try_from(reader.number()?).map_err(|_| FormatError::Lengths)?);
+            reader.number()?;
         }
-        let strings = lengths
-            .into_iter()
-            .map(|length| reader.take(length))
-            .collect::<Result<_, _>>()?;
+        let mut strings = Vec::with_capacity(count);
+        for _ in 0..count {
+            let length = usize::try_from(lengths.number()?).map_err(|_| FormatError::Lengths)?;
+            strings.push(reader.take(length)?);
+        }
         Ok(Self { strings })
+    }
+
+    pub(in crate::store) fn len(&self) -> usize {
+        self.strings.len()
     }
 
     pub(in crate::store) fn bytes(&self, number: u64) -> Result<&'a [u8], FormatError> {

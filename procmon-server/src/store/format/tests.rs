@@ -278,10 +278,11 @@ fn unknown_sections_are_passed_over() {
         key: true,
         ..Batch::default()
     };
-    let span = container::Sections::open(&encode(&batch))
+    let encoded = encode(&batch);
+    let span = container::Sections::open(&encoded)
         .and_then(|sections| sections.read(section::SPAN))
         .expect("just written");
-    let bytes = container::pack(&[(999, vec![1, 2, 3]), (section::SPAN, span)]);
+    let bytes = container::pack(&[(999, vec![1, 2, 3]), (section::SPAN, span.into_owned())]);
     assert_eq!(decode(&bytes).expect("readable"), batch);
 }
 

@@ -8,10 +8,13 @@
 //! ```
 
 use super::SegmentError;
-use super::container::{expand, shrink_numbers};
+use super::container::{Effort, expand, shrink_numbers};
 use crate::store::format::bytes::{Reader, put, put_signed};
 
-/// Collects the columns of one block. A column may have fewer values than there are rows.
+/// Room in a new column: most blocks have tens of rows at least, and growing to that costs more than writing them.
+const COLUMN_BYTES: usize = 64;
+
+/// Collects the columns of a block, and then those of the next. A column may have fewer values than there are rows.
 #[derive(Debug)]
 pub(super) struct BlockWriter {
     columns: Vec<WriterColumn>,
@@ -58,7 +61,7 @@ impl BlockWriter {
     fn add(&mut self, id: u64) -> usize {
         self.columns.push(WriterColumn {
             id,
-            bytes: Vec::new(),
+            bytes: Vec::with_capacity(COLUMN_BYTES),
             any: false,
         });
         self.columns.len() - 1
@@ -76,13 +79,22 @@ impl BlockWriter {
         put_signed(&mut column.bytes, value);
     }
 
+    pub(super) fn put_all(&mut self, id: u64, values: impl Iterator<Item = u64>) {
+        let column = self.column(id);
+        for value in values {
+            column.any |= value != 0;
+            put(&mut column.bytes, value);
+        }
+    }
+
     /// About as much memory as it takes.
     pub(super) fn bytes(&self) -> usize {
         self.columns.iter().map(|column| column.bytes.len()).sum()
     }
 
-    /// Appends the block. A column of nothing but zeros is left out, but for the first, which bounds the number of rows.
-    pub(super) fn finish(self, out: &mut Vec<u8>) {
+    /// Appends the block, and begins the next, whose columns are likely to need as much room. A column of nothing but zeros is
+    /// left out, but for the first, which bounds the number of rows.
+    pub(super) fn finish(&mut self, effort: Effort, out: &mut Vec<u8>) {
         let columns = self.columns.iter().enumerate();
         let kept: Vec<_> = columns
             .filter(|(index, column)| *index == 0 || column.any)
@@ -92,7 +104,7 @@ impl BlockWriter {
         put(out, kept.len() as u64);
         let mut frames = Vec::new();
         for column in kept {
-            let (encoding, shrunk) = shrink_numbers(&column.bytes);
+            let (encoding, shrunk) = shrink_numbers(&column.bytes, effort);
             let stored = shrunk.as_deref().unwrap_or(&column.bytes);
             put(out, column.id);
             put(out, encoding);
@@ -101,6 +113,11 @@ impl BlockWriter {
             frames.extend_from_slice(stored);
         }
         out.extend_from_slice(&frames);
+        self.rows = 0;
+        for column in &mut self.columns {
+            column.bytes.clear();
+            column.any = false;
+        }
     }
 }
 

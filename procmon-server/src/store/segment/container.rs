@@ -2,7 +2,7 @@
 
 use super::{SegmentError, packed};
 use crate::store::format::bytes::{Reader, put};
-use crate::store::format::container::{compress, compress_tightly, decompress};
+use crate::store::format::container::{compress, compress_lightly, compress_tightly, decompress};
 
 const PLAIN: u64 = 0;
 const ZSTD: u64 = 1;
@@ -10,10 +10,24 @@ const ZSTD: u64 = 1;
 const PACKED: u64 = 2;
 /// Below this, compression costs more than it saves.
 const WORTH_COMPRESSING: usize = 48;
+/// The same of what is written anew soon.
+const WORTH_COMPRESSING_LIGHTLY: usize = 256;
 /// Columns of numbers that zstd makes no smaller than this part of what they were are tried packed, too.
 const NOISE: (usize, usize) = (3, 5);
 /// No section that was ever written comes near.
 pub(super) const MAX_PLAIN_BYTES: usize = 1 << 28;
+
+/// How much time may be spent on compressing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// For a slice, which becomes part of an hour soon.
+    #[default]
+    Light,
+    /// For an hour, which is kept for days.
+    Usual,
+    /// For large texts of an hour.
+    Tight,
+}
 
 /// Kind of a segment, by its first four bytes.
 pub(super) type Magic = [u8; 4];
@@ -35,7 +49,7 @@ pub(super) fn pack(magic: Magic, version: u8, sections: Vec<(u64, Content)>) -> 
     for (id, content) in sections {
         let (encoding, plain, stored) = match content {
             Content::Plain(plain) => {
-                let (encoding, stored) = shrink(&plain);
+                let (encoding, stored) = shrink(&plain, Effort::Usual);
                 (encoding, plain.len(), stored.unwrap_or(plain))
             }
             Content::Frames(frames) => (PLAIN, frames.len(), frames),
@@ -53,22 +67,19 @@ pub(super) fn pack(magic: Magic, version: u8, sections: Vec<(u64, Content)>) -> 
 }
 
 /// How to store bytes; none where they stay as they are.
-pub(super) fn shrink(plain: &[u8]) -> (u64, Option<Vec<u8>>) {
-    if plain.len() < WORTH_COMPRESSING {
+pub(super) fn shrink(plain: &[u8], effort: Effort) -> (u64, Option<Vec<u8>>) {
+    let worth_bytes = match effort {
+        Effort::Light => WORTH_COMPRESSING_LIGHTLY,
+        Effort::Usual | Effort::Tight => WORTH_COMPRESSING,
+    };
+    if plain.len() < worth_bytes {
         return (PLAIN, None);
     }
-    if_smaller(compress(plain), plain)
-}
-
-/// As [`shrink`], at more cost: for what is written once an hour and kept for days.
-pub(super) fn shrink_tightly(plain: &[u8]) -> (u64, Option<Vec<u8>>) {
-    if plain.len() < WORTH_COMPRESSING {
-        return (PLAIN, None);
-    }
-    if_smaller(compress_tightly(plain), plain)
-}
-
-fn if_smaller(compressed: std::io::Result<Vec<u8>>, plain: &[u8]) -> (u64, Option<Vec<u8>>) {
+    let compressed = match effort {
+        Effort::Light => compress_lightly(plain),
+        Effort::Usual => compress(plain),
+        Effort::Tight => compress_tightly(plain),
+    };
     match compressed {
         Ok(compressed) if compressed.len() < plain.len() => (ZSTD, Some(compressed)),
         _ => (PLAIN, None),
@@ -76,10 +87,11 @@ fn if_smaller(compressed: std::io::Result<Vec<u8>>, plain: &[u8]) -> (u64, Optio
 }
 
 /// As [`shrink`], of numbers of variable length.
-pub(super) fn shrink_numbers(plain: &[u8]) -> (u64, Option<Vec<u8>>) {
-    let (encoding, shrunk) = shrink(plain);
+pub(super) fn shrink_numbers(plain: &[u8], effort: Effort) -> (u64, Option<Vec<u8>>) {
+    let (encoding, shrunk) = shrink(plain, effort);
     let length = shrunk.as_ref().map_or(plain.len(), Vec::len);
-    if plain.len() < WORTH_COMPRESSING || length * NOISE.1 < plain.len() * NOISE.0 {
+    let is_noise = length * NOISE.1 >= plain.len() * NOISE.0;
+    if effort == Effort::Light || plain.len() < WORTH_COMPRESSING || !is_noise {
         return (encoding, shrunk);
     }
     match packed::pack(plain) {

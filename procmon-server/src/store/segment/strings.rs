@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::SegmentError;
-use super::container::{expand, shrink, shrink_tightly};
+use super::container::{Effort, expand, shrink};
 use crate::store::format::bytes::{Reader, put};
 
 /// Plain bytes of a chunk of arguments, beyond which a new one begins: an hour's build fits into few, and each compiler's
@@ -94,8 +94,7 @@ impl Words {
 pub(super) struct ArgumentKeeping {
     /// Bytes of each argv, from its beginning; `None` is all of it.
     pub(super) most_bytes: Option<usize>,
-    /// Written for long: more time may be spent on compressing them.
-    pub(super) tightly: bool,
+    pub(super) effort: Effort,
 }
 
 /// As [`WordWriter`], for arguments.
@@ -150,11 +149,7 @@ impl ArgumentWriter {
     }
 
     fn end_chunk(&mut self) {
-        let (encoding, shrunk) = if self.keeping.tightly {
-            shrink_tightly(&self.pending)
-        } else {
-            shrink(&self.pending)
-        };
+        let (encoding, shrunk) = shrink(&self.pending, self.keeping.effort);
         let stored = shrunk.as_deref().unwrap_or(&self.pending);
         self.directory.push([
             u64::from(self.pending_count),

@@ -101,12 +101,16 @@ impl File {
         length(&self.path, "") + length(&self.path, "-wal")
     }
 
-    /// Unlinks the file.
+    /// Unlinks the file. It goes before its readers: the last connection to a file that is there moves the write-ahead log into
+    /// it, all of which would be for nothing.
     pub(in crate::store) async fn remove(&self) -> Result<(), StoreError> {
-        self.readers.close().await;
-        unlink(&self.path).map_err(|error| {
+        let failed = |error: std::io::Error| {
             StoreError::Failed(format!("cannot remove {}: {error}", self.path.display()))
-        })
+        };
+        unlink(&self.path).map_err(failed)?;
+        self.readers.close().await;
+        // What a reader may have left beside it.
+        unlink(&self.path).map_err(failed)
     }
 }
 

@@ -42,6 +42,56 @@ struct LifeReader<'a> {
     columns: [ColumnReader<'a>; 21],
     start: i64,
     started_ns: i64,
+    shared: Shared,
+}
+
+/// What lives of a batch have in common: most of them belong to one user, and one cgroup, and a child has its parent's name.
+#[derive(Default)]
+struct Shared {
+    /// By the number of the string.
+    bytes: Vec<Option<Arc<[u8]>>>,
+    texts: Vec<Option<Arc<str>>>,
+    credentials: Option<Arc<Credentials>>,
+}
+
+/// The place of a string that is there, or refused.
+fn slot<'s, T: Clone>(
+    all: &'s mut Vec<Option<T>>,
+    strings: &Strings<'_>,
+    number: u64,
+) -> Result<&'s mut Option<T>, FormatError> {
+    if all.is_empty() {
+        all.resize(strings.len(), None);
+    }
+    let index = usize::try_from(number).map_err(|_| FormatError::Reference)?;
+    all.get_mut(index).ok_or(FormatError::Reference)
+}
+
+impl Shared {
+    fn bytes(&mut self, strings: &Strings<'_>, number: u64) -> Result<Arc<[u8]>, FormatError> {
+        let slot = slot(&mut self.bytes, strings, number)?;
+        if let Some(known) = slot {
+            return Ok(Arc::clone(known));
+        }
+        let found: Arc<[u8]> = strings.bytes(number)?.into();
+        Ok(Arc::clone(slot.insert(found)))
+    }
+
+    fn text(&mut self, strings: &Strings<'_>, number: u64) -> Result<Arc<str>, FormatError> {
+        let slot = slot(&mut self.texts, strings, number)?;
+        if let Some(known) = slot {
+            return Ok(Arc::clone(known));
+        }
+        let found = String::from_utf8_lossy(strings.bytes(number)?);
+        Ok(Arc::clone(slot.insert(found.into())))
+    }
+
+    fn credentials(&mut self, credentials: Credentials) -> Arc<Credentials> {
+        match &self.credentials {
+            Some(known) if **known == credentials => Arc::clone(known),
+            _ => Arc::clone(self.credentials.insert(Arc::new(credentials))),
+        }
+    }
 }
 
 impl<'a> LifeReader<'a> {
@@ -50,6 +100,7 @@ impl<'a> LifeReader<'a> {
             columns: std::array::from_fn(|index| table.column(index as u64 + 1)),
             start: 0,
             started_ns: 0,
+            shared: Shared::default(),
         }
     }
 
@@ -75,11 +126,13 @@ impl<'a> LifeReader<'a> {
         self.started_ns = self.started_ns.wrapping_add(started_delta);
         let image = self.image(strings, flags)?;
         let credentials = self.credentials(strings)?;
+        let credentials = (flags & id::HAS_CREDENTIALS != 0).then_some(credentials);
+        let credentials = credentials.map(|credentials| self.shared.credentials(credentials));
         let parent = self.column(id::PPID).known_u32()?;
         let mut text = |id| -> Result<Option<Arc<str>>, FormatError> {
             let number = self.columns[id as usize - 1].known()?;
-            let text = number.map(|number| strings.text(number)).transpose()?;
-            Ok(text.map(Arc::from))
+            let text = number.map(|number| self.shared.text(strings, number));
+            text.transpose()
         };
         Ok(Life {
             cgroup: text(id::CGROUP)?,
@@ -89,7 +142,7 @@ impl<'a> LifeReader<'a> {
             ppid: parent,
             started_ns: (flags & id::HAS_STARTED != 0).then_some(self.started_ns),
             image: image.map(Arc::new),
-            credentials: (flags & id::HAS_CREDENTIALS != 0).then(|| Arc::new(credentials)),
+            credentials,
             pid_namespace: self.column(id::PID_NAMESPACE).known_u32()?,
             namespace_pid: self.column(id::NAMESPACE_PID).known_u32()?,
             baseline: flags & id::IS_BASELINE != 0,
@@ -113,8 +166,8 @@ impl<'a> LifeReader<'a> {
             flags & id::ARGS_ARE_CUT != 0 || looks_cut && flags & id::ARGS_ARE_WHOLE == 0;
         Ok(Some(Image {
             seq,
-            name: strings.bytes(name)?.into(),
-            exe: strings.bytes(exe)?.into(),
+            name: self.shared.bytes(strings, name)?,
+            exe: self.shared.bytes(strings, exe)?,
             args: args.into(),
             args_bytes: cut.saturating_add(args.len() as u64).saturating_sub(grown),
             args_cut,
@@ -129,9 +182,8 @@ impl<'a> LifeReader<'a> {
             euid: self.column(id::EUID).known_u32()?,
             gid: self.column(id::GID).known_u32()?,
             username: username
-                .map(|number| strings.text(number))
-                .transpose()?
-                .map(Arc::from),
+                .map(|number| self.shared.text(strings, number))
+                .transpose()?,
         })
     }
 }

@@ -5,6 +5,8 @@ mod interval;
 mod life;
 mod sample;
 
+use std::borrow::Cow;
+
 use procmon_common::columns::Column;
 
 use super::container::Sections;
@@ -70,12 +72,12 @@ pub fn decode_sample(bytes: &[u8], wanted: SampleParts<'_>) -> Result<Batch, For
     let short_lived = if wanted.short_lived {
         sections.read(section::SHORT_LIVED)?
     } else {
-        Vec::new()
+        Cow::default()
     };
     let dictionary = if has_lives || !short_lived.is_empty() {
         sections.read(section::STRINGS)?
     } else {
-        Vec::new()
+        Cow::default()
     };
     let strings = Strings::read(&dictionary)?;
     let lives = if has_lives {

@@ -3,6 +3,7 @@
 
 use procmon_common::ids::{ProcessId, Start};
 
+use super::ticks::{ticks, user_of_ticks};
 use crate::batch::{Exit, Killer};
 use crate::store::segment::SegmentError;
 use crate::store::segment::block::{Block, BlockWriter, Values};
@@ -79,29 +80,6 @@ fn swap_zero(value: u64, cpu: u64) -> u64 {
     }
 }
 
-/// More ticks are not looked for, nor shorter ones: the kernel has a thousand a second at most.
-const MOST_TICKS: u64 = 4_096;
-const SHORTEST_TICK_NS: u64 = 1_000_000;
-/// CPU times that can be multiplied by so many ticks.
-const MOST_CPU_NS: u64 = 1 << 51;
-
-/// The kernel knows user and system time by ticks, and divides the CPU time, which it knows exactly, in that proportion: the
-/// smallest numbers of ticks, all and the system's, that make a user time.
-fn ticks(cpu_ns: u64, user_ns: u64) -> Option<(u64, u64)> {
-    if user_ns == 0 || user_ns >= cpu_ns || cpu_ns >= MOST_CPU_NS {
-        return None;
-    }
-    let most = (cpu_ns / SHORTEST_TICK_NS + 1).min(MOST_TICKS);
-    let system_ns = cpu_ns - user_ns;
-    (2..=most)
-        .map(|all| (all, (system_ns * all).div_ceil(cpu_ns)))
-        .find(|(all, system)| user_of_ticks(cpu_ns, *all, *system) == user_ns)
-}
-
-fn user_of_ticks(cpu_ns: u64, all: u64, system: u64) -> u64 {
-    cpu_ns.wrapping_sub(cpu_ns.wrapping_mul(system) / all.max(1))
-}
-
 #[derive(Debug, Default)]
 pub(super) struct ExitWriter {
     block: BlockWriter,
@@ -111,6 +89,7 @@ pub(super) struct ExitWriter {
 impl ExitWriter {
     pub(super) fn push(&mut self, exit: &Exit, words: &mut WordWriter) {
         use column as id;
+        self.flags(exit);
         let all = exit.totals();
         let mut known = 0_u64;
         for (index, value) in all.iter().enumerate() {
@@ -128,6 +107,19 @@ impl ExitWriter {
             }
             self.totals[index].push(coded(index, *value, &all));
         }
+        self.block.put(id::KNOWN, known);
+        let number = |value: Option<u32>| value.map_or(0, |value| u64::from(value) + 1);
+        self.block.put(id::CODE, number(exit.code));
+        self.block.put(id::SIGNAL, number(exit.signal));
+        if let Some(killer) = exit.killed_by.as_deref() {
+            self.killer(killer, words);
+        }
+        self.block.rows += 1;
+    }
+
+    /// They come first: the first column of a table is there even where it is all zeros.
+    fn flags(&mut self, exit: &Exit) {
+        use column as id;
         let killer = exit.killed_by.as_deref();
         let uploaded = killer.is_some_and(|killer| matches!(killer.id.start, Start::Upload { .. }));
         let flags = [
@@ -139,40 +131,38 @@ impl ExitWriter {
             (uploaded, id::KILLER_UPLOADED),
         ];
         let set = flags.iter().filter(|(set, _)| *set);
-        let number = |value: Option<u32>| value.map_or(0, |value| u64::from(value) + 1);
         self.block.put(id::FLAGS, set.map(|(_, flag)| flag).sum());
-        self.block.put(id::KNOWN, known);
-        self.block.put(id::CODE, number(exit.code));
-        self.block.put(id::SIGNAL, number(exit.signal));
-        if let Some(killer) = killer {
-            let (start, boot) = match killer.id.start {
-                Start::Booted { ticks, boot } => (ticks, boot),
-                Start::Upload { first_seen_ms } => (first_seen_ms as u64, 0),
-            };
-            self.block.put(id::KILLER_PID, u64::from(killer.id.pid));
-            self.block.put(id::KILLER_START, start);
-            self.block.put(id::KILLER_BOOT, u64::from(boot));
-            let name = words.number(&killer.name);
-            self.block.put(id::KILLER_NAME, u64::from(name));
-            self.block.put(id::KILLER_UID, u64::from(killer.uid));
-        }
-        self.block.rows += 1;
     }
 
-    pub(super) fn finish(mut self) -> BlockWriter {
-        for (index, values) in self.totals.into_iter().enumerate() {
-            let id = column::FIRST_TOTAL + index as u64;
-            let known = values.iter().filter(|value| **value != 0);
+    fn killer(&mut self, killer: &Killer, words: &mut WordWriter) {
+        use column as id;
+        let (start, boot) = match killer.id.start {
+            Start::Booted { ticks, boot } => (ticks, boot),
+            Start::Upload { first_seen_ms } => (first_seen_ms as u64, 0),
+        };
+        self.block.put(id::KILLER_PID, u64::from(killer.id.pid));
+        self.block.put(id::KILLER_START, start);
+        self.block.put(id::KILLER_BOOT, u64::from(boot));
+        let name = words.number(&killer.name);
+        self.block.put(id::KILLER_NAME, u64::from(name));
+        self.block.put(id::KILLER_UID, u64::from(killer.uid));
+    }
+
+    /// The table with all that was pushed; then it begins anew.
+    pub(super) fn block(&mut self) -> &mut BlockWriter {
+        for (index, values) in self.totals.iter_mut().enumerate() {
             // A column of zeros is left out, and its power of two with it.
-            let Some(shift) = known.map(|value| value.trailing_zeros()).min() else {
-                continue;
-            };
-            self.block.put(id, u64::from(shift));
-            for value in values {
-                self.block.put(id, value >> shift);
+            let all = values.iter().fold(0, |all, value| all | value);
+            if all > 0 {
+                let shift = all.trailing_zeros();
+                let coded = values.iter().map(|value| value >> shift);
+                let id = column::FIRST_TOTAL + index as u64;
+                let coded = std::iter::once(u64::from(shift)).chain(coded);
+                self.block.put_all(id, coded);
             }
+            values.clear();
         }
-        self.block
+        &mut self.block
     }
 }
 
@@ -182,7 +172,7 @@ pub(super) fn has_exit(
     code: Option<u32>,
     signal: Option<u32>,
 ) -> Result<bool, SegmentError> {
-    block.require_rows(column::FLAGS)?;
+    require_rows(block)?;
     let (mut codes, mut signals) = (block.column(column::CODE)?, block.column(column::SIGNAL)?);
     let is = |stored: u64, wanted: Option<u32>| {
         wanted.is_none_or(|wanted| stored == u64::from(wanted) + 1)
@@ -196,12 +186,18 @@ pub(super) fn has_exit(
     Ok(false)
 }
 
+/// Where no exit had a flag the column was left out by earlier servers, if they knew its user time.
+fn require_rows(block: &Block<'_>) -> Result<(), SegmentError> {
+    let flags = block.require_rows(column::FLAGS);
+    flags.or_else(|_| block.require_rows(column::KNOWN))
+}
+
 /// Codes and signals of all exits, by their columns alone.
 pub(super) fn each_end(
     block: &Block<'_>,
     mut each: impl FnMut(Option<u64>, Option<u64>),
 ) -> Result<(), SegmentError> {
-    block.require_rows(column::FLAGS)?;
+    require_rows(block)?;
     let (mut codes, mut signals) = (block.column(column::CODE)?, block.column(column::SIGNAL)?);
     for _ in 0..block.rows {
         each(codes.next()?.checked_sub(1), signals.next()?.checked_sub(1));
@@ -313,15 +309,31 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::store::segment::container::Effort;
 
     #[test]
-    fn ticks_tell_user_time() {
-        // Five of nine ticks were the user's.
-        assert_eq!(ticks(36_548_083, 20_304_491), Some((9, 4)));
-        assert_eq!(user_of_ticks(36_548_083, 9, 4), 20_304_491);
-        assert_eq!(ticks(36_548_083, 20_304_000), None);
-        for (cpu_ns, user_ns) in [(0, 0), (5, 0), (5, 5), (5, 9), (u64::MAX, 7)] {
-            assert_eq!(ticks(cpu_ns, user_ns), None);
+    fn exits_without_flags_are_found() {
+        let (mut words, mut written) = (WordWriter::default(), ExitWriter::default());
+        let mut exit = Exit {
+            code: Some(3),
+            ..Exit::default()
+        };
+        for index in [CPU_TIME, USER_TIME] {
+            *exit.totals_mut()[index] = Some(5);
+        }
+        written.push(&exit, &mut words);
+        let mut before = BlockWriter::default();
+        before.put(column::TICKS, 0);
+        before.put(column::FLAGS, 0);
+        before.put(column::KNOWN, 3);
+        before.put(column::CODE, 4);
+        before.rows = 1;
+        for block in [written.block(), &mut before] {
+            let mut bytes = Vec::new();
+            block.finish(Effort::Light, &mut bytes);
+            let block = Block::open(&bytes).expect("just written");
+            assert_eq!(has_exit(&block, Some(3), None), Ok(true));
+            assert_eq!(has_exit(&block, Some(4), None), Ok(false));
         }
     }
 

@@ -9,6 +9,7 @@ mod exit;
 mod kinds;
 mod query;
 mod read;
+mod ticks;
 mod write;
 
 pub use digest::EventDigest;

@@ -11,7 +11,7 @@ use super::{MAGIC, OpenRows, VERSION, column, section, table};
 use crate::batch::{Event, EventKind, KindSet, Life};
 use crate::store::format::bytes::put;
 use crate::store::segment::block::BlockWriter;
-use crate::store::segment::container::{Content, pack};
+use crate::store::segment::container::{Content, Effort, pack};
 use crate::store::segment::life::{LifeRow, write_row};
 use crate::store::segment::strings::{ArgumentKeeping, ArgumentWriter, WordWriter};
 
@@ -33,6 +33,7 @@ pub struct EventWriter {
     pub(super) words: WordWriter,
     pub(super) arguments: ArgumentWriter,
     arguments_known: u32,
+    effort: Effort,
     names: Vec<bool>,
     index: BlockWriter,
     blocks: Vec<u8>,
@@ -74,6 +75,20 @@ struct OpenBlock {
     ranges: Ranges,
 }
 
+impl OpenBlock {
+    /// Begins the next block, in the memory of the one before. Its tables are empty already.
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.newest.clear();
+        self.open_rows.0.clear();
+        self.first = None;
+        self.last = BatchPlace::default();
+        self.last_ns = 0;
+        self.arguments_before = 0;
+        self.ranges = Ranges::default();
+    }
+}
+
 /// What a query may rule a block out by.
 #[derive(Debug, Default)]
 struct Ranges {
@@ -96,8 +111,9 @@ impl EventWriter {
         Self {
             arguments: ArgumentWriter::new(ArgumentKeeping {
                 most_bytes: most_argv_bytes,
-                tightly: true,
+                effort: Effort::Tight,
             }),
+            effort: Effort::Usual,
             ..Self::default()
         }
     }
@@ -228,22 +244,22 @@ impl EventWriter {
 
     fn end_block(&mut self) {
         use column::index as id;
-        let open = std::mem::take(&mut self.open);
+        let open = &mut self.open;
         let Some(first) = open.first else { return };
         let events = open.events.rows;
         let mut tables: [Vec<u8>; table::COUNT] = Default::default();
         let blocks = [
-            (table::BATCHES, open.batches),
-            (table::EVENTS, open.events),
-            (table::LIVES, open.lives),
-            (table::EXITS, open.exits.finish()),
-            (table::SLOW_IO, open.slow_io),
-            (table::LOSSES, open.losses),
-            (table::OOMS, open.ooms),
+            (table::BATCHES, &mut open.batches),
+            (table::EVENTS, &mut open.events),
+            (table::LIVES, &mut open.lives),
+            (table::EXITS, open.exits.block()),
+            (table::SLOW_IO, &mut open.slow_io),
+            (table::LOSSES, &mut open.losses),
+            (table::OOMS, &mut open.ooms),
         ];
         for (number, block) in blocks {
             if block.rows > 0 {
-                block.finish(&mut tables[number]);
+                block.finish(self.effort, &mut tables[number]);
             }
         }
         let before = self.blocks.len();
@@ -265,6 +281,7 @@ impl EventWriter {
         index.put(id::ARGUMENTS, u64::from(open.arguments_before));
         open.ranges.write(index);
         index.rows += 1;
+        open.clear();
     }
 
     /// About as much memory as it takes.
@@ -288,7 +305,7 @@ impl EventWriter {
             return (Vec::new(), summary);
         }
         let mut index = Vec::new();
-        self.index.finish(&mut index);
+        self.index.finish(self.effort, &mut index);
         let mut names = Vec::new();
         let numbers = self.names.iter().enumerate();
         for (number, _) in numbers.filter(|(_, is_name)| **is_name) {

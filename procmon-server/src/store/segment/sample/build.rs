@@ -10,6 +10,7 @@ use super::rows::RowBuffer;
 use super::write::{PartWriter, ProcessEntry};
 use super::{Interval, carry};
 use crate::batch::{BlockLatency, Life, ShortLived, Totals};
+use crate::store::segment::container::Effort;
 use crate::store::segment::replay::{Carry, Replay};
 
 /// About as many bytes as a part may take in memory; then it is written, and another begins.
@@ -205,7 +206,7 @@ impl SampleBuilder {
             *process = numbers[*process as usize];
         }
         let unwritten = self.unwritten(&order);
-        let mut writer = PartWriter::new(&self.sample_ms, &self.totals);
+        let mut writer = PartWriter::new(&self.sample_ms, &self.totals, Effort::Light);
         let samples = self.next_sample();
         for index in order {
             let process = &self.processes[index];

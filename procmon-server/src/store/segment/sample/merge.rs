@@ -12,6 +12,7 @@ use super::{Interval, Order, join_parts, order_of, split_parts};
 use crate::batch::Life;
 use crate::store::segment::SegmentError;
 use crate::store::segment::block::Values;
+use crate::store::segment::container::Effort;
 
 /// One segment of what several say, given in order of time. What the last one carries is carried on.
 pub fn merge_samples(segments: &[Vec<u8>]) -> Result<Vec<u8>, SegmentError> {
@@ -33,7 +34,7 @@ pub fn merge_samples(segments: &[Vec<u8>]) -> Result<Vec<u8>, SegmentError> {
         totals.extend(source.part.totals()?);
     }
     let mut merger = Merger {
-        writer: PartWriter::new(&sample_ms, &totals),
+        writer: PartWriter::new(&sample_ms, &totals, Effort::Usual),
         numbers: sources
             .iter()
             .map(|source| vec![0; source.part.processes.len()])

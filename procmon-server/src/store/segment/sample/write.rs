@@ -10,9 +10,9 @@ use super::{Interval, MAGIC, VERSION, column, higher, interval, section, totals}
 use crate::batch::{Life, Totals};
 use crate::store::format::bytes::{put, put_signed};
 use crate::store::segment::block::BlockWriter;
-use crate::store::segment::container::{Content, pack, shrink_numbers};
+use crate::store::segment::container::{Content, Effort, pack, shrink_numbers};
 use crate::store::segment::life::{LifeRow, write_row};
-use crate::store::segment::strings::{ArgumentWriter, WordWriter};
+use crate::store::segment::strings::{ArgumentKeeping, ArgumentWriter, WordWriter};
 
 /// Changed rows of a group: enough to compress well, few enough to read one process quickly.
 const GROUP_ROWS: u32 = 4096;
@@ -39,6 +39,7 @@ struct Group {
 }
 
 pub(super) struct PartWriter {
+    effort: Effort,
     samples: u32,
     sample_ms: Vec<i64>,
     times: BlockWriter,
@@ -60,8 +61,9 @@ pub(super) struct PartWriter {
 }
 
 impl PartWriter {
-    pub(super) fn new(sample_ms: &[i64], all_totals: &[Option<Totals>]) -> Self {
+    pub(super) fn new(sample_ms: &[i64], all_totals: &[Option<Totals>], effort: Effort) -> Self {
         Self {
+            effort,
             samples: sample_ms.len() as u32,
             sample_ms: sample_ms.to_vec(),
             times: totals::write(sample_ms, all_totals),
@@ -70,7 +72,10 @@ impl PartWriter {
             lives: BlockWriter::default(),
             life_rows: Vec::new(),
             words: WordWriter::default(),
-            arguments: ArgumentWriter::default(),
+            arguments: ArgumentWriter::new(ArgumentKeeping {
+                most_bytes: None,
+                effort,
+            }),
             arguments_known: 0,
             group: Group::default(),
             groups: BlockWriter::default(),
@@ -192,7 +197,7 @@ impl PartWriter {
 
     /// Stores a frame; returns its length, and in the lowest two bits its encoding.
     fn frame(&mut self, plain: &[u8]) -> u64 {
-        let (encoding, shrunk) = shrink_numbers(plain);
+        let (encoding, shrunk) = shrink_numbers(plain, self.effort);
         let stored = shrunk.as_deref().unwrap_or(plain);
         self.frames.extend_from_slice(stored);
         (stored.len() as u64) << 2 | encoding
@@ -270,10 +275,10 @@ impl PartWriter {
             (section::RANGES, ranges),
         ];
         let mut sections = Vec::new();
-        for (id, block) in blocks {
+        for (id, mut block) in blocks {
             if block.rows > 0 {
                 let mut bytes = Vec::new();
-                block.finish(&mut bytes);
+                block.finish(self.effort, &mut bytes);
                 sections.push((id, Content::Frames(bytes)));
             }
         }

@@ -74,3 +74,37 @@ async fn alerts_of_a_silent_host_are_stale_and_neither_end_nor_begin_again() {
     assert_eq!(watch.history(&over).await, ["firing", "resolved"]);
     assert_eq!(watch.history(&on).await, ["firing"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_started_again_ends_and_begins_nothing() {
+    let mut watch = Watch::start("again").await;
+    let name = unique("same");
+    let _process = Running::start(&shell(watch.folder(), &name), WAIT, &[]);
+    let rules = [
+        json!({ "id": "there", "name": "There", "metric": "memory_rss", "operator": ">", "threshold": 0 }),
+        json!({ "id": "missing", "name": "Missing", "kind": "absence", "agent_id": watch.agent_id }),
+        json!({ "id": "other", "name": "Other", "kind": "change", "field": "cmdline" }),
+        json!({ "id": "fails", "name": "Fails", "kind": "crash_loop", "count": 2 }),
+    ];
+    watch
+        .until_listed(&format!("processes?name={name}"), "processes")
+        .await;
+    for mut rule in rules {
+        rule["process_name"] = json!(name);
+        watch.rule(&rule).await;
+    }
+    let alert = watch.until("there", "firing").await;
+    for _ in 0..3 {
+        watch.kill_agent();
+        watch.start_agent().await;
+        watch.until_sampled(&name).await;
+        watch.until_evaluated().await;
+    }
+    let same = watch.until("there", "firing").await;
+    assert_eq!(same["active_at"], alert["active_at"], "{same}");
+    assert_eq!(watch.history(&alert).await, ["firing"]);
+    for rule_id in ["missing", "other", "fails"] {
+        let alerts = watch.alerts(rule_id, "pending,firing,resolved").await;
+        assert!(alerts.is_empty(), "{alerts:?}");
+    }
+}

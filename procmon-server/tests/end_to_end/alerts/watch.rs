@@ -96,6 +96,19 @@ impl Watch {
         .await;
     }
 
+    /// Waits until a process was sampled twice, so that its rates are known.
+    pub(crate) async fn until_sampled(&self, name: &str) {
+        let path = format!("processes?name={name}");
+        for _ in 0..2 {
+            let before = self.get(&path).await["processes"][0]["observed_at"].clone();
+            until("a sample", async || {
+                let now = &self.get(&path).await["processes"][0]["observed_at"];
+                now.is_string() && *now != before
+            })
+            .await;
+        }
+    }
+
     /// Waits until rules have seen what the API shows now.
     pub(crate) async fn until_evaluated(&self) {
         for _ in 0..2 {

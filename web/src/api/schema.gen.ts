@@ -765,6 +765,8 @@ export interface components {
             username?: string | null;
         };
         BacktestBody: {
+            /** @description What was left out because it was too much, and what to do about it. Null when everything was looked at. */
+            cut_off?: string | null;
             /** @description The first of them, in the order in which they would have fired. */
             episodes: components["schemas"]["EpisodeBody"][];
             /** @description How often an alert would have fired. */
@@ -777,6 +779,9 @@ export interface components {
             messages: number;
             /** @description Alerts that would have been pending and never fired. */
             only_pending: number;
+            /** @description What the channels that there are would have got. */
+            sent: components["schemas"]["SentBody"][];
+            /** @description The last evaluation that was looked at. */
             to: string;
         };
         /** @description Latencies of block requests from issue to completion, since the agent started (or this server, when that was later). */
@@ -1650,6 +1655,14 @@ export interface components {
         };
         /** @description One or several. */
         Secrets: string | string[];
+        /** @description Messages of one channel, by its matchers, grouping and repeat interval and by the silences that there are. */
+        SentBody: {
+            /** @description How often an alert that fired would have been told to it. */
+            alerts: number;
+            channel_id: string;
+            messages: number;
+            name: string;
+        };
         /** @description Metrics of a process over time, a point for each step. */
         Series: {
             agent_id: string;

@@ -16,6 +16,8 @@ use crate::batch::Life;
 pub(super) struct Cells {
     places: HashMap<LabelSet, usize>,
     totals: Vec<Vec<Totals>>,
+    /// Totals of single evaluations.
+    pub(super) count: usize,
     /// The group of the life that was looked at last.
     last: Option<(Arc<Life>, usize)>,
 }
@@ -45,6 +47,7 @@ impl Cells {
         let place = *self.places.entry(labels).or_insert(next);
         if place == next {
             self.totals.push(vec![Totals::default(); count as usize]);
+            self.count += count as usize;
         }
         place
     }
@@ -62,11 +65,6 @@ impl Cells {
                 self.totals[place][at as usize].add(value);
             }
         }
-    }
-
-    /// How much memory it takes, in totals of one evaluation.
-    pub(super) fn len(&self) -> usize {
-        self.totals.iter().map(Vec::len).sum()
     }
 
     /// Adds those of another host.

@@ -9,7 +9,7 @@ use super::grid::{Grid, Looks};
 use super::groups::Cells;
 use super::lives::{FoundPast, Past, Remembered};
 use super::replay::{Labels, Timeline, Tracker, Unseen};
-use super::{MAX_CELLS, MAX_EVALUATIONS, Work};
+use super::{MAX_CELLS, Work};
 use crate::alerts::engine::aside;
 use crate::alerts::evaluate::{Subject, down_labels};
 use crate::alerts::rule::{Kind, Rule};
@@ -150,8 +150,12 @@ impl PastHost {
             looks: &looks,
         };
         found = whole.find(&mut self.remembered);
-        let too_much =
-            found.exhausted || found.evaluations > MAX_EVALUATIONS || found.cells.len() > MAX_CELLS;
+        if found.too_much {
+            return FoundHost {
+                too_much: true,
+                ..FoundHost::default()
+            };
+        }
         let mut cells = found.cells;
         let mut timelines = found.timelines;
         self.tracker.evaluations += found.evaluations;
@@ -179,7 +183,7 @@ impl PastHost {
         FoundHost {
             cells,
             looks,
-            too_much,
+            too_much: false,
         }
     }
 
@@ -225,7 +229,7 @@ impl Fleet {
             self.looked[at] |= !frozen;
         }
         self.cells.merge(found.cells);
-        found.too_much || self.cells.len() > MAX_CELLS
+        found.too_much || self.cells.count > MAX_CELLS
     }
 
     pub(super) fn finish(self, rule: &Rule, tracker: &mut Tracker) {

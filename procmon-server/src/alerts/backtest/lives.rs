@@ -10,6 +10,7 @@ use super::asked::Asked;
 use super::grid::{Grid, Looks};
 use super::groups::Cells;
 use super::replay::{Labels, Timeline};
+use super::{MAX_CELLS, MAX_EVALUATIONS};
 use crate::alerts::evaluate::{Series, Subject, hash_value};
 use crate::alerts::labels::LabelSet;
 use crate::alerts::rule::{Kind, Rule};
@@ -44,8 +45,8 @@ pub(super) struct FoundPast {
     pub(super) cells: Cells,
     /// Values that were looked at, evaluation by evaluation.
     pub(super) evaluations: u64,
-    /// An expression cost more than one answer may.
-    pub(super) exhausted: bool,
+    /// It is more than one answer may cost, and not all of it.
+    pub(super) too_much: bool,
 }
 
 /// Evaluations (until is exclusive) that see the same of a process of the scope.
@@ -56,7 +57,12 @@ impl Past<'_> {
         let mut found = FoundPast::default();
         let meter = Meter::default();
         let mut kept = Remembered::default();
+        let mut spans = 0;
         for life in &self.samples.lives {
+            if found.cells.count > MAX_CELLS || spans > MAX_CELLS {
+                found.too_much = true;
+                break;
+            }
             match (&self.rule.kind, &self.rule.aggregate) {
                 (Kind::Threshold(metric, _), Some(aggregate)) => {
                     let agent_id = &self.host.agent_id;
@@ -83,6 +89,7 @@ impl Past<'_> {
                     if let Some(timeline) =
                         self.process(life, &meter, remembered, &mut kept, &mut found.evaluations)
                     {
+                        spans += timeline.spans.len();
                         found.timelines.push(timeline);
                     }
                 }
@@ -91,7 +98,7 @@ impl Past<'_> {
         if !self.samples.sample_ms.is_empty() {
             *remembered = kept;
         }
-        found.exhausted = meter.exhausted();
+        found.too_much |= meter.exhausted() || found.evaluations > MAX_EVALUATIONS;
         found
     }
 
@@ -104,15 +111,14 @@ impl Past<'_> {
         };
         let mut in_scope = false;
         // It is listed from when it was heard of, which is before its first sample.
-        let begun_ms = life
-            .life
-            .started_ns
-            .map_or(i64::MAX, |ns| ns.div_euclid(1_000_000));
+        let begun_ms = life.life.started_ns.map_or(i64::MAX, |ns| {
+            ns.div_euclid(1_000_000).saturating_sub(self.asked.ahead_ms)
+        });
         let (first, _) = self.looks.of_samples(life.first, life.first + 1);
-        let early = self
-            .grid
-            .after(begun_ms.saturating_sub(self.asked.ahead_ms));
-        if early < first && life.first > 0 && self.looks.sample(early) == Some(life.first - 1) {
+        let early = self.grid.after(begun_ms);
+        let before_ms = life.first.checked_sub(1);
+        let before_ms = before_ms.and_then(|before| self.samples.sample_ms.get(before));
+        if early < first && before_ms.is_some_and(|before_ms| *before_ms < begun_ms) {
             rows.unsampled(life, |view| {
                 if self.rule.processes.holds(view, meter) {
                     look((early, first), view);

@@ -32,8 +32,9 @@ const MAX_HOSTS: usize = 200;
 const PART_MS: i64 = 6 * 3_600_000;
 /// Looks at single values or alerts in one backtest: some seconds of one core.
 const MAX_EVALUATIONS: u64 = 60_000_000;
-/// Alerts, and groups times evaluations of a part, that are kept in memory.
+/// Alerts that are kept in memory.
 const MAX_ALERTS: usize = 100_000;
+/// Groups times evaluations, or values beyond a bound, of a part of one host, or of all of them together.
 const MAX_CELLS: usize = 4_000_000;
 
 /// When an alert would have fired.
@@ -163,12 +164,15 @@ impl Work<'_> {
                 next.push(host);
             }
             hosts = next;
+            if too_much {
+                break;
+            }
             fleet.finish(&self.rule, &mut over_hosts);
             until_ms = part.last_ms();
             let trackers = || hosts.iter().map(|host| &host.tracker).chain([&over_hosts]);
             let evaluations: u64 = trackers().map(|tracker| tracker.evaluations).sum();
             let alerts: usize = trackers().map(Tracker::len).sum();
-            if too_much || evaluations > MAX_EVALUATIONS || alerts > MAX_ALERTS {
+            if evaluations > MAX_EVALUATIONS || alerts > MAX_ALERTS {
                 break;
             }
         }
@@ -177,6 +181,7 @@ impl Work<'_> {
             host.tracker.finish(&mut outcome);
         }
         over_hosts.finish(&mut outcome);
+        outcome.forget_after(until_ms);
         Ok((outcome, until_ms))
     }
 

@@ -71,6 +71,18 @@ pub(super) struct Outcome {
     pub(super) only_pending: usize,
 }
 
+impl Outcome {
+    /// What came after the last evaluation that looked at everything.
+    pub(super) fn forget_after(&mut self, until_ms: i64) {
+        self.episodes
+            .retain(|episode| episode.fired_at_ms <= until_ms);
+        for episode in &mut self.episodes {
+            let resolved = episode.resolved_at_ms;
+            episode.resolved_at_ms = resolved.filter(|at_ms| *at_ms <= until_ms);
+        }
+    }
+}
+
 impl Timeline {
     pub(super) fn new(subject: Subject, labels: Labels) -> Self {
         Self {

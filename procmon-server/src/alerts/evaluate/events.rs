@@ -136,13 +136,11 @@ impl EventMemory {
         let (Kind::Event { condition, .. } | Kind::CrashLoop { condition, .. }) = &rule.kind else {
             return Some(false);
         };
-        let left = match self.steps_left.get_mut(rule.id.as_str()) {
-            Some(left) => left,
-            None => {
-                let rule_id = rule.id.as_str().into();
-                self.steps_left.entry(rule_id).or_insert(self.steps)
-            }
-        };
+        if !self.steps_left.contains_key(rule.id.as_str()) {
+            let rule_id = rule.id.as_str().into();
+            self.steps_left.insert(rule_id, self.steps);
+        }
+        let left = self.steps_left.get_mut(rule.id.as_str())?;
         let meter = Meter::with_budget(*left);
         let holds = condition.holds(row, &meter);
         *left = meter.left();

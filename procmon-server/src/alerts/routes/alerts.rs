@@ -132,6 +132,20 @@ pub(super) async fn acknowledge(
             "by must say who saw it, and by and comment have at most {MAX_COMMENT_BYTES} bytes"
         )));
     }
+    let acknowledged = Acknowledgement {
+        by,
+        comment,
+        at_ms: app.clock.now_ms(),
+    };
+    app.to_its_end(keep(app.clone(), fingerprint, acknowledged))
+        .await
+}
+
+async fn keep(
+    app: App,
+    fingerprint: String,
+    acknowledged: Acknowledgement,
+) -> Result<Json<AlertView>, Problem> {
     let mut inner = app.alerts.lock().await;
     let found = inner.book.find(&fingerprint);
     let Some((key, alert)) = found.map(|(key, alert)| (key.clone(), alert.clone())) else {
@@ -145,11 +159,7 @@ pub(super) async fn acknowledge(
         ));
     }
     let alert = AlertRow {
-        acknowledged: Some(Acknowledgement {
-            by,
-            comment,
-            at_ms: app.clock.now_ms(),
-        }),
+        acknowledged: Some(acknowledged),
         ..alert
     };
     app.store.save_alert(&alert.to_stored()).await?;

@@ -51,7 +51,7 @@ pub struct Shared {
     pub delivery: Arc<Directory>,
     pub metrics_groups: usize,
     pub any_host: bool,
-    /// Uploads that run to their end even when their client has gone.
+    /// Uploads and changes that run to their end even when their client has gone.
     pub uploads: TaskTracker,
     pub shutdown: CancellationToken,
     scans: Turns,
@@ -107,6 +107,21 @@ impl App {
             heavy_places,
             streams: Arc::new(Semaphore::new(STREAMS)),
         }))
+    }
+
+    /// Runs a change to its end even if the client goes away in the middle, so that what is stored is also what is known.
+    pub(crate) async fn to_its_end<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T, Problem>> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let ended = self.uploads.spawn(change).await;
+        ended.unwrap_or_else(|error| {
+            tracing::error!(%error, "a change ended unexpectedly");
+            Err(Problem::new(
+                axum::http::StatusCode::INTERNAL_SERVER_ERROR,
+                "the server failed at this change; please report it with the server's log",
+            ))
+        })
     }
 
     /// A turn for a large upload, whose content takes memory and time.

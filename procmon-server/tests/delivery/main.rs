@@ -8,6 +8,7 @@ mod alertmanager;
 mod bench;
 mod defaults;
 mod faults;
+mod gone_client;
 mod guard;
 mod histories;
 mod killed;

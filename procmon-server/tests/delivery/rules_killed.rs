@@ -39,6 +39,8 @@ struct World {
     variables: Vec<(&'static str, String)>,
     server: Option<ServerProcess>,
     receiver: Receiver,
+    /// Is told in groups: what is decided waits in the outbox for a while, and the server is killed meanwhile.
+    grouped: Receiver,
     random: Random,
     hot: BTreeSet<u32>,
     newcomers: u64,
@@ -55,6 +57,7 @@ impl World {
             variables: place,
             server: None,
             receiver: Receiver::start().await,
+            grouped: Receiver::start().await,
             random: Random(seed),
             hot: BTreeSet::new(),
             newcomers: 0,
@@ -69,6 +72,8 @@ impl World {
         }
         let channel = json!({"name": "x", "kind": "webhook", "url": world.receiver.url()});
         world.post("/channels", &channel).await;
+        let grouped = json!({"name": "y", "kind": "webhook", "url": world.grouped.url(), "group_by": ["rule_id"], "group_wait": "400ms"});
+        world.post("/channels", &grouped).await;
         world
     }
 
@@ -218,14 +223,16 @@ impl World {
         self.kill();
         self.settles().await;
         let channels = self.get("/channels").await;
-        let channel = channels["channels"][0]["channel_id"].as_str().expect("one");
-        let deliveries = format!("/channels/{channel}/deliveries?limit=10000");
-        until("everything", async || {
-            let list = self.get(&deliveries).await;
-            let list = list["deliveries"].as_array().expect("a list");
-            list.iter().all(|delivery| delivery["state"] == "delivered")
-        })
-        .await;
+        for channel in channels["channels"].as_array().expect("a list") {
+            let channel = channel["id"].as_str().expect("an id");
+            let deliveries = format!("/channels/{channel}/deliveries?limit=10000");
+            until("everything", async || {
+                let list = self.get(&deliveries).await;
+                let list = list["deliveries"].as_array().expect("a list");
+                list.iter().all(|delivery| delivery["state"] == "delivered")
+            })
+            .await;
+        }
         let history = self.get("/alerts/history?limit=10000").await;
         let mut happened = BTreeMap::<Name, [usize; 2]>::new();
         let mut transitions = BTreeMap::new();
@@ -248,6 +255,29 @@ impl World {
             .map(|[kind, fingerprint, transition]| (transition, [kind, fingerprint]))
             .collect();
         assert_eq!(told, transitions, "seed {seed}: what was told");
+        let told = self.told_in_groups();
+        assert_eq!(told.len(), transitions.len(), "seed {seed}: each once");
+        let told: BTreeMap<_, _> = told.into_iter().collect();
+        assert_eq!(told, transitions, "seed {seed}: what was told in groups");
+    }
+
+    /// Transition, and type and fingerprint, of each alert in each message that came, however often that came.
+    fn told_in_groups(&self) -> Vec<(String, [String; 2])> {
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let requests = self.grouped.requests().into_iter();
+        let messages: BTreeMap<_, _> = requests
+            .map(|request| (request.id().to_owned(), request.json()))
+            .collect();
+        let members = messages
+            .values()
+            .flat_map(|message| message["data"]["alerts"].as_array().expect("a list"));
+        members
+            .map(|alert| {
+                let kind = format!("alert.{}", text(&alert["state"]));
+                let about = [kind, text(&alert["fingerprint"])];
+                (text(&alert["transition_id"]), about)
+            })
+            .collect()
     }
 }
 

@@ -22,11 +22,14 @@ fn start(variables: &[(&str, &str)]) -> ServerProcess {
     ServerProcess::start_with(&variables, 0)
 }
 
-async fn post(server: &ServerProcess, path: &str, body: &Value) {
+async fn post(server: &ServerProcess, path: &str, body: &Value) -> Value {
     let url = format!("http://{}/api/v1{path}", server.address);
     let answer = http_client().post(url).json(body).send().await;
     let answer = answer.expect("an answer");
-    assert!(answer.status().is_success(), "{:?}", answer.text().await);
+    let status = answer.status();
+    let text = answer.text().await.expect("a body");
+    assert!(status.is_success(), "{text}");
+    serde_json::from_str(&text).expect("JSON")
 }
 
 async fn get(server: &ServerProcess, path: &str) -> Value {
@@ -35,13 +38,18 @@ async fn get(server: &ServerProcess, path: &str) -> Value {
     answer.json().await.expect("JSON")
 }
 
-/// Two alerts: one is told, the other one is silenced.
-async fn prepare(server: &ServerProcess, receiver: &Receiver) {
+async fn silence(server: &ServerProcess, id: Option<&Value>, duration: &str) -> Value {
+    let matchers = json!([{"name": "name", "value": "quiet"}]);
+    let silence = json!({"id": id, "matchers": matchers, "duration": duration});
+    post(server, "/silences", &silence).await["id"].clone()
+}
+
+/// Two alerts: one is told, the other one is silenced. Returns the silence.
+async fn prepare(server: &ServerProcess, receiver: &Receiver) -> Value {
     let rule =
         json!({"id": "r", "name": "R", "metric": "cpu_percent", "operator": ">", "threshold": 80});
     post(server, "/alert-rules", &rule).await;
-    let silence = json!({"matchers": [{"name": "name", "value": "quiet"}], "duration": "6s"});
-    post(server, "/silences", &silence).await;
+    let silence = silence(server, None, "1h").await;
     let channel = json!({"name": "x", "kind": "webhook", "url": receiver.url()});
     post(server, "/channels", &channel).await;
     let samples: Vec<_> = [(1, "loud"), (2, "quiet")]
@@ -53,6 +61,7 @@ async fn prepare(server: &ServerProcess, receiver: &Receiver) {
         get(server, "/alerts").await["total"] == 2
     })
     .await;
+    silence
 }
 
 async fn nothing_is_told_meanwhile(
@@ -63,7 +72,8 @@ async fn nothing_is_told_meanwhile(
 ) {
     // Its answer comes when the store is away.
     receiver.next([Reply::After(2000)]);
-    prepare(server, receiver).await;
+    let id = prepare(server, receiver).await;
+    silence(server, Some(&id), "5s").await;
     leave();
     until("evaluations fail", async || {
         let before = get(server, "/alerts").await["evaluated_at"].clone();
@@ -84,7 +94,7 @@ async fn nothing_is_told_meanwhile(
     assert_eq!(requests[0].json()["data"]["labels"]["name"], "loud");
     assert_eq!(requests[1].json()["data"]["labels"]["name"], "quiet");
     let channels = get(server, "/channels").await;
-    let channel = channels["channels"][0]["channel_id"].as_str().expect("one");
+    let channel = channels["channels"][0]["id"].as_str().expect("one");
     until("both are delivered, at one attempt each", async || {
         let list = get(server, &format!("/channels/{channel}/deliveries")).await;
         let mut list = list["deliveries"].as_array().expect("a list").iter();

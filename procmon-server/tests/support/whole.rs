@@ -35,10 +35,7 @@ impl Server {
         let fields = more.as_object().expect("an object").clone();
         body.as_object_mut().expect("an object").extend(fields);
         let channel = self.request(Method::POST, "/channels", &body).await;
-        format!(
-            "/channels/{}",
-            channel["channel_id"].as_str().expect("an id")
-        )
+        format!("/channels/{}", channel["id"].as_str().expect("an id"))
     }
 
     /// The next evaluation, of what hosts tell a moment before.

@@ -145,7 +145,8 @@ pub(super) async fn acknowledge(
         comment,
         at_ms: app.clock.now_ms(),
     };
-    change(&app, &fingerprint, Some(seen)).await
+    let changed = change(app.clone(), fingerprint, Some(seen));
+    app.to_its_end(changed).await
 }
 
 /// Take back that somebody saw an alert
@@ -162,16 +163,16 @@ pub(super) async fn take_back(
     Path(fingerprint): Path<String>,
     Query(NoParameters {}): Query<NoParameters>,
 ) -> Result<Json<AlertView>, Problem> {
-    change(&app, &fingerprint, None).await
+    app.to_its_end(change(app.clone(), fingerprint, None)).await
 }
 
 async fn change(
-    app: &App,
-    fingerprint: &str,
+    app: App,
+    fingerprint: String,
     acknowledged: Option<Acknowledgement>,
 ) -> Result<Json<AlertView>, Problem> {
     let mut inner = app.alerts.lock().await;
-    let found = inner.book.find(fingerprint);
+    let found = inner.book.find(&fingerprint);
     let Some((key, alert)) = found.map(|(key, alert)| (key.clone(), alert.clone())) else {
         return Err(Problem::not_found(
             "there is no such alert; GET /api/v1/alerts?state=pending,firing lists those there are",

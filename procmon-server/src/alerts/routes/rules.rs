@@ -136,6 +136,11 @@ pub(super) async fn delete_rule(
     Path(id): Path<String>,
     Query(NoParameters {}): Query<NoParameters>,
 ) -> Result<StatusCode, Problem> {
+    app.to_its_end(delete(app.clone(), id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn delete(app: App, id: String) -> Result<(), Problem> {
     let mut inner = app.alerts.lock().await;
     check_writable(&inner, &id)?;
     if !inner.rules.contains_key(&id) {
@@ -145,7 +150,7 @@ pub(super) async fn delete_rule(
     inner.rules.remove(&id);
     inner.replan();
     app.alerts.show(&inner, None);
-    Ok(StatusCode::NO_CONTENT)
+    Ok(())
 }
 
 fn unknown(id: &str) -> Problem {
@@ -157,6 +162,10 @@ fn unknown(id: &str) -> Problem {
 
 async fn save(app: &App, body: RuleBody) -> Result<(StatusCode, Json<RuleView>), Problem> {
     let rule = Arc::new(Rule::new(body, Source::Api)?);
+    app.to_its_end(keep(app.clone(), rule)).await
+}
+
+async fn keep(app: App, rule: Arc<Rule>) -> Result<(StatusCode, Json<RuleView>), Problem> {
     let mut inner = app.alerts.lock().await;
     check_writable(&inner, &rule.id)?;
     let before = inner.rules.get(&rule.id);
@@ -187,6 +196,6 @@ async fn save(app: &App, body: RuleBody) -> Result<(StatusCode, Json<RuleView>),
     inner.replan();
     app.alerts.show(&inner, None);
     drop(inner);
-    let view = RuleView::new(&kept, warnings(app, &rule), &app.alerts.shown());
+    let view = RuleView::new(&kept, warnings(&app, &rule), &app.alerts.shown());
     Ok((status, Json(view)))
 }

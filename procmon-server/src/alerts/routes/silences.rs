@@ -158,6 +158,14 @@ pub(super) async fn post_silence(
 ) -> Result<(StatusCode, Json<SilenceView>), Problem> {
     let named = body.id.clone().filter(|id| !id.is_empty());
     let silence = silence_of(body, app.clock.now_ms())?;
+    app.to_its_end(replace(app.clone(), named, silence)).await
+}
+
+async fn replace(
+    app: App,
+    named: Option<String>,
+    silence: Silence,
+) -> Result<(StatusCode, Json<SilenceView>), Problem> {
     let mut inner = app.alerts.lock().await;
     let known = inner.silences.contains_key(&silence.text.id);
     if let Some(id) = named.filter(|_| !known) {
@@ -245,6 +253,11 @@ pub(super) async fn delete_silence(
     Path(id): Path<String>,
     Query(NoParameters {}): Query<NoParameters>,
 ) -> Result<StatusCode, Problem> {
+    app.to_its_end(end(app.clone(), id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn end(app: App, id: String) -> Result<(), Problem> {
     let mut inner = app.alerts.lock().await;
     let silence = inner.silences.get(&id).ok_or_else(|| unknown(&id))?;
     let now_ms = app.clock.now_ms();
@@ -253,7 +266,7 @@ pub(super) async fn delete_silence(
     ended.text.ends_ms = ended.text.ends_ms.min(now_ms);
     ended.text.updated_ms = now_ms;
     keep(&app, &mut inner, ended).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(())
 }
 
 async fn keep(

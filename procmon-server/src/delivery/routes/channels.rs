@@ -71,6 +71,16 @@ async fn create_channel(
     Query(NoParameters {}): Query<NoParameters>,
     JsonBody(request): JsonBody<ChannelRequest>,
 ) -> Result<impl IntoResponse, Problem> {
+    let channel = app.to_its_end(create(app.clone(), request)).await?;
+    let place = format!("/api/v1/channels/{}", channel.id);
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, place)],
+        Json(channel),
+    ))
+}
+
+async fn create(app: App, request: ChannelRequest) -> Result<ChannelBody, Problem> {
     let _changing = app.delivery.changing.lock().await;
     if app.delivery.channels().len() >= MAX_CHANNELS {
         return Err(Problem::conflict(format!(
@@ -79,13 +89,7 @@ async fn create_channel(
     }
     let channel_id = new_id().map_err(|error| failed(&error))?;
     let target = request.target(None)?;
-    let channel = save(&app, channel_id, &request, target, None).await?;
-    let place = format!("/api/v1/channels/{}", channel.id);
-    Ok((
-        StatusCode::CREATED,
-        [(header::LOCATION, place)],
-        Json(channel),
-    ))
+    save(&app, channel_id, &request, target, None).await
 }
 
 /// One channel
@@ -126,6 +130,15 @@ async fn replace_channel(
     Query(NoParameters {}): Query<NoParameters>,
     JsonBody(request): JsonBody<ChannelRequest>,
 ) -> Result<Json<ChannelBody>, Problem> {
+    let replaced = replace(app.clone(), channel_id, request);
+    app.to_its_end(replaced).await.map(Json)
+}
+
+async fn replace(
+    app: App,
+    channel_id: String,
+    request: ChannelRequest,
+) -> Result<ChannelBody, Problem> {
     let changing = app.delivery.changing.lock().await;
     let before = find(&app, &channel_id)?;
     let known = before.target.as_ref().ok();
@@ -136,7 +149,7 @@ async fn replace_channel(
     if before.row.enabled && !request.enabled {
         app.delivery.disable(&channel_id, "").await?;
     }
-    Ok(Json(body))
+    Ok(body)
 }
 
 /// Removes a channel and its deliveries
@@ -152,12 +165,17 @@ async fn delete_channel(
     Path(channel_id): Path<String>,
     Query(NoParameters {}): Query<NoParameters>,
 ) -> Result<StatusCode, Problem> {
+    app.to_its_end(delete(app.clone(), channel_id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn delete(app: App, channel_id: String) -> Result<(), Problem> {
     let _changing = app.delivery.changing.lock().await;
     find(&app, &channel_id)?;
     app.store.delivery().delete_channel(&channel_id).await?;
     app.delivery.forget(&channel_id);
     app.delivery.reload().await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(())
 }
 
 async fn save(

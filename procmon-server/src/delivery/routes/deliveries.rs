@@ -155,12 +155,18 @@ async fn replay_delivery(
             "the channel is disabled: enable it with PUT, and replay then",
         ));
     }
+    let replayed = replay(app.clone(), channel_id.clone(), message_id.clone());
+    app.to_its_end(replayed).await?;
+    let row = delivery(&app, &channel_id, &message_id).await?;
+    Ok((StatusCode::ACCEPTED, Json(DeliveryBody::new(&row))))
+}
+
+async fn replay(app: App, channel_id: String, message_id: String) -> Result<(), Problem> {
     let rows = app.store.delivery();
     let now_ms = app.clock.now_ms();
     if !rows.replay(&channel_id, &message_id, now_ms).await? {
         return Err(Problem::conflict("it waits to be sent already"));
     }
     app.delivery.wake(std::iter::once(&*channel_id));
-    let row = delivery(&app, &channel_id, &message_id).await?;
-    Ok((StatusCode::ACCEPTED, Json(DeliveryBody::new(&row))))
+    Ok(())
 }

@@ -54,7 +54,15 @@ async fn channels_would_have_got_what_they_got() {
             }
         };
         let (a, b) = ([sample(7, "java", cpu(1))], [sample(7, "java", cpu(2))]);
-        evaluate(&server, &[("a", &a), ("b", &b)]).await;
+        server.clock.advance_ms(EVALUATION_MS - 100);
+        if step == 3 {
+            // The group of the first host has waited for long enough before the second is told of.
+            receivers[4].wait_for(1).await;
+        }
+        upload(&server, "a", &a).await;
+        upload(&server, "b", &b).await;
+        server.clock.advance_ms(100);
+        until_evaluated(&server).await;
     }
     // The last group waits.
     server.clock.advance_ms(14_000);

@@ -61,8 +61,14 @@ impl Fleet {
         if (10..16).contains(&step) || step == 25 {
             let batch_job = self.db.start(4000 + step);
             self.db.exec(batch_job, b"/usr/bin/job\0");
-            self.db
-                .exit(batch_job, if step % 2 == 0 { killed(9) } else { exited(3) });
+            self.db.exit(
+                batch_job,
+                if step.is_multiple_of(2) {
+                    killed(9)
+                } else {
+                    exited(3)
+                },
+            );
         }
         let cpu = [0, 60, 95, 97, 40, 99, 98][step as usize % 7];
         self.db.set(self.java, Column::CpuCentipercent, cpu * 100);

@@ -32,7 +32,7 @@ const MAX_HOSTS: usize = 200;
 const PART_MS: i64 = 6 * 3_600_000;
 /// Looks at single values or alerts in one backtest: some seconds of one core.
 const MAX_EVALUATIONS: u64 = 60_000_000;
-/// Alerts that are kept in memory.
+/// Alerts, and times that they fire, that are kept in memory.
 const MAX_ALERTS: usize = 100_000;
 /// Groups times evaluations, or values beyond a bound, of a part of one host, or of all of them together.
 const MAX_CELLS: usize = 4_000_000;

@@ -134,9 +134,10 @@ impl Labels {
 }
 
 impl Tracker {
-    /// Alerts that there are, or were.
+    /// Alerts that there are or were, and times that they fired.
     pub(super) fn len(&self) -> usize {
-        self.alerts.len()
+        let alerts = self.alerts.values();
+        alerts.map(|tracked| 1 + tracked.episodes.len()).sum()
     }
 
     /// Goes through the evaluations of a part for all alerts that it is about, and those that there are.

@@ -134,10 +134,18 @@ impl Alerts {
         self.inner.lock().await
     }
 
-    pub(super) fn refresh_files(&self, inner: &mut Inner) {
-        if let Some(folder) = &self.rules_dir
-            && inner.files.refresh(folder)
-        {
+    async fn refresh_files(&self, inner: &mut Inner) {
+        let Some(folder) = self.rules_dir.clone() else {
+            return;
+        };
+        let mut files = std::mem::take(&mut inner.files);
+        let (files, changed) = aside(move || {
+            let changed = files.refresh(&folder);
+            (files, changed)
+        })
+        .await;
+        inner.files = files;
+        if changed {
             inner.replan();
         }
     }
@@ -153,7 +161,7 @@ impl Alerts {
 pub async fn restore(app: &App) -> anyhow::Result<()> {
     let mut inner = app.alerts.lock().await;
     restore::restore(app, &mut inner).await?;
-    app.alerts.refresh_files(&mut inner);
+    app.alerts.refresh_files(&mut inner).await;
     inner.replan();
     restore::look_back(app, &mut inner).await?;
     app.alerts.show(&inner, None);
@@ -193,7 +201,7 @@ pub async fn run(app: App, shutdown: CancellationToken) -> anyhow::Result<()> {
 /// One evaluation. It is as if it had not been until everything that it decided is stored.
 async fn evaluate(app: &App, inner: &mut Inner) -> Result<(), StoreError> {
     let began = Instant::now();
-    app.alerts.refresh_files(inner);
+    app.alerts.refresh_files(inner).await;
     let now_ms = app.clock.now_ms();
     let most_ms = TOLERATED_INTERVALS * app.alerts.eval_interval_ms;
     let step = Step::after(inner.evaluated_ms, now_ms, most_ms);

@@ -30,11 +30,21 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
             ));
         }
         let bytes = Bytes::from_request(request, state).await;
-        let bytes = bytes.map_err(|_| Problem::bad_request("the body could not be read"))?;
+        let too_long = || Problem::too_large(format!("the body is longer than {MAX_BYTES} bytes"));
+        let bytes = bytes.map_err(|error| {
+            if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                too_long()
+            } else {
+                Problem::bad_request("the body could not be read")
+            }
+        })?;
         if bytes.len() > MAX_BYTES {
-            return Err(Problem::too_large(format!(
-                "the body is longer than {MAX_BYTES} bytes"
-            )));
+            return Err(too_long());
+        }
+        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+        // Elsewhere in the list of keys a list would be taken for their values.
+        if first == Some(&b'[') {
+            return Err(Problem::invalid("the body must be an object, not a list"));
         }
         Ok(Self(bytes))
     }

@@ -1,6 +1,6 @@
 //! The evaluation: every so often all rules are looked at, what became of alerts is written down, and then shown.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -82,6 +82,13 @@ impl Inner {
             all.insert(id, kept);
         }
         all
+    }
+
+    /// Those of the API whose ids files have taken.
+    pub(super) fn hidden_rules(&self) -> HashSet<String> {
+        let files = self.files.rules();
+        let hidden = self.rules.keys().filter(|id| files.contains_key(*id));
+        hidden.cloned().collect()
     }
 
     /// After rules changed.

@@ -139,7 +139,13 @@ fn whole(expression: &str) -> Result<Regex, String> {
     regex::RegexBuilder::new(&format!("^(?:{expression})$"))
         .size_limit(MAX_REGEX_BYTES)
         .build()
-        .map_err(|error| format!("`{expression}` is not a regular expression: {error}"))
+        .map_err(|error| {
+            // The last line is the reason; the others draw the place.
+            let text = error.to_string();
+            let reason = text.lines().last().unwrap_or_default();
+            let reason = reason.trim_start_matches("error: ");
+            format!("`{expression}` is not a regular expression: {reason}")
+        })
 }
 
 /// A value may stand without quotes when it has none.

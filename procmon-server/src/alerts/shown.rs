@@ -23,6 +23,8 @@ pub struct Shown {
     pub took: Duration,
     /// Of each rule, what the last evaluation left out because it was too much.
     pub left_out: HashMap<String, u64>,
+    /// Rules of the API whose ids rules of files have.
+    hidden: HashSet<String>,
     /// Hosts of which an alert says that they are gone.
     down: HashSet<String>,
 }
@@ -50,6 +52,7 @@ impl Shown {
             evaluated_ms: inner.evaluated_ms,
             took: evaluation.map_or(before.took, |(_, took)| took),
             left_out,
+            hidden: inner.hidden_rules(),
             down: HashSet::new(),
         };
         let down = shown
@@ -71,6 +74,11 @@ impl Shown {
         let agent_id = alert.labels.get("agent_id");
         agent_id.is_some_and(|agent_id| self.down.contains(agent_id))
             && !self.says_host_is_down(alert)
+    }
+
+    /// Whether a rule of a file is shown in the place of one of the API.
+    pub fn is_hidden(&self, rule: &Rule) -> bool {
+        self.hidden.contains(&rule.id)
     }
 
     pub fn rule(&self, rule_id: &str) -> Option<&Arc<Rule>> {

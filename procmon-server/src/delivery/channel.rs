@@ -159,11 +159,13 @@ impl Target {
     }
 }
 
+/// In the place of what is not shown of a URL.
+pub const HIDDEN: &str = "***";
+
 impl ReadyTarget {
     /// The URL without what lets others use it: a password, a query, and the path of a Slack webhook, which is all that it is
     /// protected by.
     pub fn shown_url(&self, kind: ChannelKind) -> String {
-        const HIDDEN: &str = "***";
         let mut url = self.url.clone();
         // Both fail for URLs without a host alone.
         if !url.username().is_empty() || url.password().is_some() {

@@ -6,19 +6,14 @@ use super::channel::{Channel, ChannelKind};
 use super::directory::Directory;
 use super::{body, resend};
 use crate::clock::rfc3339_ms;
-use crate::store::{
-    AttemptResult, AttemptRow, Finished, MessageState, OutboxRow, Routed, StoreError,
-};
+use crate::store::{AttemptResult, AttemptRow, Finished, MessageState, OutboxRow, Routed};
 
 const KIND: &str = "channel.test";
 /// The sender leaves it alone: there is only one attempt.
 const NEVER_MS: i64 = i64::MAX;
 
 /// Sends it; its id, and what came of it.
-pub(super) async fn test(
-    directory: &Directory,
-    channel: &Channel,
-) -> Result<(String, AttemptResult), StoreError> {
+pub(super) async fn test(directory: &Directory, channel: &Channel) -> (String, AttemptResult) {
     let now_ms = directory.clock.now_ms();
     let number = directory.next_proof().to_string();
     let about = [channel.id(), KIND, &now_ms.to_string(), &number];
@@ -49,8 +44,8 @@ pub(super) async fn test(
         messages: vec![message.clone()],
         ..Routed::default()
     };
-    rows.route(&routed).await?;
-    rows.finish(&Finished {
+    let stored = rows.route(&routed).await;
+    let finished = Finished {
         attempt: AttemptRow {
             message_id: message.message_id.clone(),
             attempt: 1,
@@ -64,9 +59,25 @@ pub(super) async fn test(
         },
         next_attempt_ms: now_ms,
         step: 0,
-    })
-    .await?;
-    Ok((message.message_id, answer.result))
+    };
+    let mut outcome = match stored {
+        Ok(()) => rows.finish(&finished).await,
+        Err(error) => Err(error),
+    };
+    if delivered && outcome.is_ok() {
+        // Somebody is there: what found nobody before need not wait any longer.
+        outcome = rows
+            .hasten_unanswered(channel.id(), now_ms)
+            .await
+            .map(|_| ());
+        directory.wake(std::iter::once(channel.id()));
+    }
+    if let Err(error) = outcome {
+        // It was sent all the same: whoever tests is to know how that went, and not to do it again.
+        tracing::warn!(%error, "what came of a test of a channel cannot be written down");
+        super::stats::add(&directory.stats.store_failures, 1);
+    }
+    (message.message_id, answer.result)
 }
 
 fn text(channel: &Channel, now_ms: i64) -> String {

@@ -250,6 +250,16 @@ async fn what_cannot_be_a_channel_says_why() {
         (json!({"kind": "pigeon"}), 422, "alertmanager"),
         (json!({"nmae": "z"}), 422, "nmae"),
         (json!({"url": null}), 422, "url is missing"),
+        (
+            json!({"url": "http://***@127.0.0.1:9/m?***"}),
+            422,
+            "*** stands for",
+        ),
+        (
+            json!({"secret": 5}),
+            422,
+            "secret must be a text, or a list",
+        ),
         (json!({"url": "ftp://example.com/"}), 422, "https://"),
         (json!({"url": "http://10.0.0.1/"}), 422, "webhook_allow"),
         (json!({"url": "http://[::1]:80/"}), 422, "webhook_allow"),

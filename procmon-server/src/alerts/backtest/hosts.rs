@@ -193,7 +193,7 @@ impl PastHost {
         let mut timeline = Timeline::new(Subject::host(&self.agent_id), labels);
         for (at, heard_ms) in (0..).zip(&looks.heard_ms) {
             let silent_ms = heard_ms.map_or(0, |heard_ms| part.at_ms(at) - heard_ms);
-            if silent_ms > after_ms {
+            if silent_ms > after_ms.max(self.host.agent.patience_ms()) {
                 timeline.push((at, at + 1), Sight::Present, silent_ms as f64 / 1000.0);
             }
         }

@@ -49,7 +49,8 @@ pub(super) fn find_down(plan: &Plan, host: &Host, moment: Moment, found: &mut Fo
         }
         let since = |from_ms: i64| moment.now_ms.saturating_sub(from_ms);
         let silent_ms = since(host.agent.last_seen_ms);
-        if silent_ms <= after_ms {
+        // Before a host is stale it is only between two batches.
+        if silent_ms <= after_ms.max(host.agent.patience_ms()) {
             continue;
         }
         // While the server was away nobody could be heard.

@@ -35,7 +35,7 @@ pub(super) fn state(text: &str) -> Result<AlertState, Problem> {
         "inactive" => AlertState::Inactive,
         other => {
             return Err(Problem::bad_request(format!(
-                "state is {other}; it must be pending, firing, resolved or inactive, or several separated by commas"
+                "state is {other:?}; it must be pending, firing, resolved or inactive"
             )));
         }
     })
@@ -128,6 +128,7 @@ pub(super) async fn list_alerts(
         (status = 413, description = "The body is too long", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "The content type is not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "The body is not valid", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "It cannot be stored now: see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn acknowledge(
     State(app): State<App>,
@@ -157,6 +158,7 @@ pub(super) async fn acknowledge(
         (status = 200, body = AlertView),
         (status = 404, description = "No such alert", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It is over", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "It cannot be stored now: see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn take_back(
     State(app): State<App>,

@@ -61,6 +61,7 @@ pub(super) async fn list_rules(
         (status = 413, description = "The body is too long", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "The content type is not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Not a rule; the answer explains", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "It cannot be stored now: see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn post_rule(
     State(app): State<App>,
@@ -105,6 +106,7 @@ pub(super) async fn get_rule(
         (status = 413, description = "The body is too long", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "The content type is not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Not a rule; the answer explains", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "It cannot be stored now: see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn put_rule(
     State(app): State<App>,
@@ -130,6 +132,7 @@ pub(super) async fn put_rule(
         (status = 204, description = "Deleted"),
         (status = 404, description = "No such rule", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "Written in a file", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "It cannot be stored now: see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn delete_rule(
     State(app): State<App>,

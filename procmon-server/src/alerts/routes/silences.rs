@@ -150,6 +150,7 @@ pub(super) async fn list_silences(
         (status = 413, description = "The body is too long", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "The content type is not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Not a silence", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "It cannot be stored now: see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn post_silence(
     State(app): State<App>,
@@ -157,7 +158,13 @@ pub(super) async fn post_silence(
     JsonBody(body): JsonBody<SilenceBody>,
 ) -> Result<(StatusCode, Json<SilenceView>), Problem> {
     let named = body.id.clone().filter(|id| !id.is_empty());
-    let silence = silence_of(body, app.clock.now_ms())?;
+    let now_ms = app.clock.now_ms();
+    let silence = silence_of(body, now_ms)?;
+    if silence.text.ends_ms <= now_ms {
+        return Err(Problem::invalid(
+            "ends_at is over: a silence is about alerts of now or of later",
+        ));
+    }
     app.to_its_end(replace(app.clone(), named, silence)).await
 }
 
@@ -247,6 +254,7 @@ pub(super) async fn get_silence(
     responses(
         (status = 204, description = "It is over"),
         (status = 404, description = "No such silence", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "It cannot be stored now: see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(super) async fn delete_silence(
     State(app): State<App>,

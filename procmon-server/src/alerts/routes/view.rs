@@ -71,7 +71,6 @@ pub(super) struct AlertList {
     /// On all pages together.
     pub total: usize,
     pub evaluated_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
 }
 
@@ -95,7 +94,6 @@ pub struct TransitionView {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct TransitionList {
     pub transitions: Vec<TransitionView>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
 }
 

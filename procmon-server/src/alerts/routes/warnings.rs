@@ -45,6 +45,22 @@ pub(super) fn warnings(app: &App, rule: &Rule) -> Vec<String> {
             ));
         }
     }
+    if let Kind::HostDown { after_ms } = rule.kind {
+        let patience_ms = patience_ms(app, rule);
+        if after_ms < patience_ms {
+            warnings.push(format!(
+                "after is {}, shorter than {}, for which hosts may be silent between two batches: it fires after that",
+                seconds(after_ms),
+                seconds(patience_ms)
+            ));
+        }
+    }
+    if app.alerts.shown().is_hidden(rule) {
+        warnings.push(
+            "a rule of the API has the same id; this one counts as long as its file has it"
+                .to_owned(),
+        );
+    }
     if hosts == 0 && (rule.body.agent_id.is_some() || !rule.body.agent_labels.is_empty()) {
         warnings
             .push("no host that was heard so far is meant by agent_id and agent_labels".to_owned());
@@ -58,6 +74,17 @@ pub(super) fn warnings(app: &App, rule: &Rule) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// The longest that a host of the rule may be silent before it is stale.
+fn patience_ms(app: &App, rule: &Rule) -> i64 {
+    let hosts = app.live.hosts(None);
+    let hosts = hosts.iter().filter_map(|entry| {
+        let host = entry.read();
+        let takes = rule.hosts.takes(&host.agent_id, &host.agent);
+        takes.then(|| host.agent.patience_ms())
+    });
+    hosts.max().unwrap_or(0)
 }
 
 fn seconds(ms: i64) -> String {

@@ -163,12 +163,26 @@ const KEYS: &[&str] = &[
     "enabled",
 ];
 
+/// What the API shows of a rule besides what was written: it may be sent back, and says nothing.
+const SHOWN: &[&str] = &[
+    "source",
+    "file",
+    "created_at",
+    "updated_at",
+    "warnings",
+    "left_out",
+];
+
 impl RuleBody {
     /// From JSON.
     pub fn from_json(json: &[u8]) -> Result<Self, RuleError> {
         let value = serde_json::from_slice(json);
         let value =
             value.map_err(|error| RuleError::new("body", format!("is not JSON: {error}")))?;
+        let mut value: serde_json::Value = value;
+        if let Some(fields) = value.as_object_mut() {
+            fields.retain(|key, _| !SHOWN.contains(&key.as_str()));
+        }
         Self::from_value(value)
     }
 

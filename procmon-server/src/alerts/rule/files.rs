@@ -131,8 +131,11 @@ pub fn read(path: &Path) -> Result<Vec<Rule>, Vec<FileError>> {
         message,
     };
     let one = |message: String| vec![wrong(message)];
-    let length = std::fs::metadata(path).map(|metadata| metadata.len());
-    if length.is_ok_and(|length| length > MAX_FILE_BYTES) {
+    let metadata = std::fs::metadata(path);
+    if metadata.as_ref().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(one("is not a file".to_owned()));
+    }
+    if metadata.is_ok_and(|metadata| metadata.len() > MAX_FILE_BYTES) {
         return Err(one(format!("is larger than {} MiB", MAX_FILE_BYTES >> 20)));
     }
     let text =

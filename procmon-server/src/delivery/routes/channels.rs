@@ -65,6 +65,7 @@ async fn list_channels(
         (status = 413, description = "The body is too long", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A key that is not known, or a value that cannot be", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "It cannot be stored now: see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn create_channel(
     State(app): State<App>,
@@ -123,6 +124,7 @@ async fn get_channel(
         (status = 413, description = "The body is too long", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A key that is not known, or a value that cannot be", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "It cannot be stored now: see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn replace_channel(
     State(app): State<App>,
@@ -159,6 +161,7 @@ async fn replace(
     responses(
         (status = 204, description = "It is gone"),
         (status = 404, description = "No such channel", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "It cannot be stored now: see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn delete_channel(
     State(app): State<App>,

@@ -46,7 +46,7 @@ async fn test_channel(
             "too many channels are tested at a time; come back when others have ended",
         ));
     };
-    let (message_id, result) = proof::test(&app.delivery, &channel).await?;
+    let (message_id, result) = proof::test(&app.delivery, &channel).await;
     Ok(Json(TestResult {
         delivered: result.error.is_empty(),
         message_id,
@@ -143,6 +143,7 @@ async fn get_delivery(
         (status = 202, description = "It is sent, and listed with what comes of it", body = DeliveryBody),
         (status = 404, description = "No such channel or delivery", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It waits to be sent already, or the channel is disabled", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "It cannot be stored now: see Retry-After", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn replay_delivery(
     State(app): State<App>,

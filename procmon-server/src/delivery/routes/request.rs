@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::alerts::matcher::Matcher;
 use crate::delivery::channel::{
-    ChannelKind, DEFAULT_GROUP_WAIT_MS, DEFAULT_REPEAT_MS, Grouping, Settings, Target,
+    ChannelKind, DEFAULT_GROUP_WAIT_MS, DEFAULT_REPEAT_MS, Grouping, HIDDEN, Settings, Target,
 };
 use crate::error::Problem;
 use crate::events::EventFilter;
@@ -54,7 +54,7 @@ fn enabled() -> bool {
 
 /// One or several.
 #[derive(Clone, Deserialize, ToSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "secret must be a text, or a list of texts")]
 pub(super) enum Secrets {
     One(String),
     Several(Vec<String>),
@@ -172,6 +172,11 @@ impl ChannelRequest {
                 ));
             }
         };
+        if given.is_some_and(|url| url.contains(HIDDEN)) {
+            return Err(Problem::invalid(format!(
+                "url has {HIDDEN}, which stands for what is not shown: give the whole URL, or leave it out to keep the one there is"
+            )));
+        }
         if url.len() > MAX_URL_BYTES {
             return Err(Problem::invalid(format!(
                 "url is longer than {MAX_URL_BYTES} bytes"

@@ -7,7 +7,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection, SqlitePool};
+use sqlx::{ConnectOptions, Connection, SqlitePool};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite/meta");
 
@@ -21,7 +21,8 @@ pub(super) async fn open(path: &Path, durable: bool) -> anyhow::Result<SqlitePoo
             SqliteSynchronous::Full
         } else {
             SqliteSynchronous::Off
-        });
+        })
+        .disable_statement_logging();
     let pool = SqlitePoolOptions::new()
         .max_connections(2)
         .after_release(|connection, _| Box::pin(is_out_of_transaction(connection)))

@@ -249,6 +249,23 @@ async fn a_host_that_is_down() {
 }
 
 #[tokio::test]
+async fn between_two_batches_a_host_is_not_down() {
+    let server = server().await;
+    let sshd = [sample(22, "sshd", 0.0)];
+    evaluate(&server, &[("a", &sshd)]).await;
+    let hasty = json!({ "id": "hasty", "name": "Hasty", "kind": "host_down", "after": "1ms" });
+    let warnings = rule(&server, &hasty).await["warnings"].to_string();
+    assert!(warnings.contains("shorter than 15s"), "{warnings}");
+    for _ in 0..2 {
+        evaluate(&server, &[("a", &sshd)]).await;
+        assert!(alerts(&server).await.is_empty());
+    }
+    evaluate(&server, &[]).await;
+    assert_eq!(states(&server, "agent_id").await, pairs(&[("a", "firing")]));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_runs_under_a_program() {
     let server = server().await;
     let under = |id: &str, more: Value| {

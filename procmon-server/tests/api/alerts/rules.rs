@@ -15,6 +15,12 @@ async fn rules_are_created_replaced_and_deleted() {
     assert_eq!(shown["id"], "busy");
     assert_eq!(shown["source"], "api");
     assert_eq!(shown["threshold"], 80.0);
+    let sent_back = send(&server, Method::PUT, path, &shown).await;
+    assert_eq!(
+        sent_back.status(),
+        StatusCode::OK,
+        "what is shown can be sent back"
+    );
     let other = send(
         &server,
         Method::PUT,
@@ -110,6 +116,7 @@ async fn rules_of_files_are_shown_and_not_changed() {
                 .contains("web.yaml")
         );
     }
+    assert_eq!(shown["warnings"], json!([]));
     let hot = [sample(7, "java", 95.5)];
     evaluate(&server, &[("a", &hot)]).await;
     assert_eq!(states(&server, "name").await, pairs(&[("java", "firing")]));
@@ -130,6 +137,18 @@ async fn rules_of_files_are_shown_and_not_changed() {
         states(&server, "name").await,
         pairs(&[("java", "resolved")])
     );
+    rule(
+        &server,
+        &json!({ "id": "mine", "name": "Mine", "kind": "zombie" }),
+    )
+    .await;
+    let other = "rules:\n- {id: mine, name: Theirs, kind: zombie}\n";
+    std::fs::write(rules.join("other.yaml"), other).expect("written");
+    evaluate(&server, &[("a", &hot)]).await;
+    let shown = server.json("/api/v1/alert-rules/mine").await;
+    assert_eq!(shown["name"], "Theirs");
+    let warnings = shown["warnings"].to_string();
+    assert!(warnings.contains("has the same id"), "{warnings}");
     server.stop().await;
 }
 
@@ -152,11 +171,21 @@ async fn bodies_must_say_that_they_are_json() {
         let broken = request.header("content-type", "application/json").body("{");
         let status = broken.send().await.expect("an answer").status();
         assert!(status == 400 || status == 422, "{path}: {status}");
-        let request = server.http.post(&url);
-        let request = request.header("content-type", "application/json");
-        let long = request.body(" ".repeat(1 << 17)).send().await;
-        let status = long.expect("an answer").status();
-        assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
+        let list = send(
+            &server,
+            Method::POST,
+            &format!("/api/v1/{path}"),
+            &json!([]),
+        )
+        .await;
+        assert_eq!(list.status(), StatusCode::UNPROCESSABLE_ENTITY, "{path}");
+        for length in [1 << 17, 3 << 20] {
+            let request = server.http.post(&url);
+            let request = request.header("content-type", "application/json");
+            let long = request.body(" ".repeat(length)).send().await;
+            let status = long.expect("an answer").status();
+            assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
+        }
     }
     server.stop().await;
 }

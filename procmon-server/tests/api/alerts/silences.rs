@@ -64,6 +64,10 @@ async fn a_silence_that_is_none_is_refused() {
             422,
         ),
         (
+            json!({ "matchers": matchers, "starts_at": "2019-01-01T00:00:00Z", "ends_at": "2020-01-01T00:00:00Z" }),
+            422,
+        ),
+        (
             json!({ "id": "nothing", "matchers": matchers, "duration": "1h" }),
             404,
         ),

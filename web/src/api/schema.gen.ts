@@ -2329,6 +2329,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description It cannot be stored now: see Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     preview_rule: {
@@ -2503,6 +2512,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description It cannot be stored now: see Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     delete_rule: {
@@ -2534,6 +2552,15 @@ export interface operations {
             };
             /** @description Written in a file */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be stored now: see Retry-After */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2706,6 +2733,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description It cannot be stored now: see Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     take_back: {
@@ -2738,6 +2774,15 @@ export interface operations {
             };
             /** @description It is over */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be stored now: see Retry-After */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2825,6 +2870,15 @@ export interface operations {
             };
             /** @description A key that is not known, or a value that cannot be */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be stored now: see Retry-After */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2941,6 +2995,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description It cannot be stored now: see Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     delete_channel: {
@@ -2963,6 +3026,15 @@ export interface operations {
             };
             /** @description No such channel */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be stored now: see Retry-After */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3081,6 +3153,15 @@ export interface operations {
             };
             /** @description It waits to be sent already, or the channel is disabled */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be stored now: see Retry-After */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3807,6 +3888,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description It cannot be stored now: see Retry-After */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     preview_silence: {
@@ -3918,6 +4008,15 @@ export interface operations {
             };
             /** @description No such silence */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It cannot be stored now: see Retry-After */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

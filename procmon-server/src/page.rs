@@ -132,6 +132,11 @@ pub fn process_id(text: &str) -> Result<ProcessId, Problem> {
     })
 }
 
+/// As [`instant_ns`], in milliseconds.
+pub fn instant_ms(name: &str, text: &str) -> Result<i64, Problem> {
+    Ok(instant_ns(name, text)?.div_euclid(1_000_000))
+}
+
 /// A time in a query: RFC 3339, or Unix seconds.
 pub fn instant_ns(name: &str, text: &str) -> Result<i64, Problem> {
     let wrong = || {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::alert::{AlertRow, Transition};
 use super::evaluate::{Found, Known, Plan, Sighting, Subject};
-use super::rule::{Kind, Rule};
+use super::rule::Rule;
 use super::state::{AlertState, Ending, Sight, Step, Timing};
 use crate::store::StoredAlert;
 
@@ -189,7 +189,7 @@ fn key_of(alert: &AlertRow) -> Key {
 
 /// What it means that an alert was not found.
 fn unseen(index: usize, rule: &Rule, subject: &Subject, found: &Found) -> Sight {
-    if matches!(rule.kind, Kind::HostDown { .. }) {
+    if rule.is_host_down() {
         return Sight::Absent;
     }
     let Some(agent_id) = subject.agent_id() else {

@@ -61,16 +61,8 @@ impl LabelSet {
     /// Sixteen hexadecimal digits: FNV-1a over names and values, the same number that Prometheus and Alertmanager compute of
     /// these labels.
     pub fn fingerprint(&self) -> String {
-        let mut hash = FNV_OFFSET;
-        for (name, value) in self.iter() {
-            for part in [name, value] {
-                let bytes = part.bytes().chain([SEPARATOR]);
-                for byte in bytes {
-                    hash = (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
-                }
-            }
-        }
-        format!("{hash:016x}")
+        let parts = self.iter().flat_map(|(name, value)| [name, value]);
+        format!("{:016x}", hash_of(parts))
     }
 }
 
@@ -96,9 +88,12 @@ pub fn is_label_name(name: &str) -> bool {
 
 /// A number that stands for a text, the same in every version: for ids that are made of what they name.
 pub(super) fn stable_hash(parts: &[&str]) -> u64 {
-    let bytes = parts
-        .iter()
-        .flat_map(|part| part.bytes().chain([SEPARATOR]));
+    hash_of(parts.iter().copied())
+}
+
+/// FNV-1a over texts, each ended by a separator.
+fn hash_of<'a>(parts: impl Iterator<Item = &'a str>) -> u64 {
+    let bytes = parts.flat_map(|part| part.bytes().chain([SEPARATOR]));
     bytes.fold(FNV_OFFSET, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
     })

@@ -8,6 +8,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::labels::is_label_name;
+use crate::query::pattern_reason;
 
 const MAX_BYTES: usize = 1024;
 /// Of a compiled expression.
@@ -140,10 +141,7 @@ fn whole(expression: &str) -> Result<Regex, String> {
         .size_limit(MAX_REGEX_BYTES)
         .build()
         .map_err(|error| {
-            // The last line is the reason; the others draw the place.
-            let text = error.to_string();
-            let reason = text.lines().last().unwrap_or_default();
-            let reason = reason.trim_start_matches("error: ");
+            let reason = pattern_reason(&error);
             format!("`{expression}` is not a regular expression: {reason}")
         })
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::alert::AlertRow;
 use super::engine::{Inner, KeptRule};
 use super::evaluate::Found;
+use super::rule::Rule;
 use super::rule::files::FileError;
-use super::rule::{Kind, Rule};
 use super::silence::Silence;
 use super::state::AlertState;
 
@@ -65,8 +65,8 @@ impl Shown {
     }
 
     fn says_host_is_down(&self, alert: &AlertRow) -> bool {
-        let rule = self.rule(&alert.rule_id);
-        rule.is_some_and(|rule| matches!(rule.kind, Kind::HostDown { .. }))
+        self.rule(&alert.rule_id)
+            .is_some_and(|rule| rule.is_host_down())
     }
 
     /// Whether it is not told about because its host is gone.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::alert::AlertRow;
 use super::book::Decision;
 use super::evaluate::Plan;
-use super::rule::Kind;
 use super::silence::Silence;
 use super::state::AlertState;
 use crate::delivery::route::Alert;
@@ -19,7 +18,7 @@ pub(super) fn views<'a>(decision: &'a Decision, plan: &Plan) -> Vec<Alert<'a>> {
         .collect();
     let rules = plan.rules().iter();
     let host_down: HashSet<&str> = rules
-        .filter(|rule| matches!(rule.kind, Kind::HostDown { .. }))
+        .filter(|rule| rule.is_host_down())
         .map(|rule| rule.id.as_str())
         .collect();
     let alerts = decision.alerts.iter().map(|(_, alert, _)| alert);

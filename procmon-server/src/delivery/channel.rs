@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::key_file::KeyFile;
 use super::sign::SigningSecret;
+use crate::alerts::LabelSet;
 use crate::alerts::matcher::Matcher;
 use crate::events::EventFilter;
 use crate::store::ChannelRow;
@@ -127,6 +128,12 @@ impl Channel {
 
     pub fn id(&self) -> &str {
         &self.row.channel_id
+    }
+
+    /// Whether its matchers take an alert with these labels.
+    pub fn takes(&self, labels: &LabelSet) -> bool {
+        let mut matchers = self.settings.matchers.iter();
+        matchers.all(|matcher| matcher.matches(|name| labels.get(name)))
     }
 
     /// Whether it is told of alerts: of all of them, unless it says which, or is only a subscription.

@@ -146,8 +146,7 @@ fn decide(
         return None;
     }
     // A channel that was told, and no longer wants to be, is told of the end alone.
-    let mut matchers = channel.settings.matchers.iter();
-    if !matchers.all(|matcher| matcher.matches(|name| alert.labels.get(name))) {
+    if !channel.takes(alert.labels) {
         return None;
     }
     let Some(told) = told else {

@@ -9,12 +9,13 @@ use super::gaps::{Reason, explain};
 use super::host::PastHost;
 use super::life_events::{About, for_each_event};
 use super::metric::silence_ms;
-use super::range::{Range, instant_ms};
+use super::range::Range;
 use crate::app::App;
 use crate::batch::EventKind;
 use crate::clock::rfc3339_ms;
 use crate::error::Problem;
 use crate::live::{Host, HostEntry};
+use crate::page::instant_ms;
 use crate::store::history::{HostSamples, LifeFilter};
 
 /// Hosts, and processes, that one answer about the past may need at once.

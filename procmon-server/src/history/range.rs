@@ -6,7 +6,7 @@ use procmon_common::config::parse_duration;
 
 use crate::clock::rfc3339_ms;
 use crate::error::Problem;
-use crate::page;
+use crate::page::instant_ms;
 
 const HOUR_MS: i64 = 3_600_000;
 /// Points that a default step makes of a range, at most.
@@ -137,11 +137,6 @@ impl DivCeilBy for i64 {
     fn div_ceil_by(self, by: i64) -> i64 {
         self / by + i64::from(self % by != 0)
     }
-}
-
-/// A time in a query, in milliseconds.
-pub(super) fn instant_ms(name: &str, text: &str) -> Result<i64, Problem> {
-    Ok(page::instant_ns(name, text)?.div_euclid(1_000_000))
 }
 
 fn default_step_ms(range: Range) -> i64 {

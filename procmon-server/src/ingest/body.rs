@@ -28,15 +28,6 @@ pub(super) enum Encoding {
     Zstd,
 }
 
-/// The media type of a request, without its parameters.
-pub(super) fn media_type(headers: &HeaderMap) -> &str {
-    let text = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    text.split(';').next().unwrap_or_default().trim()
-}
-
 pub(super) fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
     let Some(value) = headers.get(header::CONTENT_ENCODING) else {
         return Ok(Encoding::Identity);

@@ -17,6 +17,7 @@ use super::upload::{Accepted, Upload};
 use super::{admit, body, count, detached, native, upload};
 use crate::app::App;
 use crate::error::{Problem, ProblemBody};
+use crate::json_body::media_type;
 use crate::metrics::Reject;
 use crate::store::Door;
 
@@ -90,7 +91,7 @@ async fn receive_batch(
     bytes: &mut usize,
 ) -> Result<Ack, Problem> {
     check_agent_id(&agent_id)?;
-    let media_type = body::media_type(headers);
+    let media_type = media_type(headers);
     if !media_type.eq_ignore_ascii_case(CONTENT_TYPE)
         && !media_type.eq_ignore_ascii_case("application/protobuf")
     {
@@ -154,7 +155,7 @@ async fn receive_upload(
 ) -> Result<Accepted, Problem> {
     check_agent_id(&agent_id)?;
     // A web page of another site cannot send this type without asking first.
-    if !body::media_type(headers).eq_ignore_ascii_case("application/json") {
+    if !media_type(headers).eq_ignore_ascii_case("application/json") {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "send Content-Type: application/json (with curl: -H 'Content-Type: application/json')",

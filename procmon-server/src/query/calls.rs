@@ -300,15 +300,18 @@ fn unknown_function(name: &str, known: &[&str]) -> String {
     )
 }
 
-/// The last line of what the regex crate says is the reason; the others draw the place.
 fn explain_pattern(error: &regex::Error) -> String {
     if let regex::Error::CompiledTooBig(_) = error {
         return "this regular expression is too big; make its repetitions smaller".to_owned();
     }
+    format!("this is no regular expression: {}", pattern_reason(error))
+}
+
+/// The last line of what the regex crate says is the reason; the others draw the place.
+pub(crate) fn pattern_reason(error: &regex::Error) -> String {
     let text = error.to_string();
     let reason = text.lines().last().unwrap_or_default();
-    let reason = reason.trim_start_matches("error: ");
-    format!("this is no regular expression: {reason}")
+    reason.trim_start_matches("error: ").to_owned()
 }
 
 fn timestamp_ns(text: &str) -> Option<i64> {

@@ -22,6 +22,7 @@ mod tree;
 mod value;
 
 pub use build::Builder;
+pub(crate) use calls::pattern_reason;
 pub use condition::Condition;
 pub use meter::Meter;
 pub use signature::signature;

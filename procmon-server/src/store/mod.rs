@@ -170,21 +170,23 @@ impl Store {
 
     /// Stores a batch. It is durable when this returns.
     pub async fn append(&self, append: Append) -> Result<Position, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(writer::Command::Append(append, reply)).await?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        self.ask(|reply| writer::Command::Append(append, reply))
+            .await
     }
 
     /// Finds out whether the store takes writes, by writing.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(writer::Command::Probe(reply)).await?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        self.ask(writer::Command::Probe).await
     }
 
-    async fn send(&self, command: writer::Command) -> Result<(), StoreError> {
-        match tokio::time::timeout(QUEUE_PATIENCE, self.appends.send(command)).await {
-            Ok(Ok(())) => Ok(()),
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(writer::Reply<T>) -> writer::Command,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let sending = self.appends.send(command(reply));
+        match tokio::time::timeout(QUEUE_PATIENCE, sending).await {
+            Ok(Ok(())) => answer.await.map_err(|_| StoreError::Closed)?,
             Ok(Err(_)) => Err(StoreError::Closed),
             Err(_) => Err(StoreError::Busy),
         }
@@ -230,9 +232,7 @@ impl Store {
             return Ok(());
         }
         // What was added meanwhile is little, and without it the log would grow for ever.
-        let (reply, answer) = oneshot::channel();
-        self.send(writer::Command::Checkpoint(reply)).await?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        self.ask(writer::Command::Checkpoint).await
     }
 
     /// Closes the files in good order.

@@ -24,7 +24,7 @@ const GROUP_BYTES: usize = 16 << 20;
 /// Time that a slice covers at most.
 pub const SLICE_MS: i64 = 600_000;
 
-type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 #[derive(Debug)]
 pub(super) enum Command {

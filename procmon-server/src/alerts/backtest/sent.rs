@@ -44,8 +44,7 @@ pub(in crate::alerts) fn sent(
         let mut tellings = Vec::new();
         let mut alerts = 0;
         for episode in episodes {
-            let mut matchers = channel.settings.matchers.iter();
-            if !matchers.all(|matcher| matcher.matches(|name| episode.labels.get(name))) {
+            if !channel.takes(&episode.labels) {
                 continue;
             }
             let before = tellings.len();

@@ -6,7 +6,7 @@ use super::view::{TransitionList, TransitionView};
 use crate::alerts::Transition;
 use crate::app::App;
 use crate::error::{Problem, ProblemBody};
-use crate::page::{self, Query, instant_ns};
+use crate::page::{self, Query, instant_ms};
 use crate::store::TransitionQuery;
 use axum::Json;
 use axum::extract::State;
@@ -24,17 +24,15 @@ pub(super) async fn list_transitions(
     Query(parameters): Query<HistoryParameters>,
 ) -> Result<Json<TransitionList>, Problem> {
     let limit = page::limit(parameters.limit)?;
-    let instant_ms = |name: &str, text: Option<&String>| {
-        let instant = text.map(|text| instant_ns(name, text)).transpose();
-        instant.map(|instant| instant.map(|ns| ns.div_euclid(1_000_000)))
-    };
+    let given_ms =
+        |name, text: Option<&String>| text.map(|text| instant_ms(name, text)).transpose();
     if let Some(text) = &parameters.state {
         state(text)?;
     }
     let before = parameters.cursor.as_deref().map(str::parse::<i64>);
     let query = TransitionQuery {
-        since_ms: instant_ms("since", parameters.since.as_ref())?,
-        until_ms: instant_ms("until", parameters.until.as_ref())?,
+        since_ms: given_ms("since", parameters.since.as_ref())?,
+        until_ms: given_ms("until", parameters.until.as_ref())?,
         rule_id: parameters.rule_id,
         fingerprint: parameters.fingerprint,
         agent_id: parameters.agent_id,

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::clock::rfc3339_ms;
 use crate::error::{Problem, ProblemBody};
 use crate::json_body::JsonBytes;
-use crate::page::{Query, instant_ns};
+use crate::page::{Query, instant_ms};
 
 use super::parameters::PreviewParameters;
 use super::warnings::warnings;
@@ -128,10 +128,7 @@ pub(super) async fn preview_rule(
 }
 
 fn range(app: &App, parameters: &PreviewParameters) -> Result<(i64, i64), Problem> {
-    let read = |name: &str, text: Option<&String>| {
-        let instant = text.map(|text| instant_ns(name, text)).transpose();
-        instant.map(|instant| instant.map(|ns| ns.div_euclid(1_000_000)))
-    };
+    let read = |name, text: Option<&String>| text.map(|text| instant_ms(name, text)).transpose();
     let now_ms = app.clock.now_ms();
     let to_ms = read("to", parameters.to.as_ref())?
         .unwrap_or(now_ms)

@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::clock::rfc3339_ms;
 use crate::error::{Problem, ProblemBody};
 use crate::json_body::JsonBody;
-use crate::page::{Query, instant_ns};
+use crate::page::{Query, instant_ms};
 use crate::store::SilenceRow;
 
 const MAX_SILENCES: usize = 10_000;
@@ -83,13 +83,11 @@ impl SilenceView {
 }
 
 fn silence_of(body: SilenceBody, now_ms: i64) -> Result<Silence, Problem> {
-    let instant_ms = |name: &str, text: Option<&String>| {
-        let instant = text.map(|text| instant_ns(name, text)).transpose();
-        instant.map(|instant| instant.map(|ns| ns.div_euclid(1_000_000)))
-    };
-    let starts_ms = instant_ms("starts_at", body.starts_at.as_ref())?.unwrap_or(now_ms);
+    let given_ms =
+        |name, text: Option<&String>| text.map(|text| instant_ms(name, text)).transpose();
+    let starts_ms = given_ms("starts_at", body.starts_at.as_ref())?.unwrap_or(now_ms);
     let ends_ms = match (&body.ends_at, &body.duration) {
-        (Some(ends_at), None) => instant_ms("ends_at", Some(ends_at))?,
+        (Some(ends_at), None) => given_ms("ends_at", Some(ends_at))?,
         (None, Some(text)) => {
             let duration = parse_duration(text).ok_or_else(|| {
                 Problem::invalid(format!("duration {text:?} is not a time; write it like 2h"))

@@ -102,6 +102,11 @@ impl Rule {
         }
     }
 
+    /// Whether its alerts say that a host is gone.
+    pub fn is_host_down(&self) -> bool {
+        matches!(self.kind, Kind::HostDown { .. })
+    }
+
     /// Whether it looks at the processes that run.
     pub fn is_about_processes(&self) -> bool {
         !matches!(

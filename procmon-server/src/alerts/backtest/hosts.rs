@@ -208,24 +208,30 @@ pub(super) struct Fleet {
     /// Some host is silent; some host is heard.
     partial: Vec<bool>,
     looked: Vec<bool>,
+    /// Nobody waits for a host that is silent for longer.
+    keep_stale_for_ms: i64,
 }
 
 impl Fleet {
-    pub(super) fn new(part: Grid) -> Self {
+    pub(super) fn new(part: Grid, rule: &Rule) -> Self {
         let none = vec![false; part.count as usize];
         Self {
             part,
             cells: Cells::default(),
             partial: none.clone(),
             looked: none,
+            keep_stale_for_ms: rule.keep_stale_for_ms,
         }
     }
 
     /// Whether it is more than may be kept.
     pub(super) fn add(&mut self, found: FoundHost) -> bool {
-        let known = found.looks.heard_ms.iter().map(Option::is_some);
-        for (at, (frozen, known)) in found.looks.frozen.iter().zip(known).enumerate() {
-            self.partial[at] |= *frozen && known;
+        let looks = found.looks.frozen.iter().zip(&found.looks.heard_ms);
+        for (number, (frozen, heard_ms)) in (0..).zip(looks) {
+            let silent_ms = heard_ms.map(|heard_ms| self.part.at_ms(number) - heard_ms);
+            let counts = silent_ms.is_some_and(|silent_ms| silent_ms < self.keep_stale_for_ms);
+            let at = number as usize;
+            self.partial[at] |= *frozen && counts;
             self.looked[at] |= !frozen;
         }
         self.cells.merge(found.cells);

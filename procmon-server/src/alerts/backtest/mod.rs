@@ -156,7 +156,7 @@ impl Work<'_> {
         for part in self.grid.parts(PART_MS, asked.warm_ms) {
             let advancing = hosts.into_iter().map(|host| host.advance(self, part));
             let mut advanced = stream::iter(advancing).buffer_unordered(at_a_time);
-            let (mut next, mut fleet) = (Vec::new(), hosts::Fleet::new(part));
+            let (mut next, mut fleet) = (Vec::new(), hosts::Fleet::new(part, &self.rule));
             let mut too_much = false;
             while let Some(host) = advanced.next().await {
                 let (host, found) = host?;

@@ -222,6 +222,27 @@ async fn what_would_have_been_is_what_was() {
             ),
         ),
         case(
+            "stale_for_long",
+            10,
+            &beyond(
+                "cpu_percent",
+                ">",
+                50.0,
+                &json!({ "agent_id": "b*", "keep_stale_for": "1m" }),
+            ),
+        ),
+        case(
+            "sum_without_the_silent",
+            16,
+            &grouped(
+                "sum",
+                &["name"],
+                ">",
+                120.0,
+                &json!({ "keep_stale_for": "1m" }),
+            ),
+        ),
+        case(
             "sum_of_name",
             16,
             &grouped("sum", &["name"], ">", 120.0, &json!({})),
